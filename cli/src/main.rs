@@ -1,0 +1,2 @@
+//! minijob
+fn main() {}
