@@ -1,1 +1,16 @@
-//! placeholder
+//! The language of minijob: what all its programs agree on.
+//!
+//! Reading order: [`ids`] and [`units`] are the words, [`time`] the one place that reads the clock, [`model`] the nouns,
+//! [`jobfile`] turns YAML into a [`model::Job`], [`wire`] is the contract between programs, [`view`] what people and scripts
+//! read, and [`error`] how a refusal is said on every transport.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod ids;
+pub mod jobfile;
+pub mod limits;
+pub mod model;
+pub mod time;
+pub mod units;
+pub mod view;
+pub mod wire;

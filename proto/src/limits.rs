@@ -1,0 +1,30 @@
+//! Every bound of the language, each with its reason.
+
+/// Bytes of a job file: far above any real one, small enough to check in memory and to travel in one message.
+pub const JOB_FILE_BYTES: usize = 1 << 20;
+/// Bytes of a job as it is stored: a Raft entry carries it, and entries stay below 256 KiB so that a slow link passes them in time.
+pub const JOB_STORED_BYTES: usize = 192 << 10;
+/// Allocations of one group: a typing error (`count: 100000`) must not fill the cluster.
+pub const ALLOCATIONS_PER_GROUP: u32 = 10_000;
+/// Groups of one job: keeps one scheduling decision small.
+pub const GROUPS_PER_JOB: usize = 100;
+/// Tasks of one group: each is a process on one machine.
+pub const TASKS_PER_GROUP: usize = 100;
+/// Named ports of one group: each costs a place in the port table of a node, for every allocation.
+pub const PORTS_PER_GROUP: usize = 100;
+/// Jobs in one file: all are checked before any is submitted.
+pub const JOBS_PER_FILE: usize = 100;
+/// Characters of a name: a DNS label, because names become parts of host names in registries.
+pub const NAME_CHARS: usize = 63;
+/// Environment variables of a task: the kernel's argument space is finite and every start copies them.
+pub const ENV_PER_TASK: usize = 1000;
+/// Arguments of a task, for the same reason.
+pub const ARGS_PER_TASK: usize = 1000;
+/// Entries of `meta`.
+pub const META_ENTRIES: usize = 100;
+/// Errors reported for one file: a person mends the first ones first.
+pub const ERRORS_PER_FILE: usize = 100;
+/// Bytes of output that a failed end carries through Raft.
+pub const TAIL_BYTES: usize = 4096;
+/// Bytes of one gRPC message of the control API: a job file and its envelope fit several times.
+pub const MESSAGE_BYTES: usize = 8 << 20;

@@ -1,0 +1,272 @@
+//! What people and scripts read: the JSON documents of `--json`, HTTP and the control API, defined once.
+//!
+//! Rules (docs/api.md): snake_case; ids are strings; times RFC 3339 UTC with milliseconds; durations and sizes whole numbers with
+//! the unit in the name; enums lower case; lists are `{items, next, revision}`. Within v1 fields are only ever added.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AllocId, JobVersion, NodeId, Revision};
+use crate::model::{AllocState, Eligibility, Event, JobType, Liveness, Resources, TaskEnd};
+use crate::time::Timestamp;
+
+/// A list: its items, where to go on (none: that is all), and the revision it shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct List<T> {
+    /// The items, in the order that the reading command documents.
+    pub items: Vec<T>,
+    /// What to ask for next.
+    pub next: Option<String>,
+    /// The revision of the state that this shows.
+    pub revision: Revision,
+}
+
+/// All jobs, the unhealthy first.
+pub type JobList = List<JobSummary>;
+/// All nodes, by name.
+pub type NodeList = List<NodeView>;
+/// Events, oldest first.
+pub type EventList = List<Event>;
+
+/// How a job is, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Something has failed and nothing runs in its place, or it runs in a crash loop.
+    Failing,
+    /// Something cannot be placed.
+    Waiting,
+    /// On its way: being placed, starting, being replaced.
+    Pending,
+    /// All that is wanted runs and is healthy.
+    Healthy,
+    /// A batch job that has done its work.
+    Complete,
+    /// Stopped by a person.
+    Stopped,
+}
+
+/// One line of `minijob status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `service` or `batch`.
+    #[serde(rename = "type")]
+    pub kind: JobType,
+    /// The present version.
+    pub version: JobVersion,
+    /// How it is.
+    pub health: Health,
+    /// Allocations wanted.
+    pub wanted: u32,
+    /// Allocations that run.
+    pub running: u32,
+    /// Allocations that are healthy.
+    pub healthy: u32,
+    /// Since when it is not as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down_since: Option<Timestamp>,
+    /// The cause in one line, or empty.
+    pub why: String,
+}
+
+/// Everything about one job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// The line of the list.
+    #[serde(flatten)]
+    pub summary: JobSummary,
+    /// When it was first submitted.
+    pub created_at: Timestamp,
+    /// When the present version was submitted.
+    pub submitted_at: Timestamp,
+    /// The revision of the state that this shows.
+    pub revision: Revision,
+    /// Its groups by name.
+    pub groups: BTreeMap<String, GroupStatus>,
+    /// Its allocations: live ones first, then by group, index and age.
+    pub allocs: Vec<AllocView>,
+}
+
+/// One group of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Allocations wanted.
+    pub wanted: u32,
+    /// Allocations that run.
+    pub running: u32,
+    /// Allocations that are healthy.
+    pub healthy: u32,
+    /// Allocations that completed (batch).
+    pub complete: u32,
+    /// Why something of it waits, or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// When servers act next (a replacement after its delay), or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+}
+
+/// Work that has no place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// How many allocations.
+    pub count: u32,
+    /// Why, per cause with counts of nodes: "2 of 3 nodes lack memory (512MiB asked, at most 300MiB free)".
+    pub why: String,
+}
+
+/// One allocation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AllocView {
+    /// Its id.
+    pub id: AllocId,
+    /// `job.group.index`.
+    pub name: String,
+    /// Its job's namespace.
+    pub namespace: String,
+    /// Its job.
+    pub job: String,
+    /// The version it runs.
+    pub version: JobVersion,
+    /// Its group.
+    pub group: String,
+    /// Its slot.
+    pub index: u32,
+    /// Its node.
+    pub node: NodeId,
+    /// Its node's name.
+    pub node_name: String,
+    /// `run` or `stop`.
+    pub desired: String,
+    /// Why servers want it to end, or empty.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub stop_reason: String,
+    /// What its agent saw.
+    pub state: AllocState,
+    /// Whether servers believe it healthy.
+    pub healthy: bool,
+    /// Whether its node is lost.
+    pub lost: bool,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Host ports by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub ports: BTreeMap<String, u16>,
+    /// The allocation it replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<AllocId>,
+    /// How often its slot was replaced after failures.
+    pub replacements: u32,
+    /// Its tasks, by name.
+    pub tasks: Vec<TaskView>,
+}
+
+/// One task of an allocation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Its name.
+    pub name: String,
+    /// Where it is: waiting, starting, running, backoff, stopping, ended.
+    pub phase: String,
+    /// Starts so far.
+    pub attempt: u32,
+    /// The try of this window.
+    pub window_try: u32,
+    /// How many tries the window allows; none: for ever.
+    pub window_tries: Option<u32>,
+    /// Its process, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// When the present or last try started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it starts again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_start_at: Option<Timestamp>,
+    /// How the last try ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<TaskEnd>,
+    /// The same in words, or empty.
+    pub last_end_text: String,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Whether it answers.
+    pub liveness: Liveness,
+    /// Whether it takes new work.
+    pub eligibility: Eligibility,
+    /// Its agent's version.
+    pub version: String,
+    /// What tasks may take in all.
+    pub capacity: Resources,
+    /// What they take.
+    pub used: Resources,
+    /// Allocations that have not ended.
+    pub allocs: u32,
+    /// Since when its liveness is what it is.
+    pub since: Timestamp,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// The answer to a write of a job: where it was placed, or why not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// By group.
+    pub groups: BTreeMap<String, GroupPlacement>,
+}
+
+/// What became of one group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupPlacement {
+    /// Allocations wanted.
+    pub wanted: u32,
+    /// Allocations placed, by node name.
+    pub placed: BTreeMap<String, u32>,
+    /// What has no place yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// The answer to a write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// Whether anything changed; the same file twice changes nothing.
+    pub changed: bool,
+    /// The job's version afterwards.
+    pub version: JobVersion,
+    /// The revision that holds it.
+    pub revision: Revision,
+    /// With `run`: where it was placed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+/// `minijob version`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The program's.
+    pub version: String,
+    /// The newest wire version it speaks.
+    pub wire: u32,
+    /// The newest state version it applies.
+    pub state: u32,
+    /// The newest disk format it writes.
+    pub disk: u32,
+}

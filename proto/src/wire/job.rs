@@ -1,0 +1,221 @@
+//! `job.proto` to and from [`crate::model::Job`].
+
+use std::time::Duration;
+
+use super::{BadMessage, need, v1};
+use crate::ids::JobKey;
+use crate::model::{
+    Backoff, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Port, Process, Reschedule, Resources,
+    Restart, Task,
+};
+
+/// Writes a job.
+#[must_use]
+pub fn to_wire(job: &Job) -> v1::Job {
+    v1::Job {
+        namespace: job.key.namespace.clone(),
+        name: job.key.name.clone(),
+        r#type: job_type_to_wire(job.kind).into(),
+        priority: u32::from(job.priority),
+        meta: job.meta.clone(),
+        groups: job.groups.iter().map(|(name, group)| (name.clone(), group_to_wire(group))).collect(),
+    }
+}
+
+/// Reads a job.
+///
+/// # Errors
+/// [`BadMessage`] names the first field that is missing or holds what no job can.
+pub fn from_wire(job: v1::Job) -> Result<Job, BadMessage> {
+    let groups = job.groups.into_iter().map(|(name, group)| Ok((name, group_from_wire(group)?)));
+    Ok(Job {
+        kind: job_type_from_wire(job.r#type)?,
+        key: JobKey::new(job.namespace, job.name),
+        priority: need(u8::try_from(job.priority).ok(), "priority")?,
+        meta: job.meta,
+        groups: groups.collect::<Result<_, BadMessage>>()?,
+    })
+}
+
+/// Writes a job's type.
+#[must_use]
+pub fn job_type_to_wire(kind: JobType) -> v1::JobType {
+    match kind {
+        JobType::Service => v1::JobType::Service,
+        JobType::Batch => v1::JobType::Batch,
+    }
+}
+
+/// Reads a job's type.
+///
+/// # Errors
+/// [`BadMessage`] for a type that this version does not know.
+pub fn job_type_from_wire(kind: i32) -> Result<JobType, BadMessage> {
+    match v1::JobType::try_from(kind) {
+        Ok(v1::JobType::Service) => Ok(JobType::Service),
+        Ok(v1::JobType::Batch) => Ok(JobType::Batch),
+        _ => Err(BadMessage { field: "type" }),
+    }
+}
+
+/// Writes a group.
+#[must_use]
+pub fn group_to_wire(group: &Group) -> v1::Group {
+    let port = |port: &Port| v1::Port {
+        static_port: match port {
+            Port::Dynamic => 0,
+            Port::Static(number) => u32::from(*number),
+        },
+    };
+    v1::Group {
+        count: group.count,
+        tasks: group.tasks.iter().map(|(name, task)| (name.clone(), task_to_wire(task))).collect(),
+        ports: group.ports.iter().map(|(name, spec)| (name.clone(), port(spec))).collect(),
+        restart: Some(restart_to_wire(&group.restart)),
+        reschedule: Some(reschedule_to_wire(&group.reschedule)),
+    }
+}
+
+/// Reads a group.
+///
+/// # Errors
+/// [`BadMessage`] names the first field that is missing or holds what no group can.
+pub fn group_from_wire(group: v1::Group) -> Result<Group, BadMessage> {
+    let port = |port: v1::Port| match port.static_port {
+        0 => Ok(Port::Dynamic),
+        number => need(u16::try_from(number).ok(), "static_port").map(Port::Static),
+    };
+    let tasks = group.tasks.into_iter().map(|(name, task)| Ok((name, task_from_wire(task)?)));
+    let ports = group.ports.into_iter().map(|(name, spec)| Ok((name, port(spec)?)));
+    Ok(Group {
+        count: group.count,
+        tasks: tasks.collect::<Result<_, BadMessage>>()?,
+        ports: ports.collect::<Result<_, BadMessage>>()?,
+        restart: restart_from_wire(need(group.restart, "restart")?)?,
+        reschedule: reschedule_from_wire(need(group.reschedule, "reschedule")?)?,
+    })
+}
+
+fn restart_to_wire(restart: &Restart) -> v1::Restart {
+    v1::Restart {
+        attempts: restart.attempts,
+        interval_ms: match restart.interval {
+            Interval::Window(length) => Some(millis(length)),
+            Interval::Forever => None,
+        },
+        delay_ms: millis(restart.delay),
+        backoff: backoff_to_wire(restart.backoff).into(),
+        max_delay_ms: millis(restart.max_delay),
+        jitter_percent: u32::from(restart.jitter_percent),
+        on_exhausted: match restart.on_exhausted {
+            OnExhausted::Move => v1::OnExhausted::Move,
+            OnExhausted::Stay => v1::OnExhausted::Stay,
+            OnExhausted::Fail => v1::OnExhausted::Fail,
+        }
+        .into(),
+    }
+}
+
+fn restart_from_wire(restart: v1::Restart) -> Result<Restart, BadMessage> {
+    Ok(Restart {
+        attempts: restart.attempts,
+        interval: match restart.interval_ms {
+            Some(length) => Interval::Window(Duration::from_millis(length)),
+            None => Interval::Forever,
+        },
+        delay: Duration::from_millis(restart.delay_ms),
+        backoff: backoff_from_wire(restart.backoff)?,
+        max_delay: Duration::from_millis(restart.max_delay_ms),
+        jitter_percent: need(u8::try_from(restart.jitter_percent).ok(), "jitter_percent")?,
+        on_exhausted: match v1::OnExhausted::try_from(restart.on_exhausted) {
+            Ok(v1::OnExhausted::Move) => OnExhausted::Move,
+            Ok(v1::OnExhausted::Stay) => OnExhausted::Stay,
+            Ok(v1::OnExhausted::Fail) => OnExhausted::Fail,
+            _ => return Err(BadMessage { field: "on_exhausted" }),
+        },
+    })
+}
+
+fn reschedule_to_wire(reschedule: &Reschedule) -> v1::Reschedule {
+    v1::Reschedule {
+        attempts: reschedule.attempts,
+        delay_ms: millis(reschedule.delay),
+        backoff: backoff_to_wire(reschedule.backoff).into(),
+        max_delay_ms: millis(reschedule.max_delay),
+    }
+}
+
+fn reschedule_from_wire(reschedule: v1::Reschedule) -> Result<Reschedule, BadMessage> {
+    Ok(Reschedule {
+        attempts: reschedule.attempts,
+        delay: Duration::from_millis(reschedule.delay_ms),
+        backoff: backoff_from_wire(reschedule.backoff)?,
+        max_delay: Duration::from_millis(reschedule.max_delay_ms),
+    })
+}
+
+fn backoff_to_wire(backoff: Backoff) -> v1::Backoff {
+    match backoff {
+        Backoff::Constant => v1::Backoff::Constant,
+        Backoff::Exponential => v1::Backoff::Exponential,
+    }
+}
+
+fn backoff_from_wire(backoff: i32) -> Result<Backoff, BadMessage> {
+    match v1::Backoff::try_from(backoff) {
+        Ok(v1::Backoff::Constant) => Ok(Backoff::Constant),
+        Ok(v1::Backoff::Exponential) => Ok(Backoff::Exponential),
+        _ => Err(BadMessage { field: "backoff" }),
+    }
+}
+
+fn task_to_wire(task: &Task) -> v1::Task {
+    v1::Task {
+        process: Some(v1::Process {
+            command: task.process.command.clone(),
+            args: task.process.args.clone(),
+            user: task.process.user.clone().unwrap_or_default(),
+            workdir: task.process.workdir.clone().unwrap_or_default(),
+        }),
+        env: task.env.clone(),
+        resources: Some(resources_to_wire(task.resources)),
+        stop_signal: task.stop_signal,
+        stop_timeout_ms: millis(task.stop_timeout),
+        logs: Some(v1::Logs { max_files: task.logs.max_files, max_file_bytes: task.logs.max_file_bytes }),
+    }
+}
+
+fn task_from_wire(task: v1::Task) -> Result<Task, BadMessage> {
+    let process = need(task.process, "process")?;
+    let logs = need(task.logs, "logs")?;
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    Ok(Task {
+        process: Process {
+            command: process.command,
+            args: process.args,
+            user: some(process.user),
+            workdir: some(process.workdir),
+        },
+        env: task.env,
+        resources: resources_from_wire(need(task.resources, "resources")?),
+        stop_signal: task.stop_signal,
+        stop_timeout: Duration::from_millis(task.stop_timeout_ms),
+        logs: LogPolicy { max_files: logs.max_files, max_file_bytes: logs.max_file_bytes },
+    })
+}
+
+/// Writes an amount of resources.
+#[must_use]
+pub fn resources_to_wire(resources: Resources) -> v1::Resources {
+    v1::Resources { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes }
+}
+
+/// Reads an amount of resources.
+#[must_use]
+pub fn resources_from_wire(resources: v1::Resources) -> Resources {
+    Resources { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
