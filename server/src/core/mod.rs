@@ -1,0 +1,7 @@
+//! Every decision of a server, and nothing else: no clock, no I/O, no task, no randomness, no unordered iteration.
+//!
+//! `now` and seeds are arguments. `core` does not know that Raft, gRPC or a disk exist.
+
+pub mod rules;
+pub mod scheduler;
+pub mod state;

@@ -1,0 +1,168 @@
+//! Jobs are submitted and stopped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::error::Kind as ErrorKind;
+use proto::ids::{JobKey, JobVersion};
+use proto::model::{EventKind, Job, Subject};
+
+use crate::core::state::events::Fact;
+use crate::core::state::{Changes, JobRecord, Outcome, Refusal, State, VersionRecord};
+
+impl State {
+    pub(super) fn put_job(
+        &mut self,
+        job: Job,
+        expected: Option<JobVersion>,
+        actor: String,
+        message: String,
+        changes: &mut Changes,
+    ) -> Outcome {
+        let key = job.key.clone();
+        let known = self.jobs.get(&key).cloned();
+        let present = known.as_ref().map_or(JobVersion(0), |record| record.current().version);
+        if let Some(expected) = expected.filter(|expected| *expected != present) {
+            let message =
+                format!("job `{key}` is at version {present}, not {expected}: somebody changed it meanwhile");
+            return Outcome::Refused(Refusal::new(ErrorKind::Conflict, message));
+        }
+        let same = known.as_ref().is_some_and(|record| *record.current().job == job);
+        match known {
+            Some(record) if same && !record.stopped => self.written(&key, false),
+            Some(record) => self.update_job(&record, job, same, actor, message, changes),
+            None => self.create_job(job, actor, message, changes),
+        }
+    }
+
+    fn create_job(&mut self, job: Job, actor: String, message: String, changes: &mut Changes) -> Outcome {
+        let key = job.key.clone();
+        let first = self.new_version(None, job, actor, message);
+        let record = JobRecord {
+            key: Arc::new(key.clone()),
+            stopped: false,
+            purge: false,
+            created_at: self.now,
+            created: self.at(),
+            modified: self.at(),
+            groups: first.job.groups.keys().map(|name| (name.clone(), Default::default())).collect(),
+            versions: vec![Arc::new(first)],
+            live: Default::default(),
+            ended: Default::default(),
+            completion_announced: false,
+        };
+        self.jobs.insert(key.clone(), record);
+        let said = format!("job `{key}` was submitted");
+        self.record(changes, Fact::info(EventKind::JobSubmitted, Subject::job(&key), said));
+        changes.jobs.insert(key.clone());
+        self.written(&key, true)
+    }
+
+    /// A changed description is a new version; the same one starts a stopped job again. What had failed is tried anew.
+    fn update_job(
+        &mut self,
+        before: &JobRecord,
+        job: Job,
+        same: bool,
+        actor: String,
+        message: String,
+        changes: &mut Changes,
+    ) -> Outcome {
+        let key = job.key.clone();
+        let was_stopped = before.stopped;
+        let next = (!same).then(|| Arc::new(self.new_version(Some(before.current()), job, actor, message)));
+        let (at, kept) = (self.at(), self.settings.versions);
+        let in_use = self.versions_in_use(before);
+        if let Some(record) = self.jobs.get_mut(&key) {
+            (record.stopped, record.purge, record.completion_announced) = (false, false, false);
+            record.modified = at;
+            let previous = record.current().clone();
+            if let Some(next) = next {
+                record.versions.push(next);
+            }
+            forget_versions(record, kept, &in_use);
+            let current = record.current().clone();
+            record.groups.retain(|name, _| current.work.contains_key(name));
+            for (name, work) in &current.work {
+                let group = record.groups.entry(name.clone()).or_default();
+                if was_stopped || previous.work.get(name) != Some(work) {
+                    *group = Default::default();
+                }
+            }
+        }
+        let (kind, said) = if was_stopped {
+            (EventKind::JobSubmitted, format!("job `{key}` was started again"))
+        } else {
+            (EventKind::JobUpdated, format!("job `{key}` was changed"))
+        };
+        self.record(changes, Fact::info(kind, Subject::job(&key), said));
+        changes.jobs.insert(key.clone());
+        self.written(&key, true)
+    }
+
+    fn new_version(
+        &self,
+        before: Option<&Arc<VersionRecord>>,
+        job: Job,
+        actor: String,
+        message: String,
+    ) -> VersionRecord {
+        let version = before.map_or(JobVersion(1), |before| before.version.next());
+        let work_of = |name: &String| {
+            let before = before?;
+            let same = before.job.kind == job.kind
+                && before.job.meta == job.meta
+                && before.job.groups.get(name)?.same_work(job.groups.get(name)?);
+            same.then(|| before.work.get(name).copied()).flatten()
+        };
+        let work: BTreeMap<String, JobVersion> =
+            job.groups.keys().map(|name| (name.clone(), work_of(name).unwrap_or(version))).collect();
+        VersionRecord { version, job: Arc::new(job), at: self.now, actor, message, revision: self.at(), work }
+    }
+
+    fn versions_in_use(&self, record: &JobRecord) -> Vec<JobVersion> {
+        record.live.iter().filter_map(|id| self.allocs.get(*id)).map(|alloc| alloc.version).collect()
+    }
+
+    pub(super) fn stop_job(
+        &mut self,
+        key: &JobKey,
+        purge: bool,
+        actor: &str,
+        changes: &mut Changes,
+    ) -> Outcome {
+        let Some(record) = self.jobs.get(key) else {
+            return Outcome::Refused(Refusal::new(ErrorKind::NotFound, format!("there is no job `{key}`")));
+        };
+        if record.stopped && (record.purge || !purge) {
+            return self.written(key, false);
+        }
+        let newly = !record.stopped;
+        let at = self.at();
+        if let Some(record) = self.jobs.get_mut(key) {
+            (record.stopped, record.purge, record.modified) = (true, purge, at);
+            record.groups.values_mut().for_each(|group| group.wait = None);
+        }
+        if newly {
+            let said = format!("job `{key}` was stopped by {actor}");
+            self.record(changes, Fact::info(EventKind::JobStopped, Subject::job(key), said));
+        }
+        changes.jobs.insert(key.clone());
+        self.written(key, true)
+    }
+
+    fn written(&self, key: &JobKey, changed: bool) -> Outcome {
+        let version = self.jobs.get(key).map_or(JobVersion(0), |record| record.current().version);
+        Outcome::Written { changed, version, revision: self.at() }
+    }
+}
+
+/// Forgets the oldest versions beyond `kept`, except those that something runs.
+fn forget_versions(record: &mut JobRecord, kept: usize, in_use: &[JobVersion]) {
+    let beyond = record.versions.len().saturating_sub(kept.max(1));
+    let mut at = 0;
+    record.versions.retain(|version| {
+        at += 1;
+        at > beyond || in_use.contains(&version.version)
+    });
+}

@@ -1,0 +1,69 @@
+//! The only mutator of the state: deterministic, and a refused command changes nothing but the count of commands.
+
+mod gc;
+mod jobs;
+mod nodes;
+mod plans;
+mod reign;
+mod room;
+mod slots;
+mod statuses;
+
+use proto::ids::Revision;
+
+use super::requests::Result as KeptResult;
+use super::{Applied, Changes, Command, Kind, Outcome, State, encode};
+
+impl State {
+    /// Applies one command and returns what changed.
+    ///
+    /// Time comes with the command: state time becomes the larger of the two. A write whose request id is known is answered as
+    /// it was then and not applied again. Calling with equal state and command gives an equal state, byte for byte.
+    pub fn apply(&mut self, command: Command) -> Applied {
+        let mut changes = Changes::default();
+        self.revision = self.revision.next();
+        self.now = self.now.max(command.now);
+        self.requests.expire(self.now);
+        let hash = if command.request.is_none() { 0 } else { encode::body_hash(&command.kind) };
+        if let Some(outcome) = self.requests.answer(command.request, hash) {
+            return Applied { outcome, changes };
+        }
+        let request = command.request;
+        let outcome = self.perform(command, &mut changes);
+        self.requests.keep(request, KeptResult { at: self.now, body_hash: hash, outcome: outcome.clone() });
+        Applied { outcome, changes }
+    }
+
+    fn perform(&mut self, command: Command, changes: &mut Changes) -> Outcome {
+        match command.kind {
+            Kind::BeginReign { server, boot_nonce, incarnation } => {
+                self.begin_reign(server, boot_nonce, incarnation, changes)
+            }
+            Kind::PutJob { job, expected, message } => {
+                self.put_job(*job, expected, command.actor, message, changes)
+            }
+            Kind::StopJob { key, purge } => self.stop_job(&key, purge, &command.actor, changes),
+            Kind::ApplyPlan(plan) => self.apply_plan(plan, changes),
+            Kind::RegisterNode { identity, held } => self.register_node(identity, held, changes),
+            Kind::NodeLiveness(list) => self.node_liveness(&list, changes),
+            Kind::NodeEligibility { node, eligibility } => self.node_eligibility(node, eligibility, changes),
+            Kind::AllocStatus { node, generation, statuses } => {
+                self.alloc_status(node, generation, statuses, changes)
+            }
+            Kind::PutHealth { healthy } => self.put_health(&healthy),
+            Kind::PutSettings(settings) => {
+                self.settings = settings;
+                Outcome::Done
+            }
+            Kind::Gc(gc) => self.collect(&gc, changes),
+        }
+    }
+
+    /// Returns the revision of the command that is being applied.
+    pub(super) fn at(&self) -> Revision {
+        self.revision
+    }
+}
+
+#[cfg(test)]
+mod tests;

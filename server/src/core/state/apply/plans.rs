@@ -1,0 +1,245 @@
+//! A decision of the scheduler becomes allocations, if it still fits.
+//!
+//! The scheduler decided on a snapshot; others wrote since. So every run is compared with the totals that apply keeps anyway,
+//! and refused alone: the rest of the plan stands.
+
+use std::sync::Arc;
+
+use proto::error::Kind as ErrorKind;
+use proto::ids::{AllocId, JobVersion};
+use proto::model::{AllocState, Desired, EventKind, Severity, StopReason, Subject, SubjectJob};
+
+use super::room::pick_ports;
+use crate::core::state::events::Fact;
+use crate::core::state::{
+    Alloc, Changes, Outcome, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Refusal, RefusedRun,
+    State, VersionRecord, Wait,
+};
+
+impl State {
+    pub(super) fn apply_plan(&mut self, plan: Plan, changes: &mut Changes) -> Outcome {
+        let reign = self.reign.map(|record| record.reign);
+        if reign != Some(plan.reign) || plan.seq <= self.last_plan_seq {
+            let message = format!("plan {} of reign {} is out of date", plan.seq, plan.reign);
+            return Outcome::Refused(Refusal::new(ErrorKind::Conflict, message));
+        }
+        self.last_plan_seq = plan.seq;
+        for stop in &plan.stops {
+            self.order_stop(stop, changes);
+        }
+        for update in &plan.updates {
+            self.take_over(update, changes);
+        }
+        let mut refused = Vec::new();
+        for item in &plan.items {
+            for run in &item.runs {
+                if let Err(why) = self.apply_run(item, run, changes) {
+                    changes.jobs.insert(item.job.clone());
+                    refused.push(RefusedRun {
+                        job: item.job.clone(),
+                        group: item.group.clone(),
+                        run: *run,
+                        why,
+                    });
+                }
+            }
+        }
+        for wait in plan.waits {
+            self.apply_wait(wait, changes);
+        }
+        Outcome::Planned { refused }
+    }
+
+    /// Places one run, or says why it does not fit any more and changes nothing.
+    fn apply_run(
+        &mut self,
+        item: &PlanItem,
+        run: &PlanRun,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
+        let record = self.jobs.get(&item.job).ok_or("job is gone")?;
+        let version = record.current().clone();
+        if record.stopped {
+            return Err("job is stopped");
+        }
+        if version.version != item.version {
+            return Err("version is stale");
+        }
+        let group = version.job.groups.get(&item.group).ok_or("group is gone")?;
+        let node = self.nodes.get(&run.node).ok_or("node is gone")?;
+        if node.generation != run.generation {
+            return Err("generation changed");
+        }
+        if !node.takes_work() {
+            return Err("node takes no work");
+        }
+        let slots = run.first_index..run.first_index.saturating_add(run.count);
+        let filled = |id: &AllocId| {
+            let alloc = self.allocs.get(*id);
+            alloc.is_some_and(|alloc| {
+                !alloc.lost && *alloc.group == *item.group && slots.contains(&alloc.index)
+            })
+        };
+        if record.live.iter().any(filled) {
+            return Err("slot is filled");
+        }
+        if let Some(what) = self.no_room(run.node, group, run.count) {
+            return Err(what);
+        }
+        for index in slots {
+            self.place(item, &version, run, index, changes);
+        }
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        item: &PlanItem,
+        version: &VersionRecord,
+        run: &PlanRun,
+        index: u32,
+        changes: &mut Changes,
+    ) {
+        let Some(group) = version.job.groups.get(&item.group) else { return };
+        let Some(node) = self.nodes.get_mut(&run.node) else { return };
+        // `no_room` has counted the ports, so none is missing here.
+        let Some(ports) = pick_ports(node, &group.ports) else { return };
+        let id = AllocId(self.next_id);
+        self.next_id += 1;
+        node.allocs.insert(id);
+        let node_name = node.identity.name.clone();
+        let (previous, replacements) = self.begin_slot(&item.job, &item.group, index);
+        let Some(record) = self.jobs.get_mut(&item.job) else { return };
+        record.live.insert(id);
+        record.completion_announced = false;
+        let job = record.key.clone();
+        let alloc = Alloc {
+            id,
+            job,
+            version: version.version,
+            work: version.work.get(&item.group).copied().unwrap_or(version.version),
+            group: Arc::from(item.group.as_str()),
+            index,
+            node: run.node,
+            desired: Desired::Run,
+            state: AllocState::Pending,
+            tasks: Arc::new([]),
+            reported: Default::default(),
+            lost: false,
+            lost_at: None,
+            healthy: false,
+            running_since: None,
+            counted: false,
+            resources: group.resources(),
+            ports: ports.into(),
+            created_at: self.now,
+            created: self.at(),
+            modified: self.at(),
+            ended_at: None,
+            previous,
+            replacements,
+        };
+        let fact = Fact::info(
+            EventKind::AllocPlaced,
+            subject_of(&alloc),
+            format!("{} was placed on {node_name}", alloc.name()),
+        );
+        self.allocs.insert(id, alloc);
+        self.take_room(id);
+        changes.nodes.insert(run.node);
+        self.record(changes, fact);
+    }
+
+    fn order_stop(&mut self, stop: &PlanStop, changes: &mut Changes) {
+        let at = self.at();
+        let Some(alloc) = self.allocs.get_mut(stop.alloc) else { return };
+        if alloc.has_ended() || alloc.desired != Desired::Run {
+            return;
+        }
+        alloc.desired = Desired::Stop(stop.reason);
+        alloc.modified = at;
+        changes.nodes.insert(alloc.node);
+        changes.jobs.insert(alloc.job.as_ref().clone());
+        let said = format!("{} is to stop: {}", alloc.name(), stop_words(stop.reason));
+        let fact =
+            Fact::info(EventKind::AllocStopOrdered, subject_of(alloc), said).reason(stop_word(stop.reason));
+        self.record(changes, fact);
+    }
+
+    fn take_over(&mut self, update: &PlanUpdate, changes: &mut Changes) {
+        let at = self.at();
+        let Some(alloc) = self.allocs.get(update.alloc) else { return };
+        let known = self.jobs.get(alloc.job.as_ref()).and_then(|record| record.version(update.version));
+        let same_work = known.and_then(|version| version.work.get(alloc.group.as_ref())) == Some(&alloc.work);
+        if alloc.has_ended() || !same_work || alloc.version >= update.version {
+            return;
+        }
+        if let Some(alloc) = self.allocs.get_mut(update.alloc) {
+            (alloc.version, alloc.modified) = (update.version, at);
+            changes.nodes.insert(alloc.node);
+        }
+    }
+
+    fn apply_wait(&mut self, wait: PlanWait, changes: &mut Changes) {
+        let now = self.now;
+        let Some(record) = self.jobs.get_mut(&wait.job) else { return };
+        if record.stopped || record.current().version != wait.version {
+            return;
+        }
+        let Some(group) = record.groups.get_mut(&wait.group) else { return };
+        if wait.why.is_empty() {
+            group.wait = None;
+            return;
+        }
+        let known = group.wait.as_ref().is_some_and(|before| before.why == wait.why);
+        let since = group.wait.as_ref().map_or(now, |before| before.since);
+        group.wait = Some(Wait { count: wait.count, why: wait.why.clone(), since });
+        if known {
+            return;
+        }
+        let subject = Subject { group: Some(wait.group), ..Subject::job(&wait.job) };
+        let said = format!("{} of job `{}` cannot be placed: {}", plural(wait.count), wait.job, wait.why);
+        let fact = Fact::info(EventKind::Unplaceable, subject, said).severity(Severity::Warning);
+        self.record(changes, fact);
+    }
+}
+
+/// Names an allocation in an event.
+pub(super) fn subject_of(alloc: &Alloc) -> Subject {
+    Subject {
+        job: Some(SubjectJob { namespace: alloc.job.namespace.clone(), job: alloc.job.name.clone() }),
+        group: Some(alloc.group.to_string()),
+        index: Some(alloc.index),
+        alloc: Some(alloc.id),
+        task: None,
+        node: Some(alloc.node),
+    }
+}
+
+/// The word of a stop's reason, as in JSON.
+pub(in crate::core) const fn stop_word(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::JobStopped => "job_stopped",
+        StopReason::ScaledDown => "scaled_down",
+        StopReason::Replaced => "replaced",
+        StopReason::NodeLost => "node_lost",
+    }
+}
+
+const fn stop_words(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::JobStopped => "the job was stopped",
+        StopReason::ScaledDown => "the job wants fewer",
+        StopReason::Replaced => "a newer version takes its place",
+        StopReason::NodeLost => "it was replaced while its node was lost",
+    }
+}
+
+fn plural(count: u32) -> String {
+    if count == 1 { "1 allocation".to_owned() } else { format!("{count} allocations") }
+}
+
+/// Whether a version's group is the work that an allocation does.
+pub(super) fn is_current_work(version: &VersionRecord, group: &str, work: JobVersion) -> bool {
+    version.work.get(group) == Some(&work)
+}

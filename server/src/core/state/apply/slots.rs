@@ -1,0 +1,66 @@
+//! What a slot remembers of its failures: when it is replaced, how often it was, and where its work can never start.
+
+use proto::ids::{AllocId, JobKey};
+use proto::model::{AllocState, EndReason, JobType, OnExhausted};
+use proto::time::Timestamp;
+
+use super::plans::is_current_work;
+use crate::core::state::{Alloc, Slot, State};
+
+impl State {
+    /// Begins a new allocation of a slot: returns what it replaces, and how many replacements after failures that makes.
+    pub(super) fn begin_slot(&mut self, job: &JobKey, group: &str, index: u32) -> (Option<AllocId>, u32) {
+        let Some(record) = self.jobs.get_mut(job) else { return (None, 0) };
+        let failed = record.groups.get_mut(group).and_then(|state| state.failed.remove(&index));
+        if let Some(slot) = failed {
+            return (Some(slot.last), slot.replacements + 1);
+        }
+        let mut lost: Option<(AllocId, u32)> = None;
+        for id in &record.live {
+            let Some(alloc) = self.allocs.get(*id) else { continue };
+            if alloc.lost && *alloc.group == *group && alloc.index == index {
+                lost = Some((*id, alloc.replacements));
+            }
+        }
+        // A lost node's work uses up no attempt.
+        lost.map_or((None, 0), |(id, replacements)| (Some(id), replacements))
+    }
+
+    /// Remembers how an allocation ended. Work of an older version, and work that nobody wants, leaves no trace.
+    pub(super) fn end_slot(&mut self, alloc: &Alloc) {
+        let now = self.now;
+        let Some(record) = self.jobs.get_mut(alloc.job.as_ref()) else { return };
+        let version = record.current().clone();
+        if record.stopped || alloc.lost || !is_current_work(&version, &alloc.group, alloc.work) {
+            return;
+        }
+        let Some(group) = version.job.groups.get(alloc.group.as_ref()) else { return };
+        let state = record.groups.entry(alloc.group.to_string()).or_default();
+        match alloc.state {
+            AllocState::Complete if version.job.kind == JobType::Batch => {
+                state.done.insert(alloc.index);
+            }
+            AllocState::Failed => {
+                let hopeless = never_starts(alloc);
+                if hopeless {
+                    state.avoid.insert(alloc.node);
+                }
+                let ran = alloc.running_since.map_or(Default::default(), |since: Timestamp| now.since(since));
+                let replacements = if ran > group.reschedule.max_delay { 0 } else { alloc.replacements };
+                let moves = hopeless || group.restart.on_exhausted == OnExhausted::Move;
+                let left = group.reschedule.attempts.is_none_or(|attempts| replacements < attempts);
+                let due = (moves && left).then(|| now.plus(group.reschedule.delay_after(replacements)));
+                let slot = Slot { last: alloc.id, node: alloc.node, replacements, failed_at: now, due };
+                state.failed.insert(alloc.index, slot);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Returns whether an allocation failed in a way that its node cannot mend.
+fn never_starts(alloc: &Alloc) -> bool {
+    alloc.tasks.iter().any(|task| {
+        task.last_end.as_ref().is_some_and(|end| matches!(end.reason, EndReason::StartFailed { .. }))
+    })
+}

@@ -1,0 +1,224 @@
+//! What agents saw. Observed state only moves forward, and an old report changes nothing.
+
+use std::sync::Arc;
+
+use proto::error::Kind as ErrorKind;
+use proto::ids::{AllocId, Generation, NodeId};
+use proto::model::{AllocState, AllocStatus, EventKind, JobType, Severity, Subject, TaskPhase, TaskStatus};
+
+use super::plans::subject_of;
+use crate::core::state::events::Fact;
+use crate::core::state::{Alloc, Changes, Outcome, Refusal, State};
+
+impl State {
+    pub(super) fn alloc_status(
+        &mut self,
+        node: NodeId,
+        generation: Generation,
+        statuses: Vec<AllocStatus>,
+        changes: &mut Changes,
+    ) -> Outcome {
+        if !self.is_current(node, generation) {
+            let message = format!("the session of node {node} is over: it has registered again");
+            return Outcome::Refused(Refusal::new(ErrorKind::Conflict, message));
+        }
+        for status in statuses {
+            self.observe(node, generation, status, changes);
+        }
+        Outcome::Done
+    }
+
+    /// Takes in one report. Reports of the same registration are ordered by their number, others by the registration.
+    pub(super) fn observe(
+        &mut self,
+        node: NodeId,
+        generation: Generation,
+        status: AllocStatus,
+        changes: &mut Changes,
+    ) {
+        let id = status.id;
+        let stamp = (generation, status.seq);
+        let Some(before) = self.allocs.get(id).filter(|alloc| alloc.node == node).cloned() else {
+            self.observe_foreign(node, &status, changes);
+            return;
+        };
+        if before.has_ended() {
+            // Said again because the agent has not heard that its report arrived.
+            changes.nodes.insert(node);
+            return;
+        }
+        if stamp <= before.reported || !before.state.may_become(status.state) {
+            return;
+        }
+        let now = self.now;
+        let Some(alloc) = self.allocs.get_mut(id) else { return };
+        alloc.reported = stamp;
+        alloc.state = status.state;
+        alloc.tasks = Arc::from(status.tasks);
+        let runs = runs_fully(alloc);
+        if !runs {
+            alloc.healthy = false;
+        }
+        let since_before = alloc.running_since;
+        alloc.running_since = if runs { since_before.or(Some(now)) } else { None };
+        let after = alloc.clone();
+        if since_before != after.running_since || after.has_ended() {
+            self.resettle(id, since_before.filter(|_| !before.healthy), &after);
+        }
+        changes.jobs.insert(after.job.as_ref().clone());
+        self.tell_tasks(&before, &after, changes);
+        if after.has_ended() {
+            self.end_alloc(&before, after, changes);
+        }
+    }
+
+    /// Keeps the list of what is to be believed healthy soon in step.
+    fn resettle(&mut self, id: AllocId, before: Option<proto::time::Timestamp>, after: &Alloc) {
+        if let Some(since) = before {
+            self.settling.remove(&(since, id));
+        }
+        if let Some(since) = after.running_since.filter(|_| !after.has_ended() && !after.healthy) {
+            self.settling.insert((since, id));
+        }
+    }
+
+    fn observe_foreign(&mut self, node: NodeId, status: &AllocStatus, changes: &mut Changes) {
+        let Some(record) = self.nodes.get_mut(&node) else { return };
+        if !status.state.has_ended() {
+            return;
+        }
+        if let Some(resources) = record.foreign.remove(&status.id) {
+            record.used = record.used.minus(resources).unwrap_or_default();
+            changes.gained.insert(node);
+        }
+        changes.nodes.insert(node);
+    }
+
+    /// The end of an allocation: gives its room back, remembers the slot, moves it to the ended ones.
+    pub(super) fn end_alloc(&mut self, before: &Alloc, mut after: Alloc, changes: &mut Changes) {
+        let (now, at) = (self.now, self.at());
+        // The slot's memory asks how long it had run, which the end itself has cleared.
+        after.running_since = before.running_since;
+        self.give_room_back(after.id, changes);
+        self.end_slot(&after);
+        if let Some(alloc) = self.allocs.get_mut(after.id) {
+            (alloc.ended_at, alloc.modified, alloc.healthy) = (Some(now), at, false);
+        }
+        if let Some(record) = self.jobs.get_mut(after.job.as_ref()) {
+            record.live.remove(&after.id);
+            record.ended.insert(after.id);
+        }
+        changes.nodes.insert(after.node);
+        changes.jobs.insert(after.job.as_ref().clone());
+        self.record(changes, end_fact(&after));
+        self.announce_completion(&after, changes);
+    }
+
+    /// A batch job is complete when every slot of every group is done.
+    fn announce_completion(&mut self, alloc: &Alloc, changes: &mut Changes) {
+        let Some(record) = self.jobs.get(alloc.job.as_ref()) else { return };
+        let job = &record.current().job;
+        let all_done = |(name, group): (&String, &proto::model::Group)| {
+            record.group(name).is_some_and(|state| state.done.len() >= group.count as usize)
+        };
+        if job.kind != JobType::Batch || record.completion_announced || !job.groups.iter().all(all_done) {
+            return;
+        }
+        let key = alloc.job.as_ref().clone();
+        if let Some(record) = self.jobs.get_mut(&key) {
+            record.completion_announced = true;
+        }
+        let said = format!("job `{key}` is complete");
+        self.record(changes, Fact::info(EventKind::JobCompleted, Subject::job(&key), said));
+    }
+
+    /// Tells which tries of tasks started and ended between two reports.
+    fn tell_tasks(&mut self, before: &Alloc, after: &Alloc, changes: &mut Changes) {
+        for task in after.tasks.iter() {
+            let earlier = before.tasks.iter().find(|known| known.name == task.name);
+            if let Some(fact) = task_ended(earlier, task, after) {
+                self.record(changes, fact);
+            }
+            if task.phase == TaskPhase::Running
+                && earlier
+                    .is_none_or(|known| known.attempt < task.attempt || known.phase != TaskPhase::Running)
+            {
+                let said = format!("task {} of {} started (pid {})", task.name, after.name(), task.pid);
+                let subject = Subject { task: Some(task.name.clone()), ..subject_of(after) };
+                self.record(changes, Fact::info(EventKind::TaskStarted, subject, said));
+            }
+        }
+    }
+}
+
+fn task_ended(earlier: Option<&TaskStatus>, task: &TaskStatus, alloc: &Alloc) -> Option<Fact> {
+    let end = task.last_end.as_ref()?;
+    if earlier.is_some_and(|known| known.last_end.as_ref() == Some(end)) {
+        return None;
+    }
+    let expected = end.reason.is_success() || end.reason == proto::model::EndReason::Stopped;
+    let severity = if expected { Severity::Info } else { Severity::Warning };
+    let next = match &task.phase {
+        TaskPhase::Backoff(until) => {
+            let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
+            format!("; try {}{of} at {until}", task.window_try + 1)
+        }
+        _ => String::new(),
+    };
+    let said = format!("task {} of {} ended: {}{next}", task.name, alloc.name(), end.reason);
+    let subject = Subject { task: Some(task.name.clone()), ..subject_of(alloc) };
+    let fact = Fact::info(EventKind::TaskEnded, subject, said).severity(severity).reason(end.reason.word());
+    Some(fact.tail(end.tail.clone()))
+}
+
+fn end_fact(alloc: &Alloc) -> Fact {
+    let cause = failed_task(alloc);
+    let (kind, severity, word) = match alloc.state {
+        AllocState::Complete => (EventKind::AllocComplete, Severity::Info, "complete"),
+        AllocState::Stopped => (EventKind::AllocStopped, Severity::Info, "stopped"),
+        _ => (EventKind::AllocFailed, Severity::Critical, "failed"),
+    };
+    let why = match cause {
+        Some((task, end)) if alloc.state == AllocState::Failed => format!(": task {task}: {}", end.reason),
+        _ => String::new(),
+    };
+    let said = format!("{} ended {word}{why}", alloc.name());
+    let reason = cause.map_or("", |(_, end)| end.reason.word());
+    Fact::info(kind, subject_of(alloc), said).severity(severity).reason(reason)
+}
+
+/// Returns the task that explains a failure: the first by name that did not end well.
+fn failed_task(alloc: &Alloc) -> Option<(&str, &proto::model::TaskEnd)> {
+    let bad = |end: &proto::model::TaskEnd| {
+        !end.reason.is_success() && end.reason != proto::model::EndReason::Stopped
+    };
+    alloc
+        .tasks
+        .iter()
+        .find_map(|task| task.last_end.as_ref().filter(|end| bad(end)).map(|end| (task.name.as_str(), end)))
+}
+
+/// Returns whether every task runs, or has done its work beside others that run.
+fn runs_fully(alloc: &Alloc) -> bool {
+    let fine = |task: &TaskStatus| match task.phase {
+        TaskPhase::Running => true,
+        TaskPhase::Ended => task.last_end.as_ref().is_some_and(|end| end.reason.is_success()),
+        _ => false,
+    };
+    alloc.state == AllocState::Running && !alloc.tasks.is_empty() && alloc.tasks.iter().all(fine)
+}
+
+impl State {
+    pub(super) fn put_health(&mut self, healthy: &[AllocId]) -> Outcome {
+        for id in healthy {
+            let Some(alloc) = self.allocs.get_mut(*id) else { continue };
+            let Some(since) = alloc.running_since.filter(|_| !alloc.healthy && !alloc.state.has_ended())
+            else {
+                continue;
+            };
+            alloc.healthy = true;
+            self.settling.remove(&(since, *id));
+        }
+        Outcome::Done
+    }
+}

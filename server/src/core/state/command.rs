@@ -1,0 +1,199 @@
+//! What can be asked of the state. One command is one revision.
+
+use proto::ids::{AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, Reign, RequestId, ServerId};
+use proto::model::{AllocStatus, Eligibility, Job, Liveness, NodeIdentity, Resources, StopReason};
+use proto::time::Timestamp;
+
+use super::Settings;
+
+/// One change, with who wants it and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// The leader's clock. State time is the largest seen so far.
+    pub now: Timestamp,
+    /// Names a client's write; none for the servers' own.
+    pub request: RequestId,
+    /// Who: a token's name, or `server`.
+    pub actor: String,
+    /// What.
+    pub kind: Kind,
+}
+
+impl Command {
+    /// Makes a command of the servers' own.
+    #[must_use]
+    pub fn own(now: Timestamp, kind: Kind) -> Self {
+        Self { now, request: RequestId::default(), actor: "server".to_owned(), kind }
+    }
+}
+
+/// What a command does.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)]
+pub enum Kind {
+    /// A server begins to lead. Its revision becomes the reign.
+    BeginReign {
+        /// Who.
+        server: ServerId,
+        /// New with every start of its process.
+        boot_nonce: u64,
+        /// Names this life of the cluster, if it has no name yet.
+        incarnation: Incarnation,
+    },
+    /// Submits a job.
+    PutJob {
+        /// What is asked for.
+        job: Box<Job>,
+        /// Refused unless the job is at this version; 0: there must be none.
+        expected: Option<JobVersion>,
+        /// What the person said about it.
+        message: String,
+    },
+    /// Stops a job.
+    StopJob {
+        /// Which.
+        key: JobKey,
+        /// Also forget it.
+        purge: bool,
+    },
+    /// Places, stops and updates allocations.
+    ApplyPlan(Plan),
+    /// An agent begins a session.
+    RegisterNode {
+        /// What it says of itself.
+        identity: NodeIdentity,
+        /// What it has, ended or not, with what that takes.
+        held: Vec<(Incarnation, AllocStatus, Resources)>,
+    },
+    /// Leases began or ran out.
+    NodeLiveness(Vec<LivenessChange>),
+    /// A person cordons or uncordons a node.
+    NodeEligibility {
+        /// Which.
+        node: NodeId,
+        /// What it shall be.
+        eligibility: Eligibility,
+    },
+    /// An agent's reports.
+    AllocStatus {
+        /// Whose.
+        node: NodeId,
+        /// Of which session.
+        generation: Generation,
+        /// What it saw.
+        statuses: Vec<AllocStatus>,
+    },
+    /// Allocations that have run long enough.
+    PutHealth {
+        /// Which.
+        healthy: Vec<AllocId>,
+    },
+    /// Replaces the settings.
+    PutSettings(Settings),
+    /// Forgets what nobody needs.
+    Gc(Gc),
+}
+
+/// What to forget. What may not be forgotten stays, without an error: somebody used it meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gc {
+    /// Ended allocations.
+    pub allocs: Vec<AllocId>,
+    /// Stopped jobs that are to be purged.
+    pub jobs: Vec<JobKey>,
+}
+
+/// A lease began or ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LivenessChange {
+    /// Whose.
+    pub node: NodeId,
+    /// Of which session.
+    pub generation: Generation,
+    /// What it is.
+    pub liveness: Liveness,
+}
+
+/// A decision of the scheduler. Refused as a whole only if it comes from another reign or out of order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The reign it was made in.
+    pub reign: Reign,
+    /// Its number in that reign; grows.
+    pub seq: u64,
+    /// Placements.
+    pub items: Vec<PlanItem>,
+    /// Orders to end.
+    pub stops: Vec<PlanStop>,
+    /// Allocations that take over a newer version as they run.
+    pub updates: Vec<PlanUpdate>,
+    /// Groups that wait, or wait no more.
+    pub waits: Vec<PlanWait>,
+}
+
+impl Plan {
+    /// Returns whether it would change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.stops.is_empty() && self.updates.is_empty() && self.waits.is_empty()
+    }
+}
+
+/// Placements of one group of one job version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanItem {
+    /// The job.
+    pub job: JobKey,
+    /// The version that was placed; a newer one refuses every run.
+    pub version: JobVersion,
+    /// The group.
+    pub group: String,
+    /// Where.
+    pub runs: Vec<PlanRun>,
+}
+
+/// `count` allocations with the indexes `first_index`.. on one node; applied whole or refused whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanRun {
+    /// Where.
+    pub node: NodeId,
+    /// The registration that the decision saw.
+    pub generation: Generation,
+    /// The first slot.
+    pub first_index: u32,
+    /// How many slots.
+    pub count: u32,
+}
+
+/// An order to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanStop {
+    /// Which.
+    pub alloc: AllocId,
+    /// Why.
+    pub reason: StopReason,
+}
+
+/// An allocation takes over a newer version as it runs: its work is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanUpdate {
+    /// Which.
+    pub alloc: AllocId,
+    /// The version.
+    pub version: JobVersion,
+}
+
+/// A group that cannot be placed, said once per cause; an empty `why` says that nothing waits any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanWait {
+    /// The job.
+    pub job: JobKey,
+    /// The version that was looked at.
+    pub version: JobVersion,
+    /// The group.
+    pub group: String,
+    /// How many allocations.
+    pub count: u32,
+    /// Why.
+    pub why: String,
+}

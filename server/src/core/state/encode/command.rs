@@ -1,0 +1,272 @@
+//! Commands: what the log holds.
+
+use prost::Message as _;
+use proto::ids::{
+    AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, RequestId, Revision, ServerId,
+};
+use proto::model::{Eligibility, Liveness, StopReason};
+use proto::time::Timestamp;
+use proto::wire::{BadMessage, agent, job, status, v1};
+
+use super::record::{settings_from_wire, settings_to_wire};
+use super::{BadRecord, need};
+use crate::core::state::{
+    Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+};
+
+/// Writes a command as bytes for the log.
+#[must_use]
+pub fn encode_command(command: &Command) -> Vec<u8> {
+    let request =
+        if command.request.is_none() { Vec::new() } else { command.request.0.to_be_bytes().to_vec() };
+    v1::Command {
+        now_ms: command.now.0,
+        request_id: request.into(),
+        actor: command.actor.clone(),
+        kind: Some(kind_to_wire(&command.kind)),
+    }
+    .encode_to_vec()
+}
+
+/// Reads a command from the log.
+///
+/// # Errors
+/// [`BadRecord`] when the bytes are no command that this version knows. A server that meets one must stop: applying
+/// the rest without it would make it differ from its peers.
+pub fn decode_command(bytes: &[u8]) -> Result<Command, BadRecord> {
+    let command = v1::Command::decode(bytes)?;
+    let request = match command.request_id.as_ref() {
+        [] => RequestId::default(),
+        bytes => RequestId(u128::from_be_bytes(need(bytes.try_into().ok(), "request_id")?)),
+    };
+    Ok(Command {
+        now: Timestamp(command.now_ms),
+        request,
+        actor: command.actor,
+        kind: kind_from_wire(need(command.kind, "kind")?)?,
+    })
+}
+
+/// Returns a number that differs, but for a chance of 1 in 2^64, when what is asked for differs (FNV-1a).
+#[must_use]
+pub fn body_hash(kind: &Kind) -> u64 {
+    let bytes = v1::Command { kind: Some(kind_to_wire(kind)), ..Default::default() }.encode_to_vec();
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
+    use v1::command::Kind as Wire;
+    match kind {
+        Kind::BeginReign { server, boot_nonce, incarnation } => Wire::BeginReign(v1::BeginReign {
+            server: server.0,
+            boot_nonce: *boot_nonce,
+            incarnation: incarnation.0,
+        }),
+        Kind::PutJob { job, expected, message } => Wire::PutJob(v1::PutJob {
+            job: Some(job::to_wire(job)),
+            expected_version: expected.map(|version| version.0),
+            message: message.clone(),
+        }),
+        Kind::StopJob { key, purge } => Wire::StopJob(v1::StopJob {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            purge: *purge,
+        }),
+        Kind::ApplyPlan(plan) => Wire::ApplyPlan(plan_to_wire(plan)),
+        Kind::RegisterNode { identity, held } => Wire::RegisterNode(v1::RegisterNode {
+            identity: Some(agent::identity_to_wire(identity)),
+            held: held
+                .iter()
+                .map(|(incarnation, report, resources)| v1::Held {
+                    incarnation: incarnation.0,
+                    status: Some(status::to_wire(report)),
+                    resources: Some(job::resources_to_wire(*resources)),
+                })
+                .collect(),
+        }),
+        Kind::NodeLiveness(list) => Wire::NodeLiveness(v1::NodeLiveness {
+            changes: list
+                .iter()
+                .map(|change| v1::node_liveness::Change {
+                    node: change.node.0,
+                    generation: change.generation.0,
+                    up: change.liveness == Liveness::Up,
+                })
+                .collect(),
+        }),
+        Kind::NodeEligibility { node, eligibility } => Wire::NodeEligibility(v1::NodeEligibility {
+            node: node.0,
+            eligible: *eligibility == Eligibility::Eligible,
+        }),
+        Kind::AllocStatus { node, generation, statuses } => Wire::AllocStatus(v1::PutAllocStatus {
+            node: node.0,
+            generation: generation.0,
+            statuses: statuses.iter().map(status::to_wire).collect(),
+        }),
+        Kind::PutHealth { healthy } => {
+            Wire::PutHealth(v1::PutHealth { healthy: healthy.iter().map(|id| id.0).collect() })
+        }
+        Kind::PutSettings(settings) => {
+            Wire::PutSettings(v1::PutSettings { settings: Some(settings_to_wire(settings)) })
+        }
+        Kind::Gc(gc) => Wire::Gc(v1::Gc {
+            allocs: gc.allocs.iter().map(|id| id.0).collect(),
+            jobs: gc
+                .jobs
+                .iter()
+                .map(|key| v1::JobName { namespace: key.namespace.clone(), name: key.name.clone() })
+                .collect(),
+        }),
+    }
+}
+
+fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
+    use v1::command::Kind as Wire;
+    Ok(match kind {
+        Wire::BeginReign(begin) => Kind::BeginReign {
+            server: ServerId(begin.server),
+            boot_nonce: begin.boot_nonce,
+            incarnation: Incarnation(begin.incarnation),
+        },
+        Wire::PutJob(put) => Kind::PutJob {
+            job: Box::new(job::from_wire(need(put.job, "job")?)?),
+            expected: put.expected_version.map(JobVersion),
+            message: put.message,
+        },
+        Wire::StopJob(stop) => {
+            Kind::StopJob { key: JobKey::new(stop.namespace, stop.name), purge: stop.purge }
+        }
+        Wire::ApplyPlan(plan) => Kind::ApplyPlan(plan_from_wire(plan)?),
+        Wire::RegisterNode(register) => Kind::RegisterNode {
+            identity: agent::identity_from_wire(need(register.identity, "identity")?)?,
+            held: register.held.into_iter().map(held_from_wire).collect::<Result<_, _>>()?,
+        },
+        Wire::NodeLiveness(list) => {
+            Kind::NodeLiveness(list.changes.into_iter().map(|change| liveness_from_wire(&change)).collect())
+        }
+        Wire::NodeEligibility(node) => Kind::NodeEligibility {
+            node: NodeId(node.node),
+            eligibility: if node.eligible { Eligibility::Eligible } else { Eligibility::Cordoned },
+        },
+        Wire::AllocStatus(put) => Kind::AllocStatus {
+            node: NodeId(put.node),
+            generation: Generation(put.generation),
+            statuses: put.statuses.into_iter().map(status::from_wire).collect::<Result<_, _>>()?,
+        },
+        Wire::PutHealth(put) => Kind::PutHealth { healthy: put.healthy.into_iter().map(AllocId).collect() },
+        Wire::PutSettings(put) => Kind::PutSettings(settings_from_wire(&need(put.settings, "settings")?)),
+        Wire::Gc(gc) => Kind::Gc(Gc {
+            allocs: gc.allocs.into_iter().map(AllocId).collect(),
+            jobs: gc.jobs.into_iter().map(|job| JobKey::new(job.namespace, job.name)).collect(),
+        }),
+    })
+}
+
+/// Reads what an agent holds: the incarnation it was placed in, what it is, what it takes.
+fn held_from_wire(
+    held: v1::Held,
+) -> Result<(Incarnation, proto::model::AllocStatus, proto::model::Resources), BadMessage> {
+    let resources = held.resources.map(job::resources_from_wire).unwrap_or_default();
+    Ok((Incarnation(held.incarnation), status::from_wire(need(held.status, "status")?)?, resources))
+}
+
+fn liveness_from_wire(change: &v1::node_liveness::Change) -> LivenessChange {
+    LivenessChange {
+        node: NodeId(change.node),
+        generation: Generation(change.generation),
+        liveness: if change.up { Liveness::Up } else { Liveness::Down },
+    }
+}
+
+fn plan_to_wire(plan: &Plan) -> v1::ApplyPlan {
+    let run = |run: &PlanRun| v1::PlanRun {
+        node: run.node.0,
+        generation: run.generation.0,
+        first_index: run.first_index,
+        count: run.count,
+    };
+    let item = |item: &PlanItem| v1::PlanItem {
+        namespace: item.job.namespace.clone(),
+        job: item.job.name.clone(),
+        version: item.version.0,
+        group: item.group.clone(),
+        runs: item.runs.iter().map(run).collect(),
+    };
+    let wait = |wait: &PlanWait| v1::PlanWait {
+        namespace: wait.job.namespace.clone(),
+        job: wait.job.name.clone(),
+        version: wait.version.0,
+        group: wait.group.clone(),
+        why: wait.why.clone(),
+        count: wait.count,
+    };
+    let stop =
+        |stop: &PlanStop| v1::PlanStop { alloc: stop.alloc.0, reason: stop_to_wire(stop.reason).into() };
+    let update = |update: &PlanUpdate| v1::PlanUpdate { alloc: update.alloc.0, version: update.version.0 };
+    v1::ApplyPlan {
+        reign: plan.reign.0,
+        seq: plan.seq,
+        items: plan.items.iter().map(item).collect(),
+        stops: plan.stops.iter().map(stop).collect(),
+        waits: plan.waits.iter().map(wait).collect(),
+        updates: plan.updates.iter().map(update).collect(),
+    }
+}
+
+fn plan_from_wire(plan: v1::ApplyPlan) -> Result<Plan, BadMessage> {
+    let run = |run: v1::PlanRun| PlanRun {
+        node: NodeId(run.node),
+        generation: Generation(run.generation),
+        first_index: run.first_index,
+        count: run.count,
+    };
+    let item = |item: v1::PlanItem| PlanItem {
+        job: JobKey::new(item.namespace, item.job),
+        version: JobVersion(item.version),
+        group: item.group,
+        runs: item.runs.into_iter().map(run).collect(),
+    };
+    let wait = |wait: v1::PlanWait| PlanWait {
+        job: JobKey::new(wait.namespace, wait.job),
+        version: JobVersion(wait.version),
+        group: wait.group,
+        count: wait.count,
+        why: wait.why,
+    };
+    let stop = |stop: v1::PlanStop| {
+        Ok(PlanStop { alloc: AllocId(stop.alloc), reason: stop_from_wire(stop.reason)? })
+    };
+    Ok(Plan {
+        reign: Revision(plan.reign),
+        seq: plan.seq,
+        items: plan.items.into_iter().map(item).collect(),
+        stops: plan.stops.into_iter().map(stop).collect::<Result<_, BadMessage>>()?,
+        updates: plan
+            .updates
+            .into_iter()
+            .map(|update| PlanUpdate { alloc: AllocId(update.alloc), version: JobVersion(update.version) })
+            .collect(),
+        waits: plan.waits.into_iter().map(wait).collect(),
+    })
+}
+
+pub(super) fn stop_to_wire(reason: StopReason) -> v1::StopReason {
+    match reason {
+        StopReason::JobStopped => v1::StopReason::JobStopped,
+        StopReason::ScaledDown => v1::StopReason::ScaledDown,
+        StopReason::Replaced => v1::StopReason::Replaced,
+        StopReason::NodeLost => v1::StopReason::NodeLost,
+    }
+}
+
+pub(super) fn stop_from_wire(reason: i32) -> Result<StopReason, BadMessage> {
+    Ok(match v1::StopReason::try_from(reason) {
+        Ok(v1::StopReason::JobStopped) => StopReason::JobStopped,
+        Ok(v1::StopReason::ScaledDown) => StopReason::ScaledDown,
+        Ok(v1::StopReason::Replaced) => StopReason::Replaced,
+        Ok(v1::StopReason::NodeLost) => StopReason::NodeLost,
+        _ => return Err(BadMessage { field: "stop_reason" }),
+    })
+}

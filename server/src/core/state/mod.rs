@@ -1,0 +1,104 @@
+//! What a cluster knows. [`State::apply`] is the only way to change it; a clone is a snapshot and costs nothing.
+
+mod apply;
+mod changes;
+mod command;
+mod encode;
+mod events;
+mod invariants;
+mod query;
+mod records;
+mod requests;
+mod table;
+
+pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
+pub use command::{
+    Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+};
+pub use encode::{
+    BadRecord, STATE_VERSION, decode_command, decode_outcome, encode_command, encode_outcome, read_snapshot,
+    write_snapshot,
+};
+pub use events::EventLog;
+pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Settings, Slot, VersionRecord, Wait};
+pub use requests::Requests;
+pub use table::{Pages, Table};
+
+use proto::ids::{AllocId, Generation, Incarnation, JobKey, NodeId, Reign, Revision, ServerId};
+use proto::time::Timestamp;
+
+/// Everything that is replicated. All tables are persistent, so that `clone` is O(1) and readers never block the writer.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Which life of the cluster this is; none before the first reign.
+    pub incarnation: Option<Incarnation>,
+    /// The life that this one was restored from.
+    pub previous_incarnation: Option<Incarnation>,
+    /// Commands applied so far.
+    pub revision: Revision,
+    /// The number of the next allocation.
+    pub next_id: u64,
+    /// State time: never goes back, whatever the clocks of leaders do.
+    pub now: Timestamp,
+    /// The behaviour of `apply`; raised by a command once every server can.
+    pub level: u32,
+    /// Who leads, since which revision.
+    pub reign: Option<ReignRecord>,
+    /// The last plan of this reign that was applied, refused runs or not.
+    pub last_plan_seq: u64,
+    /// What must agree across servers.
+    pub settings: Settings,
+    /// Jobs, stopped ones too.
+    pub jobs: Table<JobKey, JobRecord>,
+    /// Nodes that ever registered.
+    pub nodes: Table<NodeId, NodeRecord>,
+    /// Allocations, ended ones until they are collected.
+    pub allocs: Pages<Alloc>,
+    /// Allocations that run and are not yet believed healthy, by the time since when they run.
+    pub settling: imbl::OrdSet<(Timestamp, AllocId)>,
+    /// The recent facts.
+    pub events: EventLog,
+    /// Writes that must not be applied twice.
+    pub requests: Requests,
+}
+
+/// A server's time as leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReignRecord {
+    /// The revision at which it began.
+    pub reign: Reign,
+    /// Who leads.
+    pub server: ServerId,
+    /// New with every start of that server's process.
+    pub boot_nonce: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            incarnation: None,
+            previous_incarnation: None,
+            revision: Revision(0),
+            next_id: 1,
+            now: Timestamp(0),
+            level: 1,
+            reign: None,
+            last_plan_seq: 0,
+            settings: Settings::default(),
+            jobs: Table::default(),
+            nodes: Table::default(),
+            allocs: Pages::default(),
+            settling: imbl::OrdSet::default(),
+            events: EventLog::default(),
+            requests: Requests::default(),
+        }
+    }
+}
+
+impl State {
+    /// Returns whether a session of that node with that generation is the present one.
+    #[must_use]
+    pub fn is_current(&self, node: NodeId, generation: Generation) -> bool {
+        self.nodes.get(&node).is_some_and(|record| record.generation == generation)
+    }
+}

@@ -1,0 +1,276 @@
+//! The rows of the state's tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::OrdSet;
+use proto::ids::{AllocId, Generation, JobKey, JobVersion, NodeId, Revision};
+use proto::model::{
+    AllocState, Desired, Eligibility, Job, Liveness, NodeIdentity, Port, Resources, TaskStatus,
+};
+use proto::time::Timestamp;
+
+/// What must agree across servers; changed by a command, never by a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How often an agent asks for its lease.
+    pub heartbeat: Duration,
+    /// How long a lease lasts.
+    pub node_timeout: Duration,
+    /// Events kept per job and per node.
+    pub events_per_subject: usize,
+    /// Ended allocations kept per job.
+    pub ended_allocs: usize,
+    /// How long they are kept.
+    pub ended_allocs_for: Duration,
+    /// Versions kept per job, beside those that something runs.
+    pub versions: usize,
+}
+
+impl Default for Settings {
+    /// The numbers of the design: 1 s, 4 s, 200 events, 100 ended allocations for 24 h, 10 versions.
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(1),
+            node_timeout: Duration::from_secs(4),
+            events_per_subject: 200,
+            ended_allocs: 100,
+            ended_allocs_for: Duration::from_secs(24 * 3600),
+            versions: 10,
+        }
+    }
+}
+
+/// A job and its history.
+#[derive(Clone, Debug)]
+pub struct JobRecord {
+    /// Its name.
+    pub key: Arc<JobKey>,
+    /// A person stopped it: nothing of it is wanted.
+    pub stopped: bool,
+    /// It is removed when nothing of it runs.
+    pub purge: bool,
+    /// When it was first submitted.
+    pub created_at: Timestamp,
+    /// The revision that made it.
+    pub created: Revision,
+    /// The last revision that changed its description.
+    pub modified: Revision,
+    /// Oldest first, never empty; the last is the present one.
+    pub versions: Vec<Arc<VersionRecord>>,
+    /// Allocations that have not ended.
+    pub live: OrdSet<AllocId>,
+    /// Allocations that have ended and are kept.
+    pub ended: OrdSet<AllocId>,
+    /// What is remembered of a group beyond its allocations.
+    pub groups: BTreeMap<String, GroupState>,
+    /// The completion of a batch job was announced.
+    pub completion_announced: bool,
+}
+
+/// One submitted version.
+#[derive(Clone, Debug)]
+pub struct VersionRecord {
+    /// Its number.
+    pub version: JobVersion,
+    /// What was asked for.
+    pub job: Arc<Job>,
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub actor: String,
+    /// What they said about it.
+    pub message: String,
+    /// The revision that made it.
+    pub revision: Revision,
+    /// For every group the version in which its present work began: allocations of an older one are replaced.
+    pub work: BTreeMap<String, JobVersion>,
+}
+
+/// What is remembered of a group beyond its allocations, so that collecting these forgets nothing that matters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupState {
+    /// Slots whose work is done (batch).
+    pub done: OrdSet<u32>,
+    /// Slots that failed and wait for their replacement, or were given up.
+    pub failed: imbl::OrdMap<u32, Slot>,
+    /// Nodes on which this work can never start.
+    pub avoid: BTreeSet<NodeId>,
+    /// Why something of it cannot be placed.
+    pub wait: Option<Wait>,
+}
+
+/// A slot of a group after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The allocation that failed.
+    pub last: AllocId,
+    /// Where.
+    pub node: NodeId,
+    /// Replacements after failures so far.
+    pub replacements: u32,
+    /// When it failed.
+    pub failed_at: Timestamp,
+    /// When it is replaced; none: given up.
+    pub due: Option<Timestamp>,
+}
+
+/// Work that has no place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// How many allocations.
+    pub count: u32,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl JobRecord {
+    /// Returns the present version.
+    ///
+    /// # Panics
+    /// Never: a job is made with its first version, and the present one is not dropped.
+    #[must_use]
+    pub fn current(&self) -> &Arc<VersionRecord> {
+        self.versions.last().expect("a job has a version")
+    }
+
+    /// Returns that version, if it is kept.
+    #[must_use]
+    pub fn version(&self, version: JobVersion) -> Option<&Arc<VersionRecord>> {
+        self.versions.iter().rev().find(|record| record.version == version)
+    }
+
+    /// Returns what is remembered of a group.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&GroupState> {
+        self.groups.get(name)
+    }
+}
+
+/// A machine with an agent.
+#[derive(Clone, Debug)]
+pub struct NodeRecord {
+    /// What its agent says of it.
+    pub identity: NodeIdentity,
+    /// Grows with every registration.
+    pub generation: Generation,
+    /// Whether it answers.
+    pub liveness: Liveness,
+    /// Whether it takes new work.
+    pub eligibility: Eligibility,
+    /// Since when its liveness is what it is.
+    pub since: Timestamp,
+    /// When it first registered.
+    pub registered_at: Timestamp,
+    /// What counted allocations and foreign ones take.
+    pub used: Resources,
+    /// Host ports that are taken.
+    pub ports: OrdSet<u16>,
+    /// Where the search for the next dynamic port begins, so that a port is not given out again at once.
+    pub port_cursor: u16,
+    /// Allocations placed here that are not yet collected.
+    pub allocs: OrdSet<AllocId>,
+    /// What it runs that this state does not know.
+    pub foreign: BTreeMap<AllocId, Resources>,
+}
+
+impl NodeRecord {
+    /// Returns what is free.
+    #[must_use]
+    pub fn free(&self) -> Resources {
+        Resources {
+            cpu_millis: self.identity.capacity.cpu_millis.saturating_sub(self.used.cpu_millis),
+            memory_bytes: self.identity.capacity.memory_bytes.saturating_sub(self.used.memory_bytes),
+        }
+    }
+
+    /// Returns whether new work may be placed here.
+    #[must_use]
+    pub fn takes_work(&self) -> bool {
+        self.liveness == Liveness::Up && self.eligibility == Eligibility::Eligible
+    }
+}
+
+/// One placed instance of a group.
+#[derive(Clone, Debug)]
+pub struct Alloc {
+    /// Its id.
+    pub id: AllocId,
+    /// Its job.
+    pub job: Arc<JobKey>,
+    /// The version it runs.
+    pub version: JobVersion,
+    /// The version in which its work began.
+    pub work: JobVersion,
+    /// Its group.
+    pub group: Arc<str>,
+    /// Its slot.
+    pub index: u32,
+    /// Its node; it never moves.
+    pub node: NodeId,
+    /// What servers want.
+    pub desired: Desired,
+    /// What the agent saw.
+    pub state: AllocState,
+    /// What it saw of the tasks.
+    pub tasks: Arc<[TaskStatus]>,
+    /// The registration and the number of the report that this is from.
+    pub reported: (Generation, u64),
+    /// Its node was lost; it may still run.
+    pub lost: bool,
+    /// When it was.
+    pub lost_at: Option<Timestamp>,
+    /// Has run long enough to be believed.
+    pub healthy: bool,
+    /// Since when all its tasks run.
+    pub running_since: Option<Timestamp>,
+    /// Whether it takes room on its node: until its end is reported, or its node is lost.
+    pub counted: bool,
+    /// What it takes.
+    pub resources: Resources,
+    /// Host ports, in the order of their names.
+    pub ports: Arc<[(String, u16)]>,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// The revision that placed it.
+    pub created: Revision,
+    /// The last revision that changed what its agent must know.
+    pub modified: Revision,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The allocation it replaces.
+    pub previous: Option<AllocId>,
+    /// Replacements of its slot after failures, this one included.
+    pub replacements: u32,
+}
+
+impl Alloc {
+    /// Returns whether it fills its slot: wanted, not ended, not lost.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.has_ended() && !self.lost && self.desired == Desired::Run
+    }
+
+    /// Returns whether nothing of it runs any more and nothing will.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.state.has_ended()
+    }
+
+    /// Returns `job.group.index`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}.{}.{}", self.job.name, self.group, self.index)
+    }
+}
+
+/// Returns the static ports of a group.
+pub fn static_ports(ports: &BTreeMap<String, Port>) -> impl Iterator<Item = u16> {
+    ports.values().filter_map(|port| match port {
+        Port::Static(number) => Some(*number),
+        Port::Dynamic => None,
+    })
+}
