@@ -1,1 +1,116 @@
-//! Scheduler.
+//! What to place, where, and what to stop: dirty jobs in, one plan out. Deciding again on the same facts proposes nothing.
+
+mod decision;
+mod explain;
+mod feasible;
+mod rank;
+mod reconcile;
+
+pub use decision::{Decision, Placed};
+
+use std::collections::BTreeSet;
+
+use proto::ids::{JobKey, NodeId};
+use proto::time::Timestamp;
+
+use super::state::{PlanItem, PlanRun, PlanWait, State};
+use feasible::{Ask, Overlay};
+use rank::Candidates;
+use reconcile::{GroupWork, Want, reconcile};
+
+/// Decides on the given jobs, in the given order.
+///
+/// The plan's reign and number are left to the caller. Jobs that are gone are passed over. Same input, same decision. Cost: for
+/// each group that needs a place, one look at every node.
+#[must_use]
+pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
+    let mut decision = Decision::default();
+    let mut overlay = Overlay::default();
+    for key in jobs {
+        let Some(record) = state.jobs.get(key) else { continue };
+        for work in reconcile(state, record, now) {
+            decision.plan.stops.extend(&work.stop);
+            decision.plan.updates.extend(&work.update);
+            if let Some(due) = work.wake_at {
+                let at = decision.wake_at.entry(key.clone()).or_insert(due);
+                *at = due.min(*at);
+            }
+            place_group(state, key, &work, &mut overlay, &mut decision);
+        }
+    }
+    decision
+}
+
+/// Returns whether something of a job that waits may fit on one of the nodes that gained room.
+#[must_use]
+pub fn may_fit(state: &State, key: &JobKey, gained: &BTreeSet<NodeId>, now: Timestamp) -> bool {
+    let Some(record) = state.jobs.get(key) else { return false };
+    let overlay = Overlay::default();
+    reconcile(state, record, now).iter().filter(|work| !work.place.is_empty()).any(|work| {
+        let Some(ask) = Ask::of(record, &work.group) else { return false };
+        let nodes = gained.iter().filter_map(|id| state.nodes.get(id));
+        nodes.into_iter().any(|node| ask.obstacle(node, &overlay).is_none())
+    })
+}
+
+/// Finds places for what a group lacks; what finds none is said in a wait.
+fn place_group(
+    state: &State,
+    key: &JobKey,
+    work: &GroupWork,
+    overlay: &mut Overlay,
+    decision: &mut Decision,
+) {
+    let Some(record) = state.jobs.get(key) else { return };
+    let Some(ask) = Ask::of(record, &work.group) else { return };
+    let mut placed: Vec<(NodeId, u32)> = Vec::new();
+    let mut left = 0u32;
+    if !work.place.is_empty() {
+        let mut candidates = Candidates::collect(state, &ask, overlay);
+        for want in &work.place {
+            match candidates.take_best(state, &ask, overlay, want.avoid) {
+                Some(choice) => {
+                    placed.push((choice.node, want.index));
+                    decision.placed.push(Placed::new(key, &work.group, want, &choice, candidates.feasible()));
+                }
+                None => left += 1,
+            }
+        }
+    }
+    if !placed.is_empty() {
+        let runs = runs_of(state, placed);
+        let version = record.current().version;
+        decision.plan.items.push(PlanItem { job: key.clone(), version, group: work.group.clone(), runs });
+    }
+    if left > 0 {
+        decision.waiting.insert(key.clone());
+    }
+    let why = if left > 0 { explain::why_not(state, &ask, overlay) } else { String::new() };
+    let before = record.group(&work.group).and_then(|group| group.wait.as_ref());
+    let unchanged = before.map_or(("", 0), |wait| (wait.why.as_str(), wait.count)) == (why.as_str(), left);
+    if !unchanged && !record.stopped {
+        let version = record.current().version;
+        let group = work.group.clone();
+        decision.plan.waits.push(PlanWait { job: key.clone(), version, group, count: left, why });
+    }
+}
+
+/// Folds placements into runs: neighbouring slots on one node are one run.
+fn runs_of(state: &State, mut placed: Vec<(NodeId, u32)>) -> Vec<PlanRun> {
+    placed.sort_unstable();
+    let mut runs: Vec<PlanRun> = Vec::new();
+    for (node, index) in placed {
+        match runs.last_mut() {
+            Some(run) if run.node == node && run.first_index + run.count == index => run.count += 1,
+            _ => {
+                let generation =
+                    state.nodes.get(&node).map_or(Default::default(), |record| record.generation);
+                runs.push(PlanRun { node, generation, first_index: index, count: 1 });
+            }
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,10 +97,8 @@ pub enum Kind {
 /// What to forget. What may not be forgotten stays, without an error: somebody used it meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gc {
-    /// Ended allocations.
+    /// Allocations that have ended, or are lost with their node.
     pub allocs: Vec<AllocId>,
-    /// Stopped jobs that are to be purged.
-    pub jobs: Vec<JobKey>,
 }
 
 /// A lease began or ran out.

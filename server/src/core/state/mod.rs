@@ -6,11 +6,12 @@ mod command;
 mod encode;
 mod events;
 mod invariants;
-mod query;
 mod records;
 mod requests;
 mod table;
 
+pub(in crate::core) use apply::free_dynamic_ports;
+pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
 pub use command::{
     Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
@@ -20,6 +21,7 @@ pub use encode::{
     write_snapshot,
 };
 pub use events::EventLog;
+pub use invariants::Violation;
 pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Settings, Slot, VersionRecord, Wait};
 pub use requests::Requests;
 pub use table::{Pages, Table};

@@ -9,23 +9,24 @@ use crate::core::state::{Changes, Gc, Outcome, State};
 impl State {
     pub(super) fn collect(&mut self, gc: &Gc, changes: &mut Changes) -> Outcome {
         for id in &gc.allocs {
-            if self.allocs.get(*id).is_some_and(|alloc| alloc.has_ended()) {
+            let Some(alloc) = self.allocs.get(*id) else { continue };
+            if alloc.has_ended() || (alloc.lost && !alloc.counted) {
                 self.forget_alloc(*id, changes);
             }
-        }
-        for key in &gc.jobs {
-            self.forget_job(key, changes);
         }
         Outcome::Done
     }
 
-    fn forget_job(&mut self, key: &JobKey, changes: &mut Changes) {
+    /// Removes a job that is to be purged once nothing of it runs. What is lost with its node does not hold it up: should the
+    /// node return, it is told to stop what nobody knows any more.
+    pub(super) fn purge_if_over(&mut self, key: &JobKey, changes: &mut Changes) {
         let Some(record) = self.jobs.get(key) else { return };
-        if !(record.stopped && record.purge && record.live.is_empty()) {
+        let gone = |id: &AllocId| self.allocs.get(*id).is_none_or(|alloc| alloc.lost && !alloc.counted);
+        if !(record.stopped && record.purge && record.live.iter().all(gone)) {
             return;
         }
-        let ended: Vec<AllocId> = record.ended.iter().copied().collect();
-        for id in ended {
+        let all: Vec<AllocId> = record.ended.iter().chain(&record.live).copied().collect();
+        for id in all {
             self.forget_alloc(id, changes);
         }
         self.jobs.remove(key);
@@ -34,11 +35,12 @@ impl State {
         self.record(changes, Fact::info(EventKind::JobPurged, Subject::job(key), said));
     }
 
-    /// Forgets an ended allocation; its agent is told that it may forget it too.
+    /// Forgets an allocation; its agent is told that it may forget it too.
     fn forget_alloc(&mut self, id: AllocId, changes: &mut Changes) {
         let Some(alloc) = self.allocs.remove(id) else { return };
         if let Some(record) = self.jobs.get_mut(alloc.job.as_ref()) {
             record.ended.remove(&id);
+            record.live.remove(&id);
         }
         if let Some(node) = self.nodes.get_mut(&alloc.node) {
             node.allocs.remove(&id);

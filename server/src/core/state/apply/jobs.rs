@@ -148,7 +148,9 @@ impl State {
             self.record(changes, Fact::info(EventKind::JobStopped, Subject::job(key), said));
         }
         changes.jobs.insert(key.clone());
-        self.written(key, true)
+        let outcome = self.written(key, true);
+        self.purge_if_over(key, changes);
+        outcome
     }
 
     fn written(&self, key: &JobKey, changed: bool) -> Outcome {

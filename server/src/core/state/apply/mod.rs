@@ -9,6 +9,9 @@ mod room;
 mod slots;
 mod statuses;
 
+pub use plans::stop_word;
+pub(in crate::core) use room::free_dynamic_ports;
+
 use proto::ids::Revision;
 
 use super::requests::Result as KeptResult;

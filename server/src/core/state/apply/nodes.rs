@@ -211,6 +211,10 @@ impl State {
         for alloc in allocs {
             self.lose_alloc(alloc, &name, changes);
         }
+        let jobs = changes.jobs.clone();
+        for job in &jobs {
+            self.purge_if_over(job, changes);
+        }
     }
 
     fn lose_alloc(&mut self, id: AllocId, node_name: &str, changes: &mut Changes) {

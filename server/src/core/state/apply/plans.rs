@@ -217,7 +217,7 @@ pub(super) fn subject_of(alloc: &Alloc) -> Subject {
 }
 
 /// The word of a stop's reason, as in JSON.
-pub(in crate::core) const fn stop_word(reason: StopReason) -> &'static str {
+pub const fn stop_word(reason: StopReason) -> &'static str {
     match reason {
         StopReason::JobStopped => "job_stopped",
         StopReason::ScaledDown => "scaled_down",

@@ -112,6 +112,7 @@ impl State {
         changes.jobs.insert(after.job.as_ref().clone());
         self.record(changes, end_fact(&after));
         self.announce_completion(&after, changes);
+        self.purge_if_over(&after.job, changes);
     }
 
     /// A batch job is complete when every slot of every group is done.

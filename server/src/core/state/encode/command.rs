@@ -111,14 +111,7 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
         Kind::PutSettings(settings) => {
             Wire::PutSettings(v1::PutSettings { settings: Some(settings_to_wire(settings)) })
         }
-        Kind::Gc(gc) => Wire::Gc(v1::Gc {
-            allocs: gc.allocs.iter().map(|id| id.0).collect(),
-            jobs: gc
-                .jobs
-                .iter()
-                .map(|key| v1::JobName { namespace: key.namespace.clone(), name: key.name.clone() })
-                .collect(),
-        }),
+        Kind::Gc(gc) => Wire::Gc(v1::Gc { allocs: gc.allocs.iter().map(|id| id.0).collect() }),
     }
 }
 
@@ -157,10 +150,7 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         },
         Wire::PutHealth(put) => Kind::PutHealth { healthy: put.healthy.into_iter().map(AllocId).collect() },
         Wire::PutSettings(put) => Kind::PutSettings(settings_from_wire(&need(put.settings, "settings")?)),
-        Wire::Gc(gc) => Kind::Gc(Gc {
-            allocs: gc.allocs.into_iter().map(AllocId).collect(),
-            jobs: gc.jobs.into_iter().map(|job| JobKey::new(job.namespace, job.name)).collect(),
-        }),
+        Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
 }
 

@@ -1,0 +1,84 @@
+//! What the scheduler answers: a plan, when to look again, and its reasons.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use proto::ids::{JobKey, NodeId};
+use proto::time::Timestamp;
+
+use super::Want;
+use super::rank::Choice;
+use crate::core::state::Plan;
+
+/// A decision and its reasons.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// What to change; reign and number are unset.
+    pub plan: Plan,
+    /// Jobs that must be looked at again by then, whatever happens.
+    pub wake_at: BTreeMap<JobKey, Timestamp>,
+    /// Jobs of which something has no place: to be looked at when a node gains room.
+    pub waiting: BTreeSet<JobKey>,
+    /// Why each placement is where it is.
+    pub placed: Vec<Placed>,
+}
+
+/// One placement and why it is where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The job.
+    pub job: JobKey,
+    /// The group.
+    pub group: String,
+    /// The slot.
+    pub index: u32,
+    /// The node.
+    pub node: NodeId,
+    /// Nodes that could have taken it.
+    pub feasible: usize,
+    /// Allocations of the group that the node had already.
+    pub copies: u32,
+    /// How full the node is afterwards, in thousandths.
+    pub cpu_permille: u32,
+    /// See `cpu_permille`.
+    pub memory_permille: u32,
+    /// It replaces one that failed on the same node, because no other fits.
+    pub same_node: bool,
+}
+
+impl Placed {
+    pub(super) fn new(job: &JobKey, group: &str, want: &Want, choice: &Choice, feasible: usize) -> Self {
+        Self {
+            job: job.clone(),
+            group: group.to_owned(),
+            index: want.index,
+            node: choice.node,
+            feasible,
+            copies: choice.copies,
+            cpu_permille: choice.cpu_permille,
+            memory_permille: choice.memory_permille,
+            same_node: want.avoid == Some(choice.node),
+        }
+    }
+}
+
+impl fmt::Display for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "place {}.{}.{} on {}: best of {} that fit; {} of the group there before; then {}% cpu, {}% memory in use",
+            self.job,
+            self.group,
+            self.index,
+            self.node,
+            self.feasible,
+            self.copies,
+            self.cpu_permille / 10,
+            self.memory_permille / 10
+        )?;
+        if self.same_node {
+            f.write_str("; it failed there, and no other node fits")?;
+        }
+        Ok(())
+    }
+}

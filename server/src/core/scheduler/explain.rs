@@ -1,0 +1,81 @@
+//! Why something has no place: per cause, with counts of nodes.
+//!
+//! The text names what was asked and never what is free: that changes all the time, and a wait is said once per cause.
+
+use std::collections::BTreeMap;
+
+use proto::units::{show_cpu, show_size};
+
+use super::feasible::{Ask, Obstacle, Overlay};
+use crate::core::state::{NodeRecord, State};
+
+/// Returns the causes, the most frequent first.
+pub(super) fn why_not(state: &State, ask: &Ask, overlay: &Overlay) -> String {
+    let all = state.nodes.len();
+    if all == 0 {
+        return "there are no nodes: start an agent".to_owned();
+    }
+    let mut causes: BTreeMap<Obstacle, (usize, &NodeRecord)> = BTreeMap::new();
+    for (_, node) in state.nodes.iter() {
+        if let Some(obstacle) = ask.obstacle(node, overlay) {
+            causes.entry(obstacle).or_insert((0, node)).0 += 1;
+        }
+    }
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by_key(|(obstacle, (count, _))| (std::cmp::Reverse(*count), *obstacle));
+    let lines: Vec<String> = causes
+        .iter()
+        .map(|(obstacle, (count, first))| say(state, ask, *obstacle, *count, all, first))
+        .collect();
+    lines.join(", ")
+}
+
+fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, first: &NodeRecord) -> String {
+    let nodes = format!("{count} of {all} {}", if all == 1 { "node" } else { "nodes" });
+    let s = if count == 1 { "s" } else { "" };
+    match obstacle {
+        Obstacle::Down if count == 1 => format!("{nodes} is down"),
+        Obstacle::Down => format!("{nodes} are down"),
+        Obstacle::Cordoned if count == 1 => format!("{nodes} is cordoned"),
+        Obstacle::Cordoned => format!("{nodes} are cordoned"),
+        Obstacle::CannotStart => format!("{nodes} cannot start it{}", start_error(state, ask)),
+        Obstacle::Cpu => {
+            let asked =
+                u32::try_from(ask.resources.cpu_millis).map_or_else(|_| "too much".to_owned(), show_cpu);
+            format!("{nodes} lack{s} cpu ({asked} asked)")
+        }
+        Obstacle::Memory => {
+            format!("{nodes} lack{s} memory ({} asked)", show_size(ask.resources.memory_bytes))
+        }
+        Obstacle::Port(port) => {
+            let verb = if count == 1 { "has" } else { "have" };
+            format!("{nodes} {verb} port {port} in use{}", holder(state, first, port))
+        }
+        Obstacle::DynamicPorts => format!("{nodes} lack{s} dynamic ports"),
+    }
+}
+
+/// Returns the reason that the node gave, from the last failure of the group.
+fn start_error(state: &State, ask: &Ask) -> String {
+    let Some(group) = state.jobs.get(ask.job.as_ref()).and_then(|record| record.group(&ask.group)) else {
+        return String::new();
+    };
+    let last = group.failed.values().max_by_key(|slot| (slot.failed_at, slot.last));
+    let alloc = last.and_then(|slot| state.allocs.get(slot.last));
+    let end = alloc.and_then(|alloc| alloc.tasks.iter().find_map(|task| task.last_end.as_ref()));
+    end.map(|end| format!(" ({})", end.reason)).unwrap_or_default()
+}
+
+/// Names who holds a static port on a node.
+fn holder(state: &State, node: &NodeRecord, port: u16) -> String {
+    let holds = |alloc: &&crate::core::state::Alloc| {
+        alloc.counted && alloc.ports.iter().any(|(_, taken)| *taken == port)
+    };
+    let holder = node.allocs.iter().filter_map(|id| state.allocs.get(*id)).find(holds);
+    let name = holder.map(|alloc| format!(" by {}", alloc.name())).unwrap_or_default();
+    if name.is_empty() {
+        format!(" on {}", node.identity.name)
+    } else {
+        format!("{name} on {}", node.identity.name)
+    }
+}

@@ -1,0 +1,183 @@
+//! What a job lacks and has too much of, without a thought about where.
+//!
+//! A slot is an index of a group. Stopping allocations still run, so they fill their slot until their end is known: a group never
+//! runs more than its count. Lost ones fill nothing: they are replaced at once.
+
+use std::collections::BTreeSet;
+
+use proto::ids::{AllocId, JobVersion, NodeId};
+use proto::model::{Desired, Group, JobType, StopReason};
+use proto::time::Timestamp;
+
+use crate::core::state::{Alloc, GroupState, JobRecord, PlanStop, PlanUpdate, State};
+
+/// How many allocations of an older version may be down at once while a newer one takes their place.
+const MAX_PARALLEL: usize = 1;
+
+/// What a group needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct GroupWork {
+    pub(super) group: String,
+    pub(super) place: Vec<Want>,
+    pub(super) stop: Vec<PlanStop>,
+    pub(super) update: Vec<PlanUpdate>,
+    /// When a failed slot is due.
+    pub(super) wake_at: Option<Timestamp>,
+}
+
+/// A slot that wants an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    pub(super) index: u32,
+    /// The node where it failed: another is better.
+    pub(super) avoid: Option<NodeId>,
+}
+
+/// Compares what a job wants with what it has.
+pub(super) fn reconcile(state: &State, record: &JobRecord, now: Timestamp) -> Vec<GroupWork> {
+    let live: Vec<&Alloc> = record.live.iter().filter_map(|id| state.allocs.get(*id)).collect();
+    let job = &record.current().job;
+    let mut groups: BTreeSet<&str> = live.iter().map(|alloc| alloc.group.as_ref()).collect();
+    groups.extend(job.groups.keys().map(String::as_str));
+    let work = |name: &str| {
+        let allocs: Vec<&Alloc> = live.iter().copied().filter(|alloc| alloc.group.as_ref() == name).collect();
+        match job.groups.get(name) {
+            Some(group) if !record.stopped => GroupView::new(record, name, group, &allocs).work(now),
+            Some(_) => stop_all(name, &allocs, StopReason::JobStopped),
+            None => stop_all(name, &allocs, StopReason::ScaledDown),
+        }
+    };
+    groups.into_iter().map(work).collect()
+}
+
+fn stop_all(name: &str, allocs: &[&Alloc], reason: StopReason) -> GroupWork {
+    let wanted = allocs.iter().filter(|alloc| alloc.desired == Desired::Run);
+    let stop = wanted.map(|alloc| PlanStop { alloc: alloc.id, reason }).collect();
+    GroupWork { group: name.to_owned(), stop, ..GroupWork::default() }
+}
+
+/// A group of a running job with its allocations that have not ended.
+struct GroupView<'a> {
+    name: &'a str,
+    kind: JobType,
+    version: JobVersion,
+    work: JobVersion,
+    remembered: &'a GroupState,
+    /// Wanted, in all, less what is done.
+    target: usize,
+    /// Fill their slots as they should.
+    active: Vec<&'a Alloc>,
+    /// Told to end, and still there.
+    stopping: Vec<&'a Alloc>,
+}
+
+static NOTHING: std::sync::LazyLock<GroupState> = std::sync::LazyLock::new(GroupState::default);
+
+impl<'a> GroupView<'a> {
+    fn new(record: &'a JobRecord, name: &'a str, group: &'a Group, allocs: &[&'a Alloc]) -> Self {
+        let version = record.current();
+        let remembered = record.group(name).unwrap_or(&NOTHING);
+        let present = allocs.iter().copied().filter(|alloc| !alloc.lost);
+        let (active, stopping) = present.partition(|alloc| alloc.desired == Desired::Run);
+        Self {
+            name,
+            kind: version.job.kind,
+            version: version.version,
+            work: version.work.get(name).copied().unwrap_or(version.version),
+            remembered,
+            target: (group.count as usize).saturating_sub(remembered.done.len()),
+            active,
+            stopping,
+        }
+    }
+
+    fn work(mut self, now: Timestamp) -> GroupWork {
+        let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
+        self.stop_doubles(&mut work);
+        self.scale_down(&mut work);
+        self.replace_outdated(&mut work);
+        self.take_over(&mut work);
+        self.fill(&mut work, now);
+        work
+    }
+
+    /// Takes an allocation out of the active ones and orders its end.
+    fn stop(&mut self, id: AllocId, reason: StopReason, work: &mut GroupWork) {
+        if let Some(at) = self.active.iter().position(|alloc| alloc.id == id) {
+            self.stopping.push(self.active.remove(at));
+            work.stop.push(PlanStop { alloc: id, reason });
+        }
+    }
+
+    /// Two of one slot: the younger goes.
+    fn stop_doubles(&mut self, work: &mut GroupWork) {
+        let mut seen = BTreeSet::new();
+        let doubles: Vec<AllocId> =
+            self.active.iter().filter(|alloc| !seen.insert(alloc.index)).map(|alloc| alloc.id).collect();
+        for id in doubles {
+            self.stop(id, StopReason::ScaledDown, work);
+        }
+    }
+
+    /// Unhealthy ones first, then excess on one node, then the youngest.
+    fn scale_down(&mut self, work: &mut GroupWork) {
+        while self.active.len() > self.target {
+            let copies = |node: NodeId| self.active.iter().filter(|alloc| alloc.node == node).count();
+            let victim = self
+                .active
+                .iter()
+                .max_by_key(|alloc| (!alloc.healthy, copies(alloc.node), alloc.id))
+                .map(|alloc| alloc.id);
+            let Some(victim) = victim else { return };
+            self.stop(victim, StopReason::ScaledDown, work);
+        }
+    }
+
+    /// Work of an older version gives way: what is not healthy at once, the rest one by one as replacements get healthy.
+    fn replace_outdated(&mut self, work: &mut GroupWork) {
+        let outdated: Vec<&Alloc> =
+            self.active.iter().copied().filter(|alloc| alloc.work != self.work).collect();
+        let batch = self.kind == JobType::Batch;
+        let healthy = self.active.iter().filter(|alloc| alloc.healthy).count();
+        let mut budget = MAX_PARALLEL.saturating_sub(self.target.saturating_sub(healthy));
+        for alloc in outdated {
+            if batch || !alloc.healthy {
+                self.stop(alloc.id, StopReason::Replaced, work);
+            } else if budget > 0 {
+                budget -= 1;
+                self.stop(alloc.id, StopReason::Replaced, work);
+            }
+        }
+    }
+
+    /// Same work, newer version: the running allocation takes it over.
+    fn take_over(&self, work: &mut GroupWork) {
+        let older =
+            self.active.iter().filter(|alloc| alloc.work == self.work && alloc.version < self.version);
+        work.update.extend(older.map(|alloc| PlanUpdate { alloc: alloc.id, version: self.version }));
+    }
+
+    /// Failed slots first, each when it is due; then the lowest free indexes.
+    fn fill(&self, work: &mut GroupWork, now: Timestamp) {
+        let mut room = self.target.saturating_sub(self.active.len() + self.stopping.len());
+        let mut used: BTreeSet<u32> =
+            self.active.iter().chain(&self.stopping).map(|alloc| alloc.index).collect();
+        used.extend(self.remembered.done.iter());
+        for (index, slot) in &self.remembered.failed {
+            if room == 0 {
+                return;
+            }
+            if !used.insert(*index) {
+                continue;
+            }
+            room -= 1;
+            match slot.due {
+                Some(due) if due <= now => work.place.push(Want { index: *index, avoid: Some(slot.node) }),
+                Some(due) => work.wake_at = Some(work.wake_at.map_or(due, |at| at.min(due))),
+                None => {}
+            }
+        }
+        let free = (0u32..).filter(|index| !used.contains(index)).take(room);
+        work.place.extend(free.map(|index| Want { index, avoid: None }));
+    }
+}
