@@ -5,3 +5,5 @@
 pub mod rules;
 pub mod scheduler;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod testing;
