@@ -1,5 +1,8 @@
 //! The minijob server: remembers and decides; never runs a task.
 #![deny(unsafe_op_in_unsafe_fn)]
+// A test that unwraps fails with the place and the reason, which is what it is for.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod core;
 pub mod limits;
+pub mod raft;

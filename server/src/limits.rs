@@ -1,5 +1,7 @@
 //! Every bound of the server, each with its reason.
 
+use std::time::Duration;
+
 /// Results of named writes: 15 minutes at 50 writes a second; full is an answer, never an early eviction.
 pub const REQUESTS_KEPT: usize = 50_000;
 /// Events about the cluster as a whole: leaders come and go rarely.
@@ -10,3 +12,60 @@ pub const DYNAMIC_PORT_FIRST: u16 = 20_000;
 pub const DYNAMIC_PORT_LAST: u16 = 32_000;
 /// Bytes of one record of a snapshot: the largest holds the versions of one job, ten of at most 192 KiB, and those in use.
 pub const SNAPSHOT_RECORD_BYTES: usize = 64 << 20;
+
+/// The largest command that can be proposed. A follower must receive an entry within one heartbeat interval even on
+/// a 20 Mbit/s link, or it is resent for ever: 256 KiB take 105 ms there.
+pub const COMMAND_BYTES_MAX: usize = 256 << 10;
+
+/// The most bytes of commands in one log entry; the same bound as one command, for the same reason.
+pub const ENTRY_BYTES_MAX: usize = COMMAND_BYTES_MAX;
+
+/// The most commands in one log entry. More would not make the disk faster and would delay the first of them.
+pub const ENTRY_COMMANDS_MAX: usize = 512;
+
+/// Entries proposed and not yet applied. Two keep the disk busy while the next batch gathers; three measured slower.
+pub const ENTRIES_IN_FLIGHT: usize = 2;
+
+/// Commands waiting for the batcher. Four full entries: beyond that a caller is told to come back.
+pub const PROPOSALS_QUEUED: usize = 4 * ENTRY_COMMANDS_MAX;
+
+/// The largest record the log store accepts: an entry with room for its framing and for a membership of many servers.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// Jobs waiting for the thread that owns the log store. The consensus core waits for each append, so a handful is
+/// usual; the bound only has to be larger than a burst of reads by replication.
+pub const STORE_JOBS_QUEUED: usize = 256;
+
+/// The size at which a segment of the segmented log is closed. Small enough that purging frees space promptly and a
+/// torn tail is found by reading one file, large enough that creating files costs nothing.
+pub const SEGMENT_BYTES: u64 = 8 << 20;
+
+/// The largest value stored under one sled key. Seventeen of them (a consolidated leaf) stay below the 2 MiB above
+/// which sled would write a blob file, which it never syncs.
+pub const SLED_PART_BYTES: usize = 100 << 10;
+
+/// Log entries per sled tree. Purging drops whole trees; smaller trees cost more meta data, larger ones free late.
+pub const SLED_TREE_ENTRIES: u64 = 4096;
+
+/// Decoded log entries kept in memory, in bytes of their commands: what was appended a moment ago is applied and
+/// replicated from here without a read.
+pub const RECENT_ENTRIES_BYTES: usize = 4 << 20;
+
+/// The most bytes read from the log for one message to a follower.
+pub const REPLICATION_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes per checksummed block of a snapshot file.
+pub const SNAPSHOT_BLOCK_BYTES: usize = 256 << 10;
+
+/// Snapshots kept on disk: the newest, and the one before it in case the newest turns out to be damaged.
+pub const SNAPSHOTS_KEPT: usize = 2;
+
+/// Log growth that is always allowed between two snapshots; with a larger state its size takes the place of this
+/// number, so that snapshots never write more than the log itself.
+pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 64 << 20;
+
+/// The shortest time between two snapshots taken because the log grew.
+pub const SNAPSHOT_INTERVAL_MIN: Duration = Duration::from_secs(30);
+
+/// How long a proposal may wait before its caller is told that nobody answered.
+pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);

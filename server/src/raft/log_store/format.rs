@@ -1,0 +1,137 @@
+//! Which format and back-end a directory holds; the lock on it.
+//!
+//! The file `format` is the first thing written and the first thing read, so that no back-end ever guesses at files
+//! it did not write.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Backend, Error};
+use crate::raft::durable;
+
+/// The newest format this binary reads, and the one it writes.
+pub const FORMAT: u32 = 1;
+
+const FILE: &str = "format";
+const LOCK: &str = "lock";
+pub(super) const DATA: &str = "log";
+const FIRST_LINE: &str = "minijob log";
+
+/// A directory that is ours: of a known format, of the right back-end, and locked for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// Where the back-end keeps its files.
+    pub(crate) data: PathBuf,
+    _lock: File,
+}
+
+/// Claims a directory for a back-end; writes the format file if the directory is fresh.
+pub(crate) fn claim(dir: &Path, backend: Backend) -> Result<Claim, Error> {
+    durable::create_dir(dir).map_err(Error::io("create", dir))?;
+    let path = dir.join(FILE);
+    let known = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(String::new()),
+        Err(source) => return Err(Error::Io { doing: "read", path, source }),
+    };
+    if let Some(text) = &known {
+        check(&path, text, backend)?;
+    }
+    let lock = lock(&dir.join(LOCK))?;
+    let data = dir.join(DATA);
+    if known.is_none() {
+        if data.exists() {
+            return Err(Error::corrupt(&path, "the file is missing beside a log"));
+        }
+        let text = format!("{FIRST_LINE}\nformat {FORMAT}\nbackend {}\n", backend.name());
+        durable::write_file(&path, text.as_bytes()).map_err(Error::io("write", &path))?;
+    }
+    durable::create_dir(&data).map_err(Error::io("create", &data))?;
+    Ok(Claim { data, _lock: lock })
+}
+
+/// Refuses what a newer release or another back-end wrote.
+fn check(path: &Path, text: &str, backend: Backend) -> Result<(), Error> {
+    let mut lines = text.lines();
+    let unreadable = || Error::corrupt(path, "not a format file of minijob");
+    if lines.next() != Some(FIRST_LINE) {
+        return Err(unreadable());
+    }
+    let found = lines.next().and_then(|line| line.strip_prefix("format ")?.parse::<u32>().ok());
+    let found = found.ok_or_else(unreadable)?;
+    if found > FORMAT {
+        return Err(Error::Newer { path: path.to_path_buf(), found, supported: FORMAT });
+    }
+    let name = lines.next().and_then(|line| line.strip_prefix("backend ")).ok_or_else(unreadable)?;
+    if name != backend.name() {
+        return Err(Error::OtherBackend {
+            path: path.to_path_buf(),
+            found: name.into(),
+            wanted: backend.name(),
+        });
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let file = File::create(path).map_err(Error::io("create", path))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked { path: path.to_path_buf() }),
+        Err(errno) => Err(Error::Io { doing: "lock", path: path.to_path_buf(), source: errno.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "minijob log\nformat 3\nbackend hovercraft\nmore\n").unwrap();
+        let error = claim(dir.path(), Backend::Sled).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("was written by a newer minijob: format 3, this binary reads up to 1"),
+            "{error}"
+        );
+        assert!(!dir.path().join(DATA).exists());
+    }
+
+    #[test]
+    fn another_back_end_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(claim(dir.path(), Backend::Segments).unwrap());
+        let error = claim(dir.path(), Backend::Sled).unwrap_err();
+        assert!(matches!(&error, Error::OtherBackend { found, .. } if found == "segments"), "{error}");
+        assert!(error.to_string().contains("`sled` is configured"), "{error}");
+    }
+
+    #[test]
+    fn a_second_owner_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = claim(dir.path(), Backend::Segments).unwrap();
+        let error = claim(dir.path(), Backend::Segments).unwrap_err();
+        assert!(matches!(error, Error::Locked { .. }), "{error}");
+        drop(first);
+        claim(dir.path(), Backend::Segments).unwrap();
+    }
+
+    #[test]
+    fn garbage_and_a_missing_format_file_are_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        for garbage in [&b""[..], b"\xff\xfe\x00", b"minijob log\nformat one\n", b"minijob log\nformat 1\n"] {
+            std::fs::write(dir.path().join(FILE), garbage).unwrap();
+            let error = claim(dir.path(), Backend::Sled).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+        }
+        std::fs::remove_file(dir.path().join(FILE)).unwrap();
+        std::fs::create_dir(dir.path().join(DATA)).unwrap();
+        let error = claim(dir.path(), Backend::Sled).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    }
+}
