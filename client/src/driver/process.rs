@@ -1,0 +1,387 @@
+//! Runs processes, by asking the keeper.
+//!
+//! One task owns the connection. When it breaks it is made again, ends are pushed again, and requests that were on their way
+//! are repeated - all but a signal, which could arrive twice and is answered with [`Gone`].
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::ends::{Board, Ends};
+use super::{
+    AttemptId, BoxFuture, Driver, EndCause, Ended, Gone, Known, KnownState, Refused, Reply, StartFailure, StartSpec, Started,
+};
+use crate::keeper::message::{self, Answer, Ask, Cause, Hello, Id, Request, Say, VERSION, VERSION_OLDEST};
+use crate::keeper::{Connector, frame, with_short_path};
+use crate::limits::{KEEPER_PATIENCE, KEEPER_REQUESTS_QUEUED};
+
+/// The pauses between two tries to reach the keeper.
+const RETRY_MIN: Duration = Duration::from_millis(10);
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// Whether the keeper can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Connected to the keeper with this process id.
+    Connected {
+        /// The keeper's process.
+        keeper_pid: u32,
+        /// How many keepers died under its guard.
+        deaths: u32,
+    },
+    /// Not connected; the driver goes on trying. A keeper whose guard lives is back within milliseconds; one that stays away
+    /// can only be made anew by a new agent process.
+    Away {
+        /// What the last try met.
+        why: String,
+    },
+}
+
+/// The driver. Dropping it closes the connection and touches no task.
+#[derive(Debug)]
+pub struct Processes {
+    requests: mpsc::Sender<Call>,
+    board: Board,
+    status: watch::Receiver<Status>,
+}
+
+#[derive(Debug)]
+struct Call {
+    ask: Ask,
+    /// Whether it may be sent again on another connection.
+    repeatable: bool,
+    reply: oneshot::Sender<Result<Say, Gone>>,
+}
+
+impl Processes {
+    /// Talks to the keeper that `connector` names. Must be called within a tokio runtime.
+    pub fn new(connector: &Connector) -> Processes {
+        Processes::at(connector.socket.clone())
+    }
+
+    /// Talks to whichever keeper serves `socket`, now or later.
+    pub fn at(socket: PathBuf) -> Processes {
+        let (requests, queue) = mpsc::channel(KEEPER_REQUESTS_QUEUED);
+        let board = Board::default();
+        let (status, watched) = watch::channel(Status::Away { why: "not tried yet".into() });
+        let worker = Worker { socket, queue, board: board.clone(), status, waiting: HashMap::new(), next_seq: 1 };
+        tokio::spawn(worker.run());
+        Processes { requests, board, status: watched }
+    }
+
+    /// Returns the state of the connection, to be watched.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    async fn call(&self, ask: Ask, repeatable: bool) -> Result<Say, Gone> {
+        let until = Instant::now() + KEEPER_PATIENCE;
+        let (reply, answer) = oneshot::channel();
+        let late = |_| Gone { why: format!("no answer within {KEEPER_PATIENCE:?}") };
+        let closed = || Gone { why: "the driver was shut down".into() };
+        timeout_at(until, self.requests.send(Call { ask, repeatable, reply })).await.map_err(late)?.map_err(|_| closed())?;
+        timeout_at(until, answer).await.map_err(late)?.map_err(|_| closed())?
+    }
+
+    async fn order(&self, ask: Ask, repeatable: bool) -> Reply<()> {
+        match self.call(ask, repeatable).await? {
+            Say::Done(_) => Ok(Ok(())),
+            Say::Refused(refused) => Ok(Err(refused.into())),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+impl Driver for Processes {
+    fn start(&self, spec: StartSpec) -> BoxFuture<'_, Reply<Started, StartFailure>> {
+        Box::pin(async move {
+            let start = match message_of(spec) {
+                Ok(start) => start,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            match self.call(Ask::Start(Box::new(start)), true).await? {
+                Say::Started(started) => Ok(Ok(Started { pid: started.pid, started_at_ms: started.at_wall_ms })),
+                Say::StartFailed(failed) => Ok(Err(StartFailure {
+                    step: failed.step,
+                    errno: (failed.errno != 0).then_some(failed.errno),
+                    message: failed.message,
+                    hopeless: failed.hopeless,
+                })),
+                Say::Refused(refused) => Ok(Err(StartFailure {
+                    step: "keeper".into(),
+                    errno: None,
+                    hopeless: refused.kind == "invalid",
+                    message: format!("keeper: {}", refused.message),
+                })),
+                other => Err(unexpected(&other)),
+            }
+        })
+    }
+
+    fn signal(&self, id: AttemptId, signal: i32) -> BoxFuture<'_, Reply<()>> {
+        Box::pin(self.order(Ask::Signal(message::Signal { id: id.into(), signal }), false))
+    }
+
+    fn stop(&self, id: AttemptId, signal: i32, timeout: Duration) -> BoxFuture<'_, Reply<()>> {
+        let timeout_ms = timeout.as_millis() as u64;
+        Box::pin(self.order(Ask::Stop(message::Stop { id: id.into(), signal, timeout_ms }), true))
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Known>, Gone>> {
+        Box::pin(async move {
+            let mut known = Vec::new();
+            let mut after = 0;
+            loop {
+                match self.call(Ask::List(message::List { after }), true).await? {
+                    Say::Listing(page) => {
+                        known.extend(page.items.into_iter().map(|item| self.known(item)));
+                        if page.next == 0 {
+                            return Ok(known);
+                        }
+                        after = page.next;
+                    }
+                    other => return Err(unexpected(&other)),
+                }
+            }
+        })
+    }
+
+    fn ends(&self) -> Ends {
+        self.board.subscribe()
+    }
+
+    fn collect(&self, id: AttemptId) -> BoxFuture<'_, Reply<()>> {
+        Box::pin(async move {
+            let reply = self.order(Ask::Collect(message::Collect { id: id.clone().into() }), true).await?;
+            if reply.is_ok() {
+                self.board.remove(&id);
+            }
+            Ok(reply)
+        })
+    }
+
+    fn set_deadline(&self, id: AttemptId, boot_ms: Option<u64>) -> BoxFuture<'_, Reply<()>> {
+        let fence = message::SetDeadline { id: id.into(), boot_ms: boot_ms.unwrap_or(0) };
+        Box::pin(self.order(Ask::SetDeadline(fence), true))
+    }
+}
+
+impl Processes {
+    fn known(&self, item: message::Item) -> Known {
+        let id = AttemptId::from(item.id);
+        let state = match item.ended {
+            None => KnownState::Running { stopping: item.stopping },
+            // The pushed one has the tail.
+            Some(ended) => KnownState::Ended(Box::new(self.board.get(&id).unwrap_or_else(|| ended.into()))),
+        };
+        Known { id, pid: item.pid, started_at_ms: item.started_wall_ms, state }
+    }
+}
+
+/// Owns the connection.
+struct Worker {
+    socket: PathBuf,
+    queue: mpsc::Receiver<Call>,
+    board: Board,
+    status: watch::Sender<Status>,
+    /// Sent and not answered, bounded like the queue.
+    waiting: HashMap<u64, Call>,
+    next_seq: u64,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.connect().await {
+                Ok((stream, buffer)) => {
+                    pause = RETRY_MIN;
+                    let Err(error) = self.serve(stream, buffer).await else { return };
+                    self.status.send_replace(Status::Away { why: error.to_string() });
+                    self.waiting.retain(|_, call| call.repeatable && !call.reply.is_closed());
+                }
+                Err(error) => {
+                    self.status.send_replace(Status::Away { why: error.to_string() });
+                    self.waiting.retain(|_, call| !call.reply.is_closed());
+                    if self.queue.is_closed() {
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Connects and greets.
+    async fn connect(&mut self) -> io::Result<(UnixStream, BytesMut)> {
+        let mut stream = connect(&self.socket).await?;
+        let hello = Ask::Hello(Hello { version: VERSION, watch: true });
+        stream.write_all(&encode(1, &hello)?).await?;
+        let mut buffer = BytesMut::new();
+        let answer = loop {
+            match frame::decode::<Answer>(&mut buffer).map_err(io::Error::other)? {
+                Some(answer) => break answer,
+                None if stream.read_buf(&mut buffer).await? == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                None => {}
+            }
+        };
+        let Some(Say::Welcome(welcome)) = answer.say else { return Err(io::Error::other("no welcome")) };
+        if welcome.version < VERSION_OLDEST || welcome.version_oldest > VERSION {
+            return Err(io::Error::other(format!("the keeper speaks protocol {}", welcome.version)));
+        }
+        self.status.send_replace(Status::Connected { keeper_pid: welcome.keeper_pid, deaths: welcome.deaths });
+        Ok((stream, buffer))
+    }
+
+    /// Serves one connection. Returns when the driver was dropped, fails when the connection breaks.
+    async fn serve(&mut self, stream: UnixStream, mut buffer: BytesMut) -> io::Result<()> {
+        let (mut reader, mut writer) = stream.into_split();
+        let mut out = Vec::new();
+        for (seq, call) in &self.waiting {
+            out.extend(encode(*seq, &call.ask)?);
+        }
+        loop {
+            while let Some(answer) = frame::decode::<Answer>(&mut buffer).map_err(io::Error::other)? {
+                self.hear(answer);
+            }
+            let may_take = self.waiting.len() < KEEPER_REQUESTS_QUEUED && out.is_empty();
+            tokio::select! {
+                // A write must not keep answers from being read, or both sides could wait for each other.
+                written = writer.write(&out), if !out.is_empty() => {
+                    out.drain(..written?);
+                }
+                read = reader.read_buf(&mut buffer) => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                call = self.queue.recv(), if may_take => {
+                    let Some(call) = call else { return Ok(()) };
+                    self.take(call, &mut out);
+                    while out.len() < 64 << 10 && self.waiting.len() < KEEPER_REQUESTS_QUEUED {
+                        let Ok(call) = self.queue.try_recv() else { break };
+                        self.take(call, &mut out);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, call: Call, out: &mut Vec<u8>) {
+        self.waiting.retain(|_, call| !call.reply.is_closed());
+        let seq = self.next_seq;
+        match encode(seq, &call.ask) {
+            Ok(bytes) => {
+                self.next_seq += 1;
+                out.extend(bytes);
+                self.waiting.insert(seq, call);
+            }
+            Err(error) => drop(call.reply.send(Err(Gone { why: error.to_string() }))),
+        }
+    }
+
+    fn hear(&mut self, answer: Answer) {
+        match answer.say {
+            Some(Say::Ended(ended)) => self.board.put(ended.into()),
+            Some(say) => {
+                if let Some(call) = self.waiting.remove(&answer.seq) {
+                    // The caller may have given up.
+                    let _ = call.reply.send(Ok(say));
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    // Connecting to a local socket does not wait unless the backlog is full, so that the open directory may be kept in a
+    // closure that cannot be async.
+    let stream = with_short_path(socket, |path| std::os::unix::net::UnixStream::connect(path))?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+fn encode(seq: u64, ask: &Ask) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    frame::encode(&Request { seq, ask: Some(ask.clone()) }, &mut out).map_err(io::Error::other)?;
+    Ok(out)
+}
+
+fn unexpected(say: &Say) -> Gone {
+    Gone { why: format!("the keeper answered something else: {say:?}") }
+}
+
+fn message_of(spec: StartSpec) -> Result<message::Start, StartFailure> {
+    let text = |step: &str, path: PathBuf| {
+        path.into_os_string().into_string().map_err(|path| StartFailure {
+            step: step.into(),
+            errno: None,
+            message: format!("{step}: {} is not UTF-8", path.display()),
+            hopeless: true,
+        })
+    };
+    Ok(message::Start {
+        id: spec.id.into(),
+        command: spec.command,
+        args: spec.args,
+        env: spec.env.into_iter().map(|(name, value)| message::Variable { name, value }).collect(),
+        workdir: spec.workdir.map(|path| text("workdir", path)).transpose()?.unwrap_or_default(),
+        user: spec.user.map(|user| message::User { uid: user.uid, gid: user.gid, groups: user.groups }),
+        log_dir: text("logs", spec.log_dir)?,
+        log_files: spec.logs.files,
+        log_file_bytes: spec.logs.file_bytes,
+        stop_signal: spec.stop_signal,
+        stop_timeout_ms: spec.stop_timeout.as_millis() as u64,
+        deadline_boot_ms: spec.deadline_boot_ms.unwrap_or(0),
+    })
+}
+
+impl From<AttemptId> for Id {
+    fn from(id: AttemptId) -> Id {
+        Id { alloc: id.alloc, task: id.task, attempt: id.attempt }
+    }
+}
+
+impl From<Id> for AttemptId {
+    fn from(id: Id) -> AttemptId {
+        AttemptId { alloc: id.alloc, task: id.task, attempt: id.attempt }
+    }
+}
+
+impl From<message::Refused> for Refused {
+    fn from(refused: message::Refused) -> Refused {
+        Refused { kind: refused.kind, message: refused.message }
+    }
+}
+
+impl From<message::Ended> for Ended {
+    fn from(ended: message::Ended) -> Ended {
+        let cause = match Cause::try_from(ended.cause) {
+            Ok(Cause::Exit) => EndCause::Exit(ended.code),
+            Ok(Cause::Signal) => EndCause::Signal(ended.code),
+            Ok(Cause::Oom) => EndCause::Oom,
+            Ok(Cause::Killed) => EndCause::Killed,
+            Ok(Cause::Lease) => EndCause::Lease,
+            // A cause of a newer keeper is as unknown as a lost one.
+            Ok(Cause::Lost) | Err(_) => EndCause::Lost,
+        };
+        Ended {
+            id: ended.id.into(),
+            cause,
+            stopped_by_us: ended.stopped,
+            at_ms: ended.at_wall_ms,
+            ran_ms: ended.ran_ms,
+            tail: ended.tail,
+            dropped_bytes: ended.dropped_bytes,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! When the keeper may go: the decision, apart from the doing.
+
+use std::time::Duration;
+
+use crate::limits::{KEEPER_IDLE_EXIT, KEEPER_LEAVE_WISH};
+
+/// How long a keeper that ends with its agent waits for the first one to connect.
+const FIRST_AGENT_MS: u64 = 30_000;
+
+/// What the keeper knows about being needed; times in ms of boot time.
+#[derive(Debug)]
+pub(super) struct Idle {
+    end_with_agent_ms: Option<u64>,
+    /// Since when there is no agent; `None` while there is one.
+    alone_since: Option<u64>,
+    seen_agent: bool,
+    wish_until: u64,
+    ordered: bool,
+    /// Whether everything is being ended; it is not taken back.
+    ending: bool,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Stay, and look again at this time if any.
+    Stay(Option<u64>),
+    /// End all attempts, then leave.
+    EndAll,
+    /// Leave now.
+    Leave,
+}
+
+impl Idle {
+    pub(super) fn new(end_with_agent: Option<Duration>, now: u64) -> Idle {
+        let end_with_agent_ms = end_with_agent.map(|wait| wait.as_millis() as u64);
+        Idle { end_with_agent_ms, alone_since: Some(now), seen_agent: false, wish_until: 0, ordered: false, ending: false }
+    }
+
+    /// Notes how many agents are connected.
+    pub(super) fn note_agents(&mut self, agents: usize, now: u64) {
+        if agents > 0 {
+            self.alone_since = None;
+            self.seen_agent = true;
+        } else {
+            self.alone_since.get_or_insert(now);
+        }
+    }
+
+    /// Somebody sent SIGTERM: leave if all attempts end soon.
+    pub(super) fn wish_to_leave(&mut self, now: u64) {
+        self.wish_until = now + KEEPER_LEAVE_WISH.as_millis() as u64;
+    }
+
+    /// An agent ordered an empty keeper to leave.
+    pub(super) fn order_to_leave(&mut self) {
+        self.ordered = true;
+    }
+
+    /// Whether nothing may be started any more.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.ordered || self.ending
+    }
+
+    /// Decides, given how many attempts run and how many ends are not collected.
+    pub(super) fn decide(&mut self, running: usize, uncollected: usize, now: u64) -> Verdict {
+        if self.ordered && running == 0 || now < self.wish_until && running == 0 {
+            return Verdict::Leave;
+        }
+        let wish = Some(self.wish_until).filter(|&until| until > now);
+        if let Some(wait) = self.end_with_agent_ms {
+            let wait = if self.seen_agent { wait } else { wait.max(FIRST_AGENT_MS) };
+            self.ending |= self.alone_since.is_some_and(|since| now >= since + wait);
+            return match self.ending {
+                true if running == 0 => Verdict::Leave,
+                true => Verdict::EndAll,
+                false => Verdict::Stay(self.alone_since.map(|since| since + wait)),
+            };
+        }
+        match self.alone_since {
+            Some(since) if running + uncollected == 0 => {
+                let at = since + KEEPER_IDLE_EXIT.as_millis() as u64;
+                if now >= at { Verdict::Leave } else { Verdict::Stay(Some(at)) }
+            }
+            _ => Verdict::Stay(wish),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTES: u64 = 60_000;
+
+    #[test]
+    fn a_keeper_stays_for_tasks_and_uncollected_ends_without_any_agent() {
+        let mut idle = Idle::new(None, 0);
+        assert_eq!(idle.decide(1, 0, 1000 * MINUTES), Verdict::Stay(None));
+        assert_eq!(idle.decide(0, 1, 1000 * MINUTES), Verdict::Stay(None));
+        assert_eq!(idle.decide(0, 0, MINUTES), Verdict::Stay(Some(5 * MINUTES)));
+        assert_eq!(idle.decide(0, 0, 5 * MINUTES), Verdict::Leave);
+    }
+
+    #[test]
+    fn a_connected_agent_keeps_an_empty_keeper() {
+        let mut idle = Idle::new(None, 0);
+        idle.note_agents(1, 10);
+        assert_eq!(idle.decide(0, 0, 1000 * MINUTES), Verdict::Stay(None));
+        idle.note_agents(0, 1000 * MINUTES);
+        assert_eq!(idle.decide(0, 0, 1000 * MINUTES), Verdict::Stay(Some(1005 * MINUTES)));
+    }
+
+    #[test]
+    fn in_dev_everything_ends_some_time_after_the_agent() {
+        let mut idle = Idle::new(Some(Duration::from_secs(5)), 0);
+        assert_eq!(idle.decide(0, 0, 6000), Verdict::Stay(Some(30_000)));
+        idle.note_agents(1, 7000);
+        assert_eq!(idle.decide(3, 0, 100_000), Verdict::Stay(None));
+        idle.note_agents(0, 100_000);
+        assert_eq!(idle.decide(3, 0, 104_999), Verdict::Stay(Some(105_000)));
+        assert_eq!(idle.decide(3, 0, 105_000), Verdict::EndAll);
+        idle.note_agents(1, 105_001);
+        assert_eq!(idle.decide(3, 2, 105_002), Verdict::EndAll);
+        assert_eq!(idle.decide(0, 5, 105_003), Verdict::Leave);
+        assert!(idle.is_leaving());
+    }
+
+    #[test]
+    fn a_sigterm_is_a_wish_that_passes() {
+        let mut idle = Idle::new(None, 0);
+        idle.wish_to_leave(1000);
+        assert_eq!(idle.decide(1, 0, 1000), Verdict::Stay(Some(11_000)));
+        assert_eq!(idle.decide(0, 1, 2000), Verdict::Leave);
+        assert_eq!(idle.decide(0, 1, 12_000), Verdict::Stay(None));
+    }
+}

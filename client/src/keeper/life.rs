@@ -1,0 +1,434 @@
+//! The life of attempts in the keeper: start, stop, the end of the main process, the end of all of it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, UNIX_EPOCH};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use prost::Message as _;
+
+use super::attempt::{Attempt, Next};
+use super::clock;
+use super::guard::{Held, STATUS_LOST};
+use super::idle::Verdict;
+use super::journal;
+use super::link::Message;
+use super::message::{Record, Start, StartFailed, Started};
+use super::process::note;
+use super::serve::{House, Keeper};
+use super::spawn::{Prepared, Wires, failed};
+use super::tree;
+use crate::limits::{PATH_BYTES_MAX, TAIL_BYTES_MAX};
+use crate::logs::files::{self, Policy, Stream};
+use crate::logs::writer::Place;
+
+/// More than the largest pipe an unprivileged task can make of its output.
+const DRAIN_BYTES: usize = 2 << 20;
+
+impl Attempt {
+    /// Writes output of one stream to its files and remembers the last of it.
+    pub(super) fn take_output(&mut self, which: usize, bytes: &[u8]) {
+        let record = &self.record;
+        let place = Place {
+            dir: record.log_dir.as_ref(),
+            task: &record.id.task,
+            stream: Stream::ALL[which],
+            policy: Policy { files: record.log_files, file_bytes: record.log_file_bytes },
+        };
+        self.sinks[which].write(place, bytes);
+        self.remember(bytes);
+    }
+
+    /// Takes the last output from the files, where the keeper that saw it has died.
+    fn recall_tail(&mut self) {
+        let record = &self.record;
+        let since = UNIX_EPOCH + Duration::from_millis(record.started_wall_ms);
+        let mut last = Vec::new();
+        for stream in Stream::ALL {
+            last.extend(files::last_bytes(record.log_dir.as_ref(), &record.id.task, stream, since, TAIL_BYTES_MAX / 2));
+        }
+        self.remember(&last);
+    }
+}
+
+impl Keeper {
+    /// Starts an attempt that is not known.
+    pub(super) fn start(&mut self, start: &Start) -> Result<Started, StartFailed> {
+        check(start)?;
+        let now = clock::boot_ms();
+        if start.deadline_boot_ms != 0 && start.deadline_boot_ms <= now {
+            let mut late = failed("lease", 0, "lease: the deadline of the fence has passed");
+            late.hopeless = false;
+            return Err(late);
+        }
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let prepared = Prepared::new(start, &self.mark(slot))?;
+        let mut record = new_record(start, slot, now);
+        let outcome = self.spawn(start, &prepared, &record);
+        if outcome.is_err() {
+            let _ = self.link.send(&Message::Forget { slot });
+            self.remove_group(slot);
+        }
+        let (pid, pipes) = outcome?;
+        record.pid = pid;
+        record.confirmed = true;
+        let started = Started { pid, at_wall_ms: record.started_wall_ms };
+        self.tell_guard(&record);
+        self.journal.put(&record);
+        self.by_id.insert(record.id.clone(), slot);
+        self.by_pid.insert(pid, slot);
+        let fence = Some(record.deadline_boot_ms).filter(|&at| at != 0);
+        self.attempts.insert(slot, Attempt::new(record, pipes.map(Some), true));
+        self.watch_output(slot);
+        self.plan(slot, fence);
+        Ok(started)
+    }
+
+    fn spawn(&mut self, start: &Start, prepared: &Prepared, record: &Record) -> Result<(u32, [OwnedFd; 2]), StartFailed> {
+        let io = |step: &'static str| {
+            move |error: std::io::Error| failed(step, error.raw_os_error().unwrap_or(0), &format!("{step}: {error}"))
+        };
+        let (stdout, stdout_write) = pipe().map_err(io("stdio"))?;
+        let (stderr, stderr_write) = pipe().map_err(io("stdio"))?;
+        let group = self.house.cgroups.create(record.slot).map_err(io("cgroup"))?;
+        let pipes = vec![stdout.try_clone().map_err(io("stdio"))?, stderr.try_clone().map_err(io("stdio"))?];
+        let keep = Message::Keep { slot: record.slot, record: record.encode_to_vec(), pipes };
+        self.link.send(&keep).map_err(io("guard"))?;
+        let (dir, procs) = group.as_ref().map_or((None, None), |(dir, procs)| (dir.as_ref(), Some(procs)));
+        let wires = Wires {
+            stdin: self.null.as_fd(),
+            stdout: stdout_write.as_fd(),
+            stderr: stderr_write.as_fd(),
+            link: self.link.fd(),
+            cgroup_dir: dir.map(AsFd::as_fd),
+            cgroup_procs: procs.map(AsFd::as_fd),
+        };
+        let pid = prepared.run(start, record.slot, &wires, &self.house.origin, &mut self.stack)?;
+        Ok((pid, [stdout, stderr]))
+    }
+
+    /// Begins or hastens a stop.
+    pub(super) fn stop(&mut self, slot: u64, signal: i32, timeout_ms: u64) {
+        let now = clock::boot_ms();
+        let Some(attempt) = self.attempts.get_mut(&slot).filter(|attempt| !attempt.has_ended()) else { return };
+        attempt.want_stop(now.saturating_add(timeout_ms));
+        let record = attempt.record.clone();
+        self.tell_guard(&record);
+        if timeout_ms > 0 {
+            self.signal_main(slot, signal);
+        }
+        self.drive(slot, now);
+    }
+
+    /// Signals the main process' group, or the leftovers once it is gone.
+    pub(super) fn signal_main(&mut self, slot: u64, signal: i32) {
+        let Some(attempt) = self.attempts.get(&slot).filter(|attempt| !attempt.has_ended()) else { return };
+        let pid = attempt.record.pid;
+        if !attempt.main_alive {
+            for pid in self.members(slot) {
+                tree::signal(pid, signal);
+            }
+        } else if !tree::signal_group(pid, signal) {
+            // It left its own group.
+            tree::signal(pid, signal);
+        }
+    }
+
+    /// Arms, moves or removes (0) the fence.
+    pub(super) fn set_deadline(&mut self, slot: u64, boot_ms: u64) {
+        let Some(attempt) = self.attempts.get_mut(&slot).filter(|attempt| !attempt.has_ended()) else { return };
+        attempt.record.deadline_boot_ms = boot_ms;
+        let record = attempt.record.clone();
+        self.tell_guard(&record);
+        self.drive(slot, clock::boot_ms());
+    }
+
+    /// Notes that the main process is gone.
+    pub(super) fn main_ended(&mut self, slot: u64, status: Option<i32>) {
+        let Some(attempt) = self.attempts.get_mut(&slot) else { return };
+        attempt.main_alive = false;
+        let known = status.filter(|&status| status != STATUS_LOST);
+        attempt.record.wait_status = known.or(attempt.record.wait_status);
+        self.leftovers.insert(slot);
+        self.drive(slot, clock::boot_ms());
+    }
+
+    /// Does what is due for an attempt.
+    pub(super) fn drive(&mut self, slot: u64, now: u64) {
+        let Some(attempt) = self.attempts.get(&slot).filter(|attempt| !attempt.has_ended()) else { return };
+        let members = if attempt.main_alive { Vec::new() } else { self.members(slot) };
+        let Some(attempt) = self.attempts.get_mut(&slot) else { return };
+        match attempt.decide(now, || members.is_empty()) {
+            Next::Finish => self.finish(slot),
+            Next::Wait(at) => self.plan(slot, at),
+            Next::TellLeftovers(at) => {
+                let signal = attempt.record.stop_signal;
+                for pid in members {
+                    tree::signal(pid, signal);
+                }
+                self.plan(slot, Some(at));
+            }
+            Next::Kill(cause, at) => {
+                if attempt.main_alive && attempt.record.killed.is_none() {
+                    attempt.record.killed = Some(cause.into());
+                    let record = attempt.record.clone();
+                    self.tell_guard(&record);
+                }
+                self.kill(slot);
+                self.plan(slot, Some(at));
+            }
+        }
+    }
+
+    fn kill(&mut self, slot: u64) {
+        let members = self.members(slot);
+        if let Some(attempt) = self.attempts.get(&slot)
+            && attempt.main_alive
+        {
+            tree::signal(attempt.record.pid, libc::SIGKILL);
+            tree::signal_group(attempt.record.pid, libc::SIGKILL);
+        }
+        self.house.cgroups.kill(slot);
+        for pid in members {
+            tree::signal(pid, libc::SIGKILL);
+        }
+    }
+
+    /// Returns the processes of an attempt that live.
+    fn members(&self, slot: u64) -> Vec<u32> {
+        let Some(attempt) = self.attempts.get(&slot) else { return Vec::new() };
+        if let Some(members) = self.house.cgroups.members(slot) {
+            return members;
+        }
+        let mark = self.mark(slot);
+        // What a guard before this one left behind is nobody's child here.
+        if attempt.record.foreign {
+            return tree::marked(&mark);
+        }
+        let root = tree::Root { main: attempt.record.pid, alive: attempt.main_alive, mark: &mark };
+        let own = std::process::id();
+        tree::members(root, self.house.guard_pid, |pid| pid == own || self.by_pid.contains_key(&pid))
+    }
+
+    fn finish(&mut self, slot: u64) {
+        // Nobody writes any more, so what the pipes hold is all that will come.
+        for which in 0..2 {
+            self.pump(slot, which, DRAIN_BYTES);
+        }
+        self.close_output(slot);
+        let oom = self.house.cgroups.oom_killed(slot);
+        let Some(attempt) = self.attempts.get_mut(&slot) else { return };
+        if attempt.adopted && !attempt.has_tail() {
+            attempt.recall_tail();
+        }
+        attempt.end(clock::wall_ms(), clock::boot_ms(), || oom);
+        // From here on only the end is needed; descriptors are not.
+        attempt.sinks = Default::default();
+        let record = attempt.record.clone();
+        self.plan(slot, None);
+        self.leftovers.remove(&slot);
+        self.remove_group(slot);
+        self.journal.put(&record);
+        let _ = self.link.send(&Message::Forget { slot });
+        let _ = self.link.send(&Message::Keep { slot, record: record.encode_to_vec(), pipes: Vec::new() });
+        self.remember_end(slot);
+    }
+
+    fn remember_end(&mut self, slot: u64) {
+        let seq = self.next_end;
+        self.next_end += 1;
+        self.ends.insert(seq, slot);
+        if let Some(attempt) = self.attempts.get_mut(&slot) {
+            attempt.end_seq = seq;
+        }
+    }
+
+    /// Forgets an ended attempt.
+    pub(super) fn collect(&mut self, slot: u64) {
+        let Some(attempt) = self.attempts.remove(&slot) else { return };
+        self.by_id.remove(&attempt.record.id);
+        self.ends.remove(&attempt.end_seq);
+        // In this order: a keeper that dies between the two has an end to be collected again, not a lost one.
+        self.journal.delete(slot);
+        let _ = self.link.send(&Message::Forget { slot });
+    }
+
+    /// Takes over what the guard holds and what the journal tells beyond that.
+    pub(super) fn restore(&mut self, held: Vec<Held>) {
+        let mut journaled = journal::load(&self.house.dir.join("journal"));
+        let mut records = 0;
+        for held in held {
+            journaled.retain(|record| record.slot != held.slot);
+            records += usize::from(self.restore_held(held));
+        }
+        for record in journaled {
+            records += 1;
+            self.next_slot = self.next_slot.max(record.slot + 1);
+            let slot = record.slot;
+            let record = Record { foreign: true, ..record };
+            self.adopt(Attempt::new(record, [None, None], false));
+            if self.attempts.get(&slot).is_some_and(|attempt| !attempt.has_ended()) {
+                // Its guard is gone, and its pipes with it: what still runs of it is ended, then it is lost.
+                self.main_ended(slot, None);
+            }
+        }
+        if records > 0 {
+            note(&format!("took over {records} attempts"));
+        }
+        let Keeper { journal, attempts, .. } = self;
+        journal.rewrite(attempts.values().map(|attempt| &attempt.record));
+    }
+
+    fn restore_held(&mut self, held: Held) -> bool {
+        let Ok(mut record) = Record::decode(&held.record[..]) else {
+            note("a record held by the guard cannot be read");
+            return false;
+        };
+        let slot = held.slot;
+        self.next_slot = self.next_slot.max(slot + 1);
+        let never_ran = held.pid == 0 && record.pid == 0;
+        let failed_to_run = !record.confirmed && held.status.is_some_and(|status| status == 127 << 8);
+        if record.ended.is_none() && (never_ran || failed_to_run) {
+            // The agent had no answer and asks again.
+            let _ = self.link.send(&Message::Forget { slot });
+            self.remove_group(slot);
+            return false;
+        }
+        if record.ended.is_some() {
+            self.adopt(Attempt::new(record, [None, None], false));
+            return true;
+        }
+        record.pid = held.pid.max(record.pid);
+        record.confirmed = true;
+        let (pid, status) = (record.pid, held.status);
+        let mut pipes = held.pipes.into_iter();
+        let attempt = Attempt::new(record, [pipes.next(), pipes.next()], status.is_none());
+        self.adopt(attempt);
+        self.watch_output(slot);
+        if status.is_some() {
+            self.main_ended(slot, status);
+        } else {
+            self.by_pid.insert(pid, slot);
+            self.drive(slot, clock::boot_ms());
+        }
+        true
+    }
+
+    fn adopt(&mut self, mut attempt: Attempt) {
+        let (slot, ended) = (attempt.record.slot, attempt.has_ended());
+        attempt.adopted = true;
+        self.by_id.insert(attempt.record.id.clone(), slot);
+        self.attempts.insert(slot, attempt);
+        if ended {
+            self.remember_end(slot);
+        }
+    }
+
+    /// Gives up all it has, for the next keeper under this process as its guard.
+    pub(super) fn hand_over(self) -> (House, Vec<Held>) {
+        let held = self.attempts.into_values().map(|mut attempt| {
+            attempt.record.foreign = true;
+            let Attempt { record, pipes, main_alive, .. } = attempt;
+            let over = !main_alive;
+            let bytes = record.encode_to_vec();
+            let mut held = Held::foreign(record.slot, bytes, pipes.into_iter().flatten().collect(), record.pid, over);
+            held.status = held.status.or(record.wait_status);
+            held
+        });
+        (self.house, held.collect())
+    }
+
+    /// Looks after the keeper itself; returns the exit code when it is to leave.
+    pub(super) fn keep_house(&mut self, now: u64) -> Option<i32> {
+        if !self.old_groups.is_empty() {
+            let groups = std::mem::take(&mut self.old_groups);
+            self.old_groups = groups.into_iter().filter(|&slot| !self.house.cgroups.remove(slot)).collect();
+        }
+        let uncollected = self.ends.len();
+        let running = self.attempts.len() - uncollected;
+        match self.idle.decide(running, uncollected, now) {
+            Verdict::Leave => {
+                let _ = std::fs::remove_file(&self.house.socket);
+                Some(0)
+            }
+            Verdict::EndAll => {
+                self.plan_housekeeping(None);
+                self.end_all();
+                None
+            }
+            Verdict::Stay(at) => {
+                let retry = (!self.old_groups.is_empty()).then_some(now + 100);
+                self.plan_housekeeping([at, retry].into_iter().flatten().min());
+                None
+            }
+        }
+    }
+
+    fn end_all(&mut self) {
+        let running: Vec<(u64, i32, u64)> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| !attempt.has_ended() && attempt.record.kill_at_boot_ms == 0)
+            .map(|(slot, attempt)| (*slot, attempt.record.stop_signal, attempt.record.stop_timeout_ms))
+            .collect();
+        for (slot, signal, timeout_ms) in running {
+            self.stop(slot, signal, timeout_ms);
+        }
+    }
+
+    fn remove_group(&mut self, slot: u64) {
+        if !self.house.cgroups.remove(slot) {
+            self.old_groups.push(slot);
+        }
+    }
+
+    fn tell_guard(&self, record: &Record) {
+        // A guard that is gone is noticed by reading.
+        let _ = self.link.send(&Message::Update { slot: record.slot, record: record.encode_to_vec() });
+    }
+
+    fn mark(&self, slot: u64) -> String {
+        format!("{}.{slot:x}", self.house.name)
+    }
+}
+
+fn new_record(start: &Start, slot: u64, now: u64) -> Record {
+    Record {
+        id: start.id.clone(),
+        slot,
+        started_wall_ms: clock::wall_ms(),
+        started_boot_ms: now,
+        log_dir: start.log_dir.clone(),
+        log_files: start.log_files,
+        log_file_bytes: start.log_file_bytes,
+        stop_signal: if start.stop_signal == 0 { libc::SIGTERM } else { start.stop_signal },
+        stop_timeout_ms: start.stop_timeout_ms,
+        deadline_boot_ms: start.deadline_boot_ms,
+        ..Record::default()
+    }
+}
+
+fn check(start: &Start) -> Result<(), StartFailed> {
+    let wrong = |step: &str, message: &str| Err(failed(step, libc::EINVAL, &format!("{step}: {message}")));
+    let name = &start.id.task;
+    if name.is_empty() || name.len() > 200 || name.contains(['/', '\0']) {
+        return wrong("task", "the name must be 1 to 200 bytes without a slash");
+    }
+    if !start.log_dir.starts_with('/') || start.log_dir.len() > PATH_BYTES_MAX || start.log_dir.contains('\0') {
+        return wrong("logs", "the log directory must be an absolute path of at most 4096 bytes");
+    }
+    if start.workdir.len() > PATH_BYTES_MAX {
+        return wrong("workdir", "the path is longer than 4096 bytes");
+    }
+    if !(0..=64).contains(&start.stop_signal) {
+        return wrong("stop_signal", "there is no such signal");
+    }
+    Ok(())
+}
+
+/// Makes a pipe whose read end never blocks; the write end does, as programs expect.
+fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((read, write))
+}

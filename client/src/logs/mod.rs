@@ -1,0 +1,11 @@
+//! The output of tasks as files: written by the keeper, read by the agent.
+//!
+//! A stream of a task is a row of files `TASK.stdout.N`, N growing; only the newest is written to, the oldest are removed.
+//! The bytes are the task's own. In reading order: [`files`] names and lists them, [`writer`] writes and rotates,
+//! [`reader`] reads and follows.
+
+pub mod files;
+pub mod reader;
+pub mod writer;
+
+pub use files::{Policy, Stream};
