@@ -1,0 +1,3 @@
+//! Promises of the whole: what people wrote is what they get, and nothing they write can harm.
+
+mod hostile;
