@@ -35,12 +35,13 @@ fn jobs(reader: &mut Reader<'_>, source: &Source<'_>) -> Vec<Job> {
     }
     let broken = documents.broken.is_some();
     if let Some(flaw) = documents.broken {
-        reader.broken(flaw.at, flaw.message, flaw.hint);
+        reader.fault(flaw.at, flaw.message, flaw.hint);
+        reader.broken_from(documents.sure_before);
     }
     let mut nodes: Vec<&Node> = Vec::new();
     for root in &documents.roots {
         let empty = matches!(root.value, Value::Null);
-        if !empty && !formats::foreign(reader, root) {
+        if !empty && is_job(reader, root) && !formats::foreign(reader, root) {
             listed(reader, root, &mut nodes);
         }
     }
@@ -53,6 +54,7 @@ fn jobs(reader: &mut Reader<'_>, source: &Source<'_>) -> Vec<Job> {
         reader.fault(nodes[limits::JOBS_PER_FILE].at, message, "split the file");
         nodes.clear();
     }
+    nodes.retain(|node| is_job(reader, node));
     let mut jobs = Vec::new();
     let mut seen: BTreeMap<JobKey, Mark> = BTreeMap::new();
     for node in nodes {
@@ -69,6 +71,16 @@ fn jobs(reader: &mut Reader<'_>, source: &Source<'_>) -> Vec<Job> {
         jobs.push(job);
     }
     jobs
+}
+
+/// Notes a fault for what cannot be a job at all.
+fn is_job(reader: &mut Reader<'_>, node: &Node) -> bool {
+    let is_map = matches!(node.value, Value::Map(_));
+    if !is_map {
+        let message = format!("expected a job, not {}", super::reader::shown(node));
+        reader.missing(node.at, message, "a job begins with `name: ...` and `command: ...`");
+    }
+    is_map
 }
 
 /// Adds the jobs of one document: those under `jobs`, or the document itself.

@@ -1,5 +1,7 @@
 //! Files of other tools: recognised, so that one clear sentence stands for a page of unknown keys.
 
+use std::rc::Rc;
+
 use super::reader::Reader;
 use super::source::{Mark, Source};
 use super::tree::{Node, Value};
@@ -16,6 +18,7 @@ pub(super) fn foreign(reader: &mut Reader<'_>, root: &Node) -> bool {
     let compose = match (entry("services"), entry("version"), entry("include")) {
         (Some((at, services)), ..) if is_map(services) => Some(at),
         (_, Some((at, _)), _) | (.., Some((at, _))) if !ours => Some(at),
+        _ if !ours && entry("name").is_none() => first_format(pairs),
         _ => None,
     };
     if let Some(at) = compose {
@@ -30,6 +33,17 @@ pub(super) fn foreign(reader: &mut Reader<'_>, root: &Node) -> bool {
         return true;
     }
     false
+}
+
+/// Returns where a docker-compose file of the first format begins: services at the top, without `services`.
+fn first_format(pairs: &[(Rc<Node>, Rc<Node>)]) -> Option<Mark> {
+    let runs =
+        |key: &Node| matches!(&key.value, Value::Text { text, .. } if text == "image" || text == "build");
+    let is_container = |node: &Node| match &node.value {
+        Value::Map(pairs) => pairs.iter().any(|(key, _)| runs(key)),
+        _ => false,
+    };
+    pairs.iter().find(|(_, value)| is_container(value)).map(|(key, _)| key.at)
 }
 
 /// Notes a fault and returns true if a text is no YAML at all but a Nomad job.

@@ -76,7 +76,7 @@ fn name(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
     match table.get("name") {
         Some(node) => reader.name(node, "job").unwrap_or_default(),
         None => {
-            reader.missing(table.at, "the job has no `name`", "for example `name: hello`");
+            table.lacks(reader, "the job has no `name`", "for example `name: hello`");
             String::new()
         }
     }

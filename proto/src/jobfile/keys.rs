@@ -1,5 +1,7 @@
 //! Every key of the job file, per level: which this version acts on, and what it says about the others.
 
+use super::reader::nearest;
+
 /// Which mapping a key stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
@@ -231,9 +233,14 @@ pub(super) fn elsewhere(levels: &[Level], name: &str) -> Option<Level> {
     others.into_iter().find(|level| level.keys().iter().any(|key| key.name == name))
 }
 
-/// Finds our word for one that other tools use.
-pub(super) fn synonym(name: &str) -> Option<&'static str> {
-    SYNONYMS.iter().find(|(foreign, _)| *foreign == name).map(|(_, ours)| *ours)
+/// Finds the key of some levels that somebody meant who wrote another word for it, or mistyped it.
+pub(super) fn similar(levels: &[Level], name: &str) -> Option<&'static str> {
+    let own = || levels.iter().flat_map(|level| level.keys()).map(|key| key.name);
+    let foreign = || SYNONYMS.iter().filter(|(_, ours)| own().any(|key| key == *ours));
+    let synonym = |name: &str| foreign().find(|(foreign, _)| *foreign == name).map(|(_, ours)| *ours);
+    let mistyped =
+        || nearest(name, own()).or_else(|| synonym(nearest(name, foreign().map(|(word, _)| *word))?));
+    synonym(name).or_else(mistyped)
 }
 
 #[cfg(test)]

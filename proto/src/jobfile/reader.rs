@@ -20,7 +20,7 @@ pub(super) struct Reader<'r> {
     source: &'r Source<'r>,
     /// What relative paths are relative to.
     pub base: Option<&'r Path>,
-    /// Line from which on the tree is incomplete.
+    /// Line from which on the tree is incomplete: what stands there may not mean what it seems to.
     broken_from: Option<u32>,
     seen: BTreeSet<(Mark, String)>,
     found: Vec<(Mark, String, String)>,
@@ -63,10 +63,9 @@ impl<'r> Reader<'r> {
         self.fault(at, message, hint);
     }
 
-    /// Says that the tree ends at a syntax error, which is noted itself.
-    pub fn broken(&mut self, at: Mark, message: String, hint: String) {
-        self.fault(at, message, hint);
-        self.broken_from = Some(at.line);
+    /// Says that the tree is incomplete from a line on.
+    pub fn broken_from(&mut self, line: u32) {
+        self.broken_from = Some(line);
     }
 
     /// Returns whether no further fault is kept.
@@ -116,33 +115,29 @@ impl<'r> Reader<'r> {
         };
         match text.parse::<i64>() {
             Ok(number) if *quoted => {
-                self.expected(node, key, &what, &format!("remove the quotes: `{number}`"))
+                let message = format!("{} is a text in quotes, expected {what}", quote(key));
+                self.fault(node.at, message, format!("remove the quotes: `{number}`"));
+                None
             }
             Ok(number) if range.contains(&number) && !text.starts_with('+') => Some(number),
             _ => self.expected(node, key, &what, ""),
         }
     }
 
-    /// Reads a duration within a range.
+    /// Reads a duration of at least `least`.
     pub fn duration(&mut self, node: &Node, key: &str, least: Duration) -> Option<Duration> {
         let duration = self.quantity(node, key, "a duration such as `5s`", units::parse_duration)?;
         if duration < least {
-            let message =
-                format!("{} is {}, less than the least allowed", quote(key), units::show_duration(duration));
-            self.fault(node.at, message, format!("at least `{}`", units::show_duration(least)));
-            return None;
+            return self.expected(node, key, &format!("at least `{}`", units::show_duration(least)), "");
         }
         Some(duration)
     }
 
-    /// Reads a size in bytes.
+    /// Reads a size in bytes of at least `least`.
     pub fn size(&mut self, node: &Node, key: &str, least: u64) -> Option<u64> {
         let bytes = self.quantity(node, key, "a size such as `256MiB`", units::parse_size)?;
         if bytes < least {
-            let message =
-                format!("{} is {}, less than the least allowed", quote(key), units::show_size(bytes));
-            self.fault(node.at, message, format!("at least `{}`", units::show_size(least)));
-            return None;
+            return self.expected(node, key, &format!("at least `{}`", units::show_size(least)), "");
         }
         Some(bytes)
     }
@@ -211,6 +206,7 @@ impl<'r> Reader<'r> {
 
     /// Notes that a value is not what its key wants.
     pub fn expected<T>(&mut self, node: &Node, key: &str, what: &str, hint: &str) -> Option<T> {
+        let hint = if hint.is_empty() { template_hint(node) } else { hint };
         self.fault(node.at, format!("{} is {}, expected {what}", quote(key), shown(node)), hint);
         None
     }
@@ -231,10 +227,22 @@ fn proposed_name(text: &str) -> String {
     name.trim_matches('-').to_owned()
 }
 
+/// Explains `{{ name }}`, which YAML takes for a mapping whose key is a mapping.
+fn template_hint(node: &Node) -> &'static str {
+    let is_map = |node: &Node| matches!(node.value, Value::Map(_));
+    match &node.value {
+        Value::Map(pairs) if pairs.iter().any(|(key, _)| is_map(key)) => {
+            "a job file is no template: fill in `{{ }}` before, or quote a text that holds it"
+        }
+        _ => "",
+    }
+}
+
 /// Returns what a node is, for a message.
 pub(super) fn shown(node: &Node) -> String {
     match &node.value {
         Value::Null => "empty".into(),
+        Value::Text { text, .. } if text.is_empty() => "an empty text".into(),
         Value::Text { text, .. } => quote(text),
         Value::List(_) => "a list".into(),
         Value::Map(_) => "a mapping".into(),

@@ -69,10 +69,13 @@ fn words(kind: &ErrorKind) -> (&'static str, &'static str) {
             "expected an entry of a list (`- value`) at this indentation",
             "entries of one list begin in the same column",
         ),
-        E::InvalidIndentation
-        | E::InvalidFlowScalarIndent
-        | E::InvalidQuotedScalarIndent
-        | E::InvalidBlockScalarIndent => {
+        E::InvalidQuotedScalarIndent => {
+            ("a quoted text that began above goes on here", "is its closing quote missing?")
+        }
+        E::InvalidColonPlacement => {
+            ("a `:` where no key can be", "is a `]` or `}` missing above? quote a text that contains `: `")
+        }
+        E::InvalidIndentation | E::InvalidFlowScalarIndent | E::InvalidBlockScalarIndent => {
             ("this line is indented wrongly", "entries of one level begin in the same column")
         }
         E::InvalidTrailingDoubleQuotedScalar | E::InvalidTrailingSingleQuotedScalar => {

@@ -14,13 +14,15 @@ pub(super) struct Table<'n> {
     entries: BTreeMap<&'n str, (&'n Node, &'n Node)>,
     /// Known keys that were refused.
     refused: Vec<&'static str>,
+    is_map: bool,
 }
 
 impl<'n> Table<'n> {
     /// Checks a mapping's keys: unknown ones, those of other levels, those not acted on yet and those written twice are
     /// faults. An empty value is an empty mapping; anything else is a fault and one, too.
     pub fn read(reader: &mut Reader<'_>, node: &'n Node, levels: &[Level], what: &str) -> Self {
-        let mut table = Self { at: node.at, entries: BTreeMap::new(), refused: Vec::new() };
+        let is_map = matches!(node.value, Value::Map(_) | Value::Null);
+        let mut table = Self { at: node.at, entries: BTreeMap::new(), refused: Vec::new(), is_map };
         for (key, value) in pairs(reader, node, what, "") {
             let name = match &key.value {
                 Value::Text { text, .. } => text.as_str(),
@@ -52,6 +54,13 @@ impl<'n> Table<'n> {
         self.entries.get(name).map_or(self.at, |(key, _)| key.at)
     }
 
+    /// Notes that a key is not there, unless what stands there is no mapping at all.
+    pub fn lacks(&self, reader: &mut Reader<'_>, message: &str, hint: &str) {
+        if self.is_map {
+            reader.missing(self.at, message, hint);
+        }
+    }
+
     /// Returns whether a key was written that is known and was refused, so that what it would have said is not missing.
     pub fn refused(&self, name: &str) -> bool {
         self.refused.contains(&name)
@@ -81,6 +90,11 @@ pub(super) fn pairs<'n>(
             reader.fault(key.at, "a key must be a text", hint);
             continue;
         };
+        if text == "<<" {
+            let hint = "use an alias for a whole value, such as `env: *name`";
+            reader.fault(key.at, "merging with `<<` is not supported", hint);
+            continue;
+        }
         if let Some(before) = first.get(text.as_str()) {
             let message = format!("{} is written twice, first on line {}", quote(text), before.line);
             reader.fault(key.at, message, "");
@@ -106,25 +120,27 @@ fn unknown(reader: &mut Reader<'_>, key: &Node, name: &str, levels: &[Level]) {
     if reader.full() {
         return;
     }
-    if name == "<<" {
-        let hint = "use an alias for a whole value: `env: *name`";
-        return reader.fault(key.at, "merging with `<<` is not supported", hint);
-    }
     if let Some(level) = keys::elsewhere(levels, name) {
         let message = format!("`{name}` belongs to {}", level.owner());
         return reader.fault(key.at, message, home(name, level, levels));
     }
-    let all = || levels.iter().flat_map(|level| level.keys()).map(|key| key.name);
-    let known = keys::synonym(name).filter(|ours| all().any(|key| key == *ours));
-    let hint = match known.or_else(|| nearest(name, all())) {
+    let hint = match keys::similar(levels, name) {
         Some(word) => did_you_mean(word),
-        None => {
-            let acted = levels.iter().flat_map(|level| level.keys()).filter(|key| key.later.is_none());
-            let names: Vec<&str> = acted.map(|key| key.name).collect();
-            format!("keys that can stand here: {}", names.join(", "))
-        }
+        None => elsewhere_or_all(levels, name),
     };
     reader.fault(key.at, format!("unknown key {}", quote(name)), hint);
+}
+
+/// Returns the hint for a key that resembles none of its level.
+fn elsewhere_or_all(levels: &[Level], name: &str) -> String {
+    let others = Level::ALL.iter().flat_map(|level| level.keys()).filter(|key| key.later.is_none());
+    let near = nearest(name, others.map(|key| key.name));
+    if let Some((word, level)) = near.and_then(|word| Some((word, keys::elsewhere(levels, word)?))) {
+        return format!("did you mean `{word}`, which belongs to {}?", level.owner());
+    }
+    let acted = levels.iter().flat_map(|level| level.keys()).filter(|key| key.later.is_none());
+    let names: Vec<&str> = acted.map(|key| key.name).collect();
+    format!("keys that can stand here: {}", names.join(", "))
 }
 
 /// Says where a key of another level goes.

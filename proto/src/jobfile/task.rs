@@ -42,7 +42,7 @@ fn command(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
     let Some(node) = table.get("command") else {
         if !table.refused("image") {
             let hint = "name the program to run: `command: /usr/bin/my-program`";
-            reader.missing(table.at, "`command` is missing", hint);
+            table.lacks(reader, "`command` is missing", hint);
         }
         return String::new();
     };
@@ -59,12 +59,15 @@ fn command(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
             "`${...}` works in `args`, `env` and `workdir`; `command: /usr/bin/env` runs what its `args` say";
         reader.fault_within(node, "${", "`command` is taken as it is written, without `${...}`", hint);
     } else if let Some((program, rest)) = split_command(text) {
-        let message =
-            format!("`command` is {}, which is not split: it is the name of one program", quote(text));
-        let args: Vec<&str> = rest.split_whitespace().take(6).collect();
-        let dots = if rest.split_whitespace().count() > args.len() { ", ..." } else { "" };
+        let message = format!("`command` is {}, expected the name of one program", quote(text));
+        // What stands in quotes may hold spaces; how far it goes is the author's to say.
+        let simple = rest.split_whitespace().take_while(|word| !word.contains(['"', '\'']));
+        let mut args: Vec<&str> = simple.take(6).collect();
+        if args.len() < rest.split_whitespace().count() {
+            args.push("...");
+        }
         let hint = format!(
-            "a string with spaces is not split: arguments go to `args`: `command: {program}` and `args: [{}{dots}]`",
+            "a string with spaces is not split: arguments go to `args`; write `command: {program}` and `args: [{}]`",
             args.join(", ")
         );
         reader.fault(node.at, message, hint);

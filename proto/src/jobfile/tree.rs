@@ -45,6 +45,9 @@ pub(super) struct Documents {
     pub flaws: Vec<Flaw>,
     /// Where and why reading ended early; the last root is then incomplete.
     pub broken: Option<Flaw>,
+    /// The line up to which a broken tree means what it seems to: a text that reaches the break may have swallowed what was
+    /// meant to be a key.
+    pub sure_before: u32,
 }
 
 /// Reads all documents; never recursive, so that no nesting can exhaust the stack.
@@ -101,28 +104,32 @@ struct Builder {
     flaws: Vec<Flaw>,
     nodes: usize,
     bytes: usize,
+    /// Lines on which the last text begins and ends.
+    last_text: (u32, u32),
 }
 
 impl Builder {
     fn take(&mut self, event: &Event<'_>, span: &Span) -> Result<(), Flaw> {
         let at = mark(&span.start);
+        let tag_at = span.tag_start.as_ref().map_or(at, mark);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let mut quoted = *style != serde_saphyr::granit_parser::ScalarStyle::Plain;
-                quoted |= self.check_tag(tag.as_deref(), at);
+                quoted |= self.check_tag(tag.as_deref(), tag_at);
                 let null = !quoted && matches!(&**text, "" | "~" | "null" | "Null" | "NULL");
+                self.last_text = (at.line, mark(&span.end).line);
                 let value = if null { Value::Null } else { Value::Text { text: text.to_string(), quoted } };
                 self.count(at, 1, text.len())?;
                 let end = span.end.byte_offset().unwrap_or(at.byte).max(at.byte);
                 self.place(Rc::new(Node { at, end, value, nodes: 1, bytes: text.len() }), *anchor);
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.check_tag(tag.as_deref(), at);
+                self.check_tag(tag.as_deref(), tag_at);
                 self.count(at, 1, 0)?;
                 self.open.push(Open { at, anchor: *anchor, items: Items::List(Vec::new()) });
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.check_tag(tag.as_deref(), at);
+                self.check_tag(tag.as_deref(), tag_at);
                 self.count(at, 1, 0)?;
                 self.open.push(Open { at, anchor: *anchor, items: Items::Map(Vec::new(), None) });
             }
@@ -215,7 +222,10 @@ impl Builder {
         while !self.open.is_empty() {
             self.close(end);
         }
-        Documents { roots: self.roots, flaws: self.flaws, broken }
+        let break_line = broken.as_ref().map_or(u32::MAX, |flaw| flaw.at.line);
+        let (begins, ends) = self.last_text;
+        let sure_before = if ends >= break_line { begins.min(break_line) } else { break_line };
+        Documents { roots: self.roots, flaws: self.flaws, broken, sure_before }
     }
 }
 
