@@ -2,6 +2,12 @@
 
 /// Bytes of a job file: far above any real one, small enough to check in memory and to travel in one message.
 pub const JOB_FILE_BYTES: usize = 1 << 20;
+/// Values in a job file, what aliases repeat included: 1 KiB of aliases can otherwise describe more than fits into memory.
+pub const YAML_NODES: usize = 100_000;
+/// Bytes of text in a job file, what aliases repeat included, for the same reason.
+pub const YAML_TEXT_BYTES: usize = 4 << 20;
+/// Levels of nesting in a job file: a job needs eight.
+pub const YAML_DEPTH: usize = 64;
 /// Bytes of a job as it is stored: a Raft entry carries it, and entries stay below 256 KiB so that a slow link passes them in time.
 pub const JOB_STORED_BYTES: usize = 192 << 10;
 /// Allocations of one group: a typing error (`count: 100000`) must not fill the cluster.

@@ -1,0 +1,305 @@
+//! Collects faults while a tree is decoded, and reads the scalars that every noun is made of.
+//!
+//! A read that fails notes the fault and returns nothing; its caller goes on with a default, so that one pass finds all faults.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use super::fault::Faults;
+use super::source::{Mark, Source};
+use super::tree::{Node, Value};
+use crate::{limits, units};
+
+/// Faults kept before they are sorted: enough that the first of the file are among them.
+const KEPT: usize = 10 * limits::ERRORS_PER_FILE;
+
+/// The decoding of one file.
+pub(super) struct Reader<'r> {
+    source: &'r Source<'r>,
+    /// What relative paths are relative to.
+    pub base: Option<&'r Path>,
+    /// Line from which on the tree is incomplete: what stands there may not mean what it seems to.
+    broken_from: Option<u32>,
+    seen: BTreeSet<(Mark, String)>,
+    found: Vec<(Mark, String, String)>,
+}
+
+impl<'r> Reader<'r> {
+    /// Begins with no fault.
+    pub fn new(source: &'r Source<'r>, base: Option<&'r Path>) -> Self {
+        Self { source, base, broken_from: None, seen: BTreeSet::new(), found: Vec::new() }
+    }
+
+    /// Notes a fault. A second one of the same words at the same place (an anchor that is used twice) is the same.
+    pub fn fault(&mut self, at: Mark, message: impl Into<String>, hint: impl Into<String>) {
+        let message = message.into();
+        if self.full() || self.broken_from.is_some_and(|line| at.line >= line) {
+            return;
+        }
+        if self.seen.insert((at, message.clone())) {
+            self.found.push((at, message, hint.into()));
+        }
+    }
+
+    /// Notes that something is not there; not while the tree is incomplete, where it may stand in the unread part.
+    pub fn missing(&mut self, at: Mark, message: impl Into<String>, hint: impl Into<String>) {
+        if self.broken_from.is_none() {
+            self.fault(at, message, hint);
+        }
+    }
+
+    /// Notes a fault at the first place of `part` within a node.
+    pub fn fault_within(
+        &mut self,
+        node: &Node,
+        part: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let text = self.source.text.get(node.at.byte..node.end).unwrap_or("");
+        let at = text.find(part).map_or(node.at, |offset| self.source.mark(node.at.byte + offset));
+        self.fault(at, message, hint);
+    }
+
+    /// Says that the tree is incomplete from a line on.
+    pub fn broken_from(&mut self, line: u32) {
+        self.broken_from = Some(line);
+    }
+
+    /// Returns whether no further fault is kept.
+    pub fn full(&self) -> bool {
+        self.found.len() >= KEPT
+    }
+
+    /// Returns how many faults there are.
+    pub fn count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Returns the faults in order of position, or nothing if there is none.
+    pub fn finish(mut self) -> Option<Faults> {
+        self.found.sort_by_key(|(at, ..)| *at);
+        self.found.truncate(limits::ERRORS_PER_FILE);
+        let faults: Vec<_> =
+            self.found.into_iter().map(|(at, message, hint)| self.source.fault(at, message, hint)).collect();
+        (!faults.is_empty()).then_some(Faults(faults))
+    }
+
+    /// Reads a text as it is written, whatever YAML would take it for.
+    pub fn text<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n str> {
+        match &node.value {
+            Value::Text { text, .. } if text.contains('\0') => {
+                self.fault(
+                    node.at,
+                    format!("{} holds a NUL character, which no program can be given", quote(key)),
+                    "",
+                );
+                None
+            }
+            Value::Text { text, .. } => Some(text),
+            Value::Null => {
+                self.fault(node.at, format!("{} has no value", quote(key)), "write `\"\"` for an empty text");
+                None
+            }
+            _ => self.expected(node, key, "a text", ""),
+        }
+    }
+
+    /// Reads a whole number within a range.
+    pub fn whole(&mut self, node: &Node, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let what = format!("a whole number from {} to {}", range.start(), range.end());
+        let Value::Text { text, quoted } = &node.value else {
+            return self.expected(node, key, &what, "");
+        };
+        match text.parse::<i64>() {
+            Ok(number) if *quoted => {
+                let message = format!("{} is a text in quotes, expected {what}", quote(key));
+                self.fault(node.at, message, format!("remove the quotes: `{number}`"));
+                None
+            }
+            Ok(number) if range.contains(&number) && !text.starts_with('+') => Some(number),
+            _ => self.expected(node, key, &what, ""),
+        }
+    }
+
+    /// Reads a duration of at least `least`.
+    pub fn duration(&mut self, node: &Node, key: &str, least: Duration) -> Option<Duration> {
+        let duration = self.quantity(node, key, "a duration such as `5s`", units::parse_duration)?;
+        if duration < least {
+            return self.expected(node, key, &format!("at least `{}`", units::show_duration(least)), "");
+        }
+        Some(duration)
+    }
+
+    /// Reads a size in bytes of at least `least`.
+    pub fn size(&mut self, node: &Node, key: &str, least: u64) -> Option<u64> {
+        let bytes = self.quantity(node, key, "a size such as `256MiB`", units::parse_size)?;
+        if bytes < least {
+            return self.expected(node, key, &format!("at least `{}`", units::show_size(least)), "");
+        }
+        Some(bytes)
+    }
+
+    /// Reads an amount of CPU in millicores.
+    pub fn cpu(&mut self, node: &Node, key: &str) -> Option<u32> {
+        self.quantity(node, key, "an amount of CPU such as `500m` or `0.5`", units::parse_cpu)
+    }
+
+    fn quantity<T>(
+        &mut self,
+        node: &Node,
+        key: &str,
+        what: &str,
+        parse: fn(&str) -> Result<T, units::BadUnit>,
+    ) -> Option<T> {
+        let Value::Text { text, .. } = &node.value else { return self.expected(node, key, what, "") };
+        if text.len() > limits::NAME_CHARS {
+            return self.expected(node, key, what, "");
+        }
+        match parse(text) {
+            Ok(amount) => Some(amount),
+            Err(units::BadUnit::Bare { suggestion, .. }) => {
+                let message = format!("{} is {} without a unit", quote(key), quote(text));
+                self.fault(node.at, message, format!("did you mean `{suggestion}`?"));
+                None
+            }
+            Err(units::BadUnit::Unreadable { what, expected, .. }) => {
+                let message = format!("{} is {}, which is not {what}", quote(key), quote(text));
+                self.fault(node.at, message, format!("expected {expected}"));
+                None
+            }
+            Err(units::BadUnit::Range { what, expected, .. }) => {
+                let message = format!("{} is {}, out of range for {what}", quote(key), quote(text));
+                self.fault(node.at, message, format!("expected {expected}"));
+                None
+            }
+        }
+    }
+
+    /// Reads one of a few words.
+    pub fn word<T: Copy>(&mut self, node: &Node, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let all = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+        let Value::Text { text, .. } = &node.value else { return self.expected(node, key, &all(), "") };
+        if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
+            return Some(*value);
+        }
+        let hint = nearest(text, words.iter().map(|(word, _)| *word)).map(did_you_mean).unwrap_or_default();
+        self.expected(node, key, &all(), &hint)
+    }
+
+    /// Reads a name: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 characters.
+    pub fn name(&mut self, node: &Node, what: &str) -> Option<String> {
+        let text = self.text(node, what)?;
+        if is_name(text) {
+            return Some(text.to_owned());
+        }
+        let message = format!("{} is not a name of a {what}", quote(text));
+        let proposal = proposed_name(text);
+        let rule = "lower-case letters, digits and `-`, at most 63, a letter or digit at both ends";
+        let hint =
+            if proposal.is_empty() { rule.to_owned() } else { format!("{rule}: for example `{proposal}`") };
+        self.fault(node.at, message, hint);
+        None
+    }
+
+    /// Notes that a value is not what its key wants.
+    pub fn expected<T>(&mut self, node: &Node, key: &str, what: &str, hint: &str) -> Option<T> {
+        let hint = if hint.is_empty() { template_hint(node) } else { hint };
+        self.fault(node.at, format!("{} is {}, expected {what}", quote(key), shown(node)), hint);
+        None
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=limits::NAME_CHARS).contains(&text.len())
+        && text.chars().all(|c| ends(c) || c == '-')
+        && text.starts_with(ends)
+        && text.ends_with(ends)
+}
+
+/// Returns the name that somebody probably meant, or nothing.
+fn proposed_name(text: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = text.chars().take(limits::NAME_CHARS).map(fits).collect();
+    name.trim_matches('-').to_owned()
+}
+
+/// Explains `{{ name }}`, which YAML takes for a mapping whose key is a mapping.
+fn template_hint(node: &Node) -> &'static str {
+    let is_map = |node: &Node| matches!(node.value, Value::Map(_));
+    match &node.value {
+        Value::Map(pairs) if pairs.iter().any(|(key, _)| is_map(key)) => {
+            "a job file is no template: fill in `{{ }}` before, or quote a text that holds it"
+        }
+        _ => "",
+    }
+}
+
+/// Returns what a node is, for a message.
+pub(super) fn shown(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "empty".into(),
+        Value::Text { text, .. } if text.is_empty() => "an empty text".into(),
+        Value::Text { text, .. } => quote(text),
+        Value::List(_) => "a list".into(),
+        Value::Map(_) => "a mapping".into(),
+    }
+}
+
+/// Puts foreign text between backticks: bounded, and without control characters.
+pub(super) fn quote(text: &str) -> String {
+    const MOST: usize = 60;
+    let mut shown: String =
+        text.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
+}
+
+/// Returns the nearest of some words, if any is near enough to be a typing error.
+pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    // A longer text is no typing error of our words, and comparing costs the product of both lengths.
+    const LONGEST: usize = 40;
+    if text.len() > LONGEST {
+        return None;
+    }
+    let text = text.to_ascii_lowercase().replace('-', "_");
+    let distance = |word: &'w str| (strsim::damerau_levenshtein(&text, word), word);
+    let (steps, word) = words.map(distance).min_by_key(|(steps, _)| *steps)?;
+    (steps <= (word.len().max(text.len()) / 3).max(1) && steps < word.len()).then_some(word)
+}
+
+/// The hint for a typing error.
+pub(super) fn did_you_mean(word: &str) -> String {
+    format!("did you mean `{word}`?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_and_a_far_one_is_not_proposed() {
+        let words = ["count", "command", "args"];
+        assert_eq!(nearest("cuont", words.into_iter()), Some("count"));
+        assert_eq!(nearest("Comand", words.into_iter()), Some("command"));
+        assert_eq!(nearest("arg", words.into_iter()), Some("args"));
+        assert_eq!(nearest("frobnicate", words.into_iter()), None);
+        assert_eq!(nearest("", words.into_iter()), None);
+    }
+
+    #[test]
+    fn names_are_dns_labels() {
+        for good in ["a", "0", "a-b", "a--b", &"a".repeat(63)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-", "a-", "-a", "A", "a_b", "a.b", "é", &"a".repeat(64)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        assert_eq!(proposed_name("My_Web App!"), "my-web-app");
+    }
+}

@@ -1,0 +1,4 @@
+//! Promises of the whole: what people wrote is what they get, and nothing they write can harm.
+
+mod errors;
+mod hostile;

@@ -1,0 +1,80 @@
+//! No file makes the reader panic, hang or take memory; what it writes it reads back.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::{explain, parse, testing};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_job_explained_reads_back_as_the_same_job(job in testing::job()) {
+        let text = explain(&job);
+        let read = parse("job.yml", &text).map_err(|faults| TestCaseError::fail(format!("{faults}\n{text}")))?;
+        prop_assert_eq!(&read, &vec![job], "{}", text);
+        prop_assert_eq!(explain(&read[0]), text);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        let _ = parse("job.yml", &text);
+    }
+}
+
+#[test]
+fn files_of_a_mebibyte_are_read_or_refused_within_a_second() {
+    let most = crate::limits::JOB_FILE_BYTES;
+    let repeated = |part: &str| part.repeat(most / part.len());
+    let files = [
+        repeated("["),
+        repeated("{"),
+        repeated("- "),
+        repeated("- a\n"),
+        repeated("a: "),
+        repeated("a,"),
+        format!("[{}", repeated("a,").split_at(most - 2).0),
+        repeated("? "),
+        repeated("a"),
+        repeated("\n"),
+        repeated(" "),
+        repeated("\t"),
+        repeated("#\n"),
+        repeated("---\n"),
+        repeated("\"\\x41"),
+        format!("\"{}", repeated("\\n").split_at(most - 2).0),
+        repeated("&a "),
+        repeated("*a "),
+        repeated("!"),
+        repeated("!!str "),
+        repeated("%YAML 1.2\n"),
+        repeated("a: b\n"),
+        repeated("'"),
+        repeated("|\n "),
+        repeated("é"),
+        repeated("a: &a [*a]\n"),
+        repeated("{a: {b: "),
+        repeated("cuont: 1\n"),
+        repeated("[]: "),
+        (0..most / 12).map(|n| format!("k{n}: {n}\n")).collect::<String>().split_at(most - 100).0.to_owned(),
+        format!("name: a\ncommand: b\nargs: [{}]", repeated("${port.x} ").split_at(most - 100).0),
+        format!("name: a\ncommand: {}", repeated("x ").split_at(most - 100).0),
+        format!("name: a\ncommand: {}", repeated("/x -").split_at(most - 100).0),
+    ];
+    for text in files {
+        let begun = processor_time();
+        let faults = parse("job.yml", &text).expect_err("is no job");
+        let shown = faults.to_string();
+        let took = processor_time().saturating_sub(begun);
+        let head: String = text.chars().take(20).collect();
+        assert!(took < Duration::from_secs(1), "{head:?} took {took:?}");
+        assert!(shown.len() < 100_000, "{head:?}: {} bytes of errors", shown.len());
+    }
+}
+
+/// Returns the processor time of this thread: unlike the wall's, it does not grow while other tests have the processor.
+fn processor_time() -> Duration {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(at.tv_sec as u64, at.tv_nsec as u32)
+}
