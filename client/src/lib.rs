@@ -1,1 +1,5 @@
-//! placeholder
+//! The minijob agent: runs tasks, decides nothing about placement.
+//!
+//! Modules in reading order: `core` is every decision, pure.
+
+pub mod core;
