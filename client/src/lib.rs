@@ -3,3 +3,5 @@
 //! Modules in reading order: `core` is every decision, pure.
 
 pub mod core;
+pub mod store;
+pub mod limits;
