@@ -79,3 +79,5 @@ pub const LOG_TAIL_SCAN_BYTES: u64 = 16 << 20;
 
 /// Pause between two looks at a log that is followed.
 pub const LOG_FOLLOW_POLL: Duration = Duration::from_millis(100);
+/// Bytes of the record of one allocation: a job is at most 192 KiB, and every task adds a tail of 4 KiB at most.
+pub const RECORD_BYTES_MAX: u64 = 1 << 20;

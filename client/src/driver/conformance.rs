@@ -102,7 +102,10 @@ pub async fn a_start_failure_names_step_and_reason(subject: &dyn Subject) {
     for _ in 0..2 {
         let failure = driver.start(spec.clone()).await.expect("reached").expect_err("must fail");
         assert_eq!((failure.step.as_str(), failure.errno), ("exec", Some(libc::ENOENT)), "{failure:?}");
-        assert!(failure.message.contains(&spec.command) && failure.message.contains("No such file"), "{failure:?}");
+        assert!(
+            failure.message.contains(&spec.command) && failure.message.contains("No such file"),
+            "{failure:?}"
+        );
         assert!(failure.hopeless);
     }
     let listed = driver.list().await.expect("reached");
@@ -160,7 +163,8 @@ pub async fn a_running_attempt_is_not_collected(subject: &dyn Subject) {
     let started = driver.start(spec.clone()).await.expect("reached").expect("started");
     let refused = driver.collect(spec.id.clone()).await.expect("reached").expect_err("it runs");
     assert_eq!(refused.kind, "running");
-    let listed = subject.driver().list().await.expect("reached").into_iter().find(|known| known.id == spec.id);
+    let listed =
+        subject.driver().list().await.expect("reached").into_iter().find(|known| known.id == spec.id);
     let listed = listed.expect("a running attempt is listed");
     assert_eq!((listed.pid, listed.state), (started.pid, KnownState::Running { stopping: false }));
     driver.stop(spec.id.clone(), libc::SIGTERM, Duration::ZERO).await.expect("reached").expect("stopped");
@@ -192,7 +196,8 @@ pub async fn a_deadline_kills_unless_it_is_moved(subject: &dyn Subject) {
     let end = end_of(&mut ends, &fenced.id).await;
     assert_eq!((end.cause, end.stopped_by_us), (EndCause::Lease, false));
     let listed = driver.list().await.expect("reached");
-    let running = listed.iter().any(|known| known.id == freed.id && matches!(known.state, KnownState::Running { .. }));
+    let running =
+        listed.iter().any(|known| known.id == freed.id && matches!(known.state, KnownState::Running { .. }));
     assert!(running, "without its fence it goes on");
     driver.stop(freed.id.clone(), libc::SIGTERM, PATIENCE).await.expect("reached").expect("stopped");
     end_of(&mut ends, &freed.id).await;

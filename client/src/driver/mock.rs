@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ends::{Board, Ends};
 use super::{
-    AttemptId, BoxFuture, Driver, EndCause, Ended, Gone, Known, KnownState, Refused, Reply, StartFailure, StartSpec, Started,
+    AttemptId, BoxFuture, Driver, EndCause, Ended, Gone, Known, KnownState, Refused, Reply, StartFailure,
+    StartSpec, Started,
 };
 use crate::keeper::clock;
 use crate::limits::TAIL_BYTES_MAX;
@@ -234,7 +235,8 @@ impl Driver for Mock {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Known>, Gone>> {
         Box::pin(async move {
             let shared = self.present()?;
-            let mut known: Vec<Known> = shared.attempts.iter().map(|(id, attempt)| known(id, attempt)).collect();
+            let mut known: Vec<Known> =
+                shared.attempts.iter().map(|(id, attempt)| known(id, attempt)).collect();
             known.sort_by_key(|known| known.pid);
             Ok(known)
         })
@@ -273,7 +275,9 @@ fn known(id: &AttemptId, attempt: &Attempt) -> Known {
 fn kills(signal: i32, ignores_term: bool) -> bool {
     match signal {
         libc::SIGKILL => true,
-        libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH | libc::SIGSTOP | libc::SIGTSTP => false,
+        libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH | libc::SIGSTOP | libc::SIGTSTP => {
+            false
+        }
         _ => !ignores_term,
     }
 }

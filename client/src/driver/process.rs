@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ends::{Board, Ends};
 use super::{
-    AttemptId, BoxFuture, Driver, EndCause, Ended, Gone, Known, KnownState, Refused, Reply, StartFailure, StartSpec, Started,
+    AttemptId, BoxFuture, Driver, EndCause, Ended, Gone, Known, KnownState, Refused, Reply, StartFailure,
+    StartSpec, Started,
 };
 use crate::keeper::message::{self, Answer, Ask, Cause, Hello, Id, Request, Say, VERSION, VERSION_OLDEST};
 use crate::keeper::{Connector, frame, with_short_path};
@@ -71,7 +72,8 @@ impl Processes {
         let (requests, queue) = mpsc::channel(KEEPER_REQUESTS_QUEUED);
         let board = Board::default();
         let (status, watched) = watch::channel(Status::Away { why: "not tried yet".into() });
-        let worker = Worker { socket, queue, board: board.clone(), status, waiting: HashMap::new(), next_seq: 1 };
+        let worker =
+            Worker { socket, queue, board: board.clone(), status, waiting: HashMap::new(), next_seq: 1 };
         tokio::spawn(worker.run());
         Processes { requests, board, status: watched }
     }
@@ -86,7 +88,10 @@ impl Processes {
         let (reply, answer) = oneshot::channel();
         let late = |_| Gone { why: format!("no answer within {KEEPER_PATIENCE:?}") };
         let closed = || Gone { why: "the driver was shut down".into() };
-        timeout_at(until, self.requests.send(Call { ask, repeatable, reply })).await.map_err(late)?.map_err(|_| closed())?;
+        timeout_at(until, self.requests.send(Call { ask, repeatable, reply }))
+            .await
+            .map_err(late)?
+            .map_err(|_| closed())?;
         timeout_at(until, answer).await.map_err(late)?.map_err(|_| closed())?
     }
 
@@ -107,7 +112,9 @@ impl Driver for Processes {
                 Err(failure) => return Ok(Err(failure)),
             };
             match self.call(Ask::Start(Box::new(start)), true).await? {
-                Say::Started(started) => Ok(Ok(Started { pid: started.pid, started_at_ms: started.at_wall_ms })),
+                Say::Started(started) => {
+                    Ok(Ok(Started { pid: started.pid, started_at_ms: started.at_wall_ms }))
+                }
                 Say::StartFailed(failed) => Ok(Err(StartFailure {
                     step: failed.step,
                     errno: (failed.errno != 0).then_some(failed.errno),
@@ -229,7 +236,9 @@ impl Worker {
         let answer = loop {
             match frame::decode::<Answer>(&mut buffer).map_err(io::Error::other)? {
                 Some(answer) => break answer,
-                None if stream.read_buf(&mut buffer).await? == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                None if stream.read_buf(&mut buffer).await? == 0 => {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 None => {}
             }
         };
@@ -237,7 +246,8 @@ impl Worker {
         if welcome.version < VERSION_OLDEST || welcome.version_oldest > VERSION {
             return Err(io::Error::other(format!("the keeper speaks protocol {}", welcome.version)));
         }
-        self.status.send_replace(Status::Connected { keeper_pid: welcome.keeper_pid, deaths: welcome.deaths });
+        self.status
+            .send_replace(Status::Connected { keeper_pid: welcome.keeper_pid, deaths: welcome.deaths });
         Ok((stream, buffer))
     }
 

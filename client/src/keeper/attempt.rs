@@ -235,7 +235,10 @@ mod tests {
         attempt.remember(&[0xff; 100]);
         let text = attempt.end(0, 0, || false).tail;
         assert!(text.len() <= TAIL_BYTES_MAX);
-        assert!(text.starts_with("line ") || text.starts_with(|c: char| c.is_ascii_alphanumeric()), "{text:.20}");
+        assert!(
+            text.starts_with("line ") || text.starts_with(|c: char| c.is_ascii_alphanumeric()),
+            "{text:.20}"
+        );
         attempt.remember(&[b'x'; 100_000]);
         assert_eq!(attempt.end(0, 0, || false).tail.len(), TAIL_BYTES_MAX);
     }

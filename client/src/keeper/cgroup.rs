@@ -146,7 +146,8 @@ fn hierarchies(mounts: &str, choice: Choice) -> Vec<(PathBuf, bool, bool)> {
     let mut v1: [Option<PathBuf>; 3] = [None, None, None];
     for line in mounts.lines() {
         let mut fields = line.split(' ');
-        let (_, Some(mount), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next(), fields.next())
+        let (_, Some(mount), Some(kind), Some(options)) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
         else {
             continue;
         };
@@ -183,7 +184,8 @@ mod tests {
     #[test]
     fn v2_is_preferred_where_both_are_mounted_and_the_freezer_among_v1() {
         let found: Vec<_> = hierarchies(HYBRID, Choice::Auto).into_iter().map(|(mount, ..)| mount).collect();
-        let wanted = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup/pids"].map(PathBuf::from);
+        let wanted =
+            ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup/pids"].map(PathBuf::from);
         assert_eq!(found, wanted);
     }
 

@@ -65,12 +65,7 @@ impl Stack {
     }
 
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    unsafe fn clone3(
-        &mut self,
-        body: Body,
-        argument: *mut c_void,
-        cgroup: Option<RawFd>,
-    ) -> io::Result<u32> {
+    unsafe fn clone3(&mut self, body: Body, argument: *mut c_void, cgroup: Option<RawFd>) -> io::Result<u32> {
         /// `struct clone_args` of the kernel, version 2 (88 bytes).
         #[repr(C)]
         #[derive(Default)]
@@ -101,7 +96,8 @@ impl Stack {
         }
         // SAFETY: the arguments live through the call; the child runs on its own stack, calls `body` and never comes
         // back, so this frame is left alone while the parent is suspended.
-        let result = unsafe { raw_clone3(&raw mut arguments as usize, size_of::<Arguments>(), body, argument) };
+        let result =
+            unsafe { raw_clone3(&raw mut arguments as usize, size_of::<Arguments>(), body, argument) };
         if result < 0 { Err(io::Error::from_raw_os_error(-result as i32)) } else { Ok(result as u32) }
     }
 
@@ -114,7 +110,8 @@ impl Stack {
 /// Whether another way to make the child may work where `clone3` did not: not known (ENOSYS), filtered by seccomp
 /// (EPERM), without this flag (EINVAL, E2BIG), or a group that takes no process that way (EBUSY, EOPNOTSUPP, EACCES).
 fn may_be_unsupported(error: &io::Error) -> bool {
-    let known = [libc::ENOSYS, libc::EPERM, libc::EINVAL, libc::E2BIG, libc::EBUSY, libc::EOPNOTSUPP, libc::EACCES];
+    let known =
+        [libc::ENOSYS, libc::EPERM, libc::EINVAL, libc::E2BIG, libc::EBUSY, libc::EOPNOTSUPP, libc::EACCES];
     error.raw_os_error().is_some_and(|errno| known.contains(&errno))
 }
 

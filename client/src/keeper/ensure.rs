@@ -69,7 +69,9 @@ pub enum EnsureError {
         lock: PathBuf,
     },
     /// The running keeper is of another age and still holds tasks.
-    #[error("the running keeper speaks protocol {oldest} to {newest} and has {attempts} tasks, this program speaks {VERSION}")]
+    #[error(
+        "the running keeper speaks protocol {oldest} to {newest} and has {attempts} tasks, this program speaks {VERSION}"
+    )]
     Incompatible {
         /// The oldest version it speaks.
         oldest: u32,
@@ -96,15 +98,18 @@ pub enum EnsureError {
 /// # Errors
 /// See [`EnsureError`]; nothing is left behind then.
 pub fn ensure(config: &Config) -> Result<Connector, EnsureError> {
-    let count = process::threads().map_err(|source| directory("read", Path::new("/proc/self/task"), source))?;
+    let count =
+        process::threads().map_err(|source| directory("read", Path::new("/proc/self/task"), source))?;
     if count != 1 {
         return Err(EnsureError::Threads { count });
     }
     let dir = config.data_dir.join("keeper");
     fs::create_dir_all(&dir).map_err(|source| directory("make", &dir, source))?;
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).map_err(|source| directory("protect", &dir, source))?;
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+        .map_err(|source| directory("protect", &dir, source))?;
     // A relative path would change its meaning when the keeper changes to `/`.
-    let data_dir = fs::canonicalize(&config.data_dir).map_err(|source| directory("find", &config.data_dir, source))?;
+    let data_dir =
+        fs::canonicalize(&config.data_dir).map_err(|source| directory("find", &config.data_dir, source))?;
     let (socket, dir) = (data_dir.join("keeper.sock"), data_dir.join("keeper"));
     let lock_path = data_dir.join("keeper.lock");
     let until = Instant::now() + KEEPER_READY_WAIT;
@@ -226,9 +231,9 @@ fn make(config: &Config, lock: OwnedFd, socket: PathBuf, dir: PathBuf) -> Result
             let mut why = String::new();
             let _ = told.read_to_string(&mut why);
             match why.trim_end() {
-                "ok" => greet(&socket, false).map(|welcome| connector(socket, &welcome, false)).ok_or_else(|| {
-                    EnsureError::NotReady { why: "it does not answer".into() }
-                }),
+                "ok" => greet(&socket, false)
+                    .map(|welcome| connector(socket, &welcome, false))
+                    .ok_or_else(|| EnsureError::NotReady { why: "it does not answer".into() }),
                 "" => Err(EnsureError::NotReady { why: "it died without a word".into() }),
                 why => Err(EnsureError::NotReady { why: why.into() }),
             }

@@ -169,7 +169,11 @@ impl Guard {
             let wanted = if untold { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
             polled.push(PollFd::new(link.fd(), wanted));
         }
-        polled.extend(self.held.iter().filter_map(|held| Some(PollFd::new(held.foreign.as_ref()?.as_fd(), PollFlags::POLLIN))));
+        polled.extend(
+            self.held
+                .iter()
+                .filter_map(|held| Some(PollFd::new(held.foreign.as_ref()?.as_fd(), PollFlags::POLLIN))),
+        );
         // EINTR cannot be (all signals are blocked), and any other failure only costs another turn.
         let _ = poll(&mut polled, PollTimeout::NONE);
     }
@@ -194,7 +198,15 @@ impl Guard {
         let find = |held: &mut Vec<Held>, slot| held.iter().rposition(|held| held.slot == slot);
         match message {
             Message::Keep { slot, record, pipes } => {
-                self.held.push(Held { slot, record, pipes, pid: 0, status: None, foreign: None, told: false });
+                self.held.push(Held {
+                    slot,
+                    record,
+                    pipes,
+                    pid: 0,
+                    status: None,
+                    foreign: None,
+                    told: false,
+                });
             }
             Message::Pid { slot, pid } => {
                 if let Some(at) = find(&mut self.held, slot) {

@@ -34,7 +34,14 @@ pub(super) enum Verdict {
 impl Idle {
     pub(super) fn new(end_with_agent: Option<Duration>, now: u64) -> Idle {
         let end_with_agent_ms = end_with_agent.map(|wait| wait.as_millis() as u64);
-        Idle { end_with_agent_ms, alone_since: Some(now), seen_agent: false, wish_until: 0, ordered: false, ending: false }
+        Idle {
+            end_with_agent_ms,
+            alone_since: Some(now),
+            seen_agent: false,
+            wish_until: 0,
+            ordered: false,
+            ending: false,
+        }
     }
 
     /// Notes how many agents are connected.

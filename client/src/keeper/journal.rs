@@ -75,7 +75,14 @@ impl Journal {
             File::open(parent)?.sync_all()?;
         }
         let bytes = content.len() as u64;
-        Ok(Journal { path: path.to_owned(), file: Some(file), bytes, bytes_live: bytes, behind: false, changed: false })
+        Ok(Journal {
+            path: path.to_owned(),
+            file: Some(file),
+            bytes,
+            bytes_live: bytes,
+            behind: false,
+            changed: false,
+        })
     }
 
     /// Notes that `record` is as it is now.

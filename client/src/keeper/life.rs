@@ -44,7 +44,13 @@ impl Attempt {
         let since = UNIX_EPOCH + Duration::from_millis(record.started_wall_ms);
         let mut last = Vec::new();
         for stream in Stream::ALL {
-            last.extend(files::last_bytes(record.log_dir.as_ref(), &record.id.task, stream, since, TAIL_BYTES_MAX / 2));
+            last.extend(files::last_bytes(
+                record.log_dir.as_ref(),
+                &record.id.task,
+                stream,
+                since,
+                TAIL_BYTES_MAX / 2,
+            ));
         }
         self.remember(&last);
     }
@@ -84,9 +90,16 @@ impl Keeper {
         Ok(started)
     }
 
-    fn spawn(&mut self, start: &Start, prepared: &Prepared, record: &Record) -> Result<(u32, [OwnedFd; 2]), StartFailed> {
+    fn spawn(
+        &mut self,
+        start: &Start,
+        prepared: &Prepared,
+        record: &Record,
+    ) -> Result<(u32, [OwnedFd; 2]), StartFailed> {
         let io = |step: &'static str| {
-            move |error: std::io::Error| failed(step, error.raw_os_error().unwrap_or(0), &format!("{step}: {error}"))
+            move |error: std::io::Error| {
+                failed(step, error.raw_os_error().unwrap_or(0), &format!("{step}: {error}"))
+            }
         };
         let (stdout, stdout_write) = pipe().map_err(io("stdio"))?;
         let (stderr, stderr_write) = pipe().map_err(io("stdio"))?;
@@ -110,7 +123,9 @@ impl Keeper {
     /// Begins or hastens a stop.
     pub(super) fn stop(&mut self, slot: u64, signal: i32, timeout_ms: u64) {
         let now = clock::boot_ms();
-        let Some(attempt) = self.attempts.get_mut(&slot).filter(|attempt| !attempt.has_ended()) else { return };
+        let Some(attempt) = self.attempts.get_mut(&slot).filter(|attempt| !attempt.has_ended()) else {
+            return;
+        };
         attempt.want_stop(now.saturating_add(timeout_ms));
         let record = attempt.record.clone();
         self.tell_guard(&record);
@@ -136,7 +151,9 @@ impl Keeper {
 
     /// Arms, moves or removes (0) the fence.
     pub(super) fn set_deadline(&mut self, slot: u64, boot_ms: u64) {
-        let Some(attempt) = self.attempts.get_mut(&slot).filter(|attempt| !attempt.has_ended()) else { return };
+        let Some(attempt) = self.attempts.get_mut(&slot).filter(|attempt| !attempt.has_ended()) else {
+            return;
+        };
         attempt.record.deadline_boot_ms = boot_ms;
         let record = attempt.record.clone();
         self.tell_guard(&record);
@@ -331,7 +348,8 @@ impl Keeper {
             let Attempt { record, pipes, main_alive, .. } = attempt;
             let over = !main_alive;
             let bytes = record.encode_to_vec();
-            let mut held = Held::foreign(record.slot, bytes, pipes.into_iter().flatten().collect(), record.pid, over);
+            let mut held =
+                Held::foreign(record.slot, bytes, pipes.into_iter().flatten().collect(), record.pid, over);
             held.status = held.status.or(record.wait_status);
             held
         });
@@ -414,7 +432,8 @@ fn check(start: &Start) -> Result<(), StartFailed> {
     if name.is_empty() || name.len() > 200 || name.contains(['/', '\0']) {
         return wrong("task", "the name must be 1 to 200 bytes without a slash");
     }
-    if !start.log_dir.starts_with('/') || start.log_dir.len() > PATH_BYTES_MAX || start.log_dir.contains('\0') {
+    if !start.log_dir.starts_with('/') || start.log_dir.len() > PATH_BYTES_MAX || start.log_dir.contains('\0')
+    {
         return wrong("logs", "the log directory must be an absolute path of at most 4096 bytes");
     }
     if start.workdir.len() > PATH_BYTES_MAX {

@@ -135,7 +135,8 @@ impl Link {
 }
 
 fn parse(bytes: &[u8], pipes: Vec<OwnedFd>) -> io::Result<Message> {
-    let broken = || io::Error::new(io::ErrorKind::InvalidData, "a message on the guard's link makes no sense");
+    let broken =
+        || io::Error::new(io::ErrorKind::InvalidData, "a message on the guard's link makes no sense");
     let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or_else(broken)?;
     let slot = u64::from_le_bytes(head[1..].try_into().expect("nine bytes less one are eight"));
     let word = |at: usize| {
@@ -164,7 +165,9 @@ mod tests {
         let keep = Message::Keep { slot: 7, record: b"record".to_vec(), pipes: vec![writer.into()] };
         a.send(&keep).unwrap();
         drop(keep);
-        let Some(Message::Keep { slot: 7, record, mut pipes }) = b.receive().unwrap() else { panic!("no Keep") };
+        let Some(Message::Keep { slot: 7, record, mut pipes }) = b.receive().unwrap() else {
+            panic!("no Keep")
+        };
         assert_eq!(record, b"record");
         let mut file = std::fs::File::from(pipes.pop().unwrap());
         file.write_all(b"through").unwrap();

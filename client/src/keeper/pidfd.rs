@@ -46,8 +46,11 @@ mod tests {
 
     #[test]
     fn the_end_of_a_process_is_seen_and_its_status_where_the_kernel_tells() {
-        let mut child = std::process::Command::new("/bin/sh").args(["-c", "read x; exit 7"])
-            .stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "read x; exit 7"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         let pidfd = open(child.id()).unwrap();
         assert_eq!(ended(&pidfd), None);
         drop(child.stdin.take());

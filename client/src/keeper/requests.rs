@@ -105,7 +105,10 @@ impl Keeper {
     fn answer_start(&mut self, start: &Start) -> Say {
         if let Some(attempt) = self.by_id.get(&start.id).and_then(|slot| self.attempts.get(slot)) {
             let record = &attempt.record;
-            return Say::Started(super::message::Started { pid: record.pid, at_wall_ms: record.started_wall_ms });
+            return Say::Started(super::message::Started {
+                pid: record.pid,
+                at_wall_ms: record.started_wall_ms,
+            });
         }
         if self.idle.is_leaving() {
             return refuse("leaving", "the keeper is about to leave");
@@ -127,7 +130,8 @@ impl Keeper {
             }
             let record = &attempt.record;
             // Tails travel with the pushed ends: a page must stay small.
-            let ended = record.ended.clone().map(|ended| super::message::Ended { tail: String::new(), ..ended });
+            let ended =
+                record.ended.clone().map(|ended| super::message::Ended { tail: String::new(), ..ended });
             items.push((
                 slot,
                 Item {
@@ -139,7 +143,8 @@ impl Keeper {
                 },
             ));
         }
-        let next = if items.len() == KEEPER_LIST_PAGE { items.last().map_or(0, |(slot, _)| *slot) } else { 0 };
+        let next =
+            if items.len() == KEEPER_LIST_PAGE { items.last().map_or(0, |(slot, _)| *slot) } else { 0 };
         Say::Listing(Listing { items: items.into_iter().map(|(_, item)| item).collect(), next })
     }
 

@@ -147,7 +147,9 @@ impl Keeper {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, flags)?;
         house.listener.set_nonblocking(true)?;
-        let watch = |fd: BorrowedFd<'_>, token: Token| epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token.pack()));
+        let watch = |fd: BorrowedFd<'_>, token: Token| {
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token.pack()))
+        };
         watch(house.listener.as_fd(), Token::Listener)?;
         watch(link.fd(), Token::Guard)?;
         watch(timer.as_fd(), Token::Timer)?;
@@ -206,7 +208,8 @@ impl Keeper {
                     Token::Signals => self.hear_signals(),
                     Token::Listener => self.accept(),
                     Token::Connection(number) => {
-                        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+                        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR)
+                        {
                             self.read_connection(number);
                         }
                         touched.insert(number);

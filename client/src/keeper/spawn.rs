@@ -210,8 +210,11 @@ fn candidates(start: &Start) -> Vec<String> {
     if start.command.contains('/') {
         return vec![start.command.clone()];
     }
-    let given = start.env.iter().rev().find(|variable| variable.name == "PATH").map(|found| found.value.as_str());
-    let join = |dir: &str| if dir.is_empty() { format!("./{}", start.command) } else { format!("{dir}/{}", start.command) };
+    let given =
+        start.env.iter().rev().find(|variable| variable.name == "PATH").map(|found| found.value.as_str());
+    let join = |dir: &str| {
+        if dir.is_empty() { format!("./{}", start.command) } else { format!("{dir}/{}", start.command) }
+    };
     given.unwrap_or(PATH_DEFAULT).split(':').map(join).collect()
 }
 

@@ -65,14 +65,18 @@ pub(super) fn signal_group(group: u32, signal: i32) -> bool {
 }
 
 fn belongs(pid: u32, root: Root<'_>) -> bool {
-    stat(pid).is_some_and(|stat| stat.session == root.main || stat.group == root.main) || carries(pid, root.mark)
+    stat(pid).is_some_and(|stat| stat.session == root.main || stat.group == root.main)
+        || carries(pid, root.mark)
 }
 
 fn carries(pid: u32, mark: &str) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
     let name = super::spawn::MARK.as_bytes();
     environment.split(|&byte| byte == 0).any(|entry| {
-        entry.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")).is_some_and(|value| value == mark.as_bytes())
+        entry
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix(b"="))
+            .is_some_and(|value| value == mark.as_bytes())
     })
 }
 
@@ -93,7 +97,10 @@ fn stat(pid: u32) -> Option<Stat> {
 }
 
 fn all() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// Parents and children: asked of the kernel, or by one scan where it does not tell (`CONFIG_PROC_CHILDREN`).
@@ -168,7 +175,8 @@ mod tests {
     #[test]
     fn a_marked_process_is_found_anywhere() {
         let mark = format!("test.{}", std::process::id());
-        let mut sleep = Command::new("/bin/sleep").arg("60").env(super::super::spawn::MARK, &mark).spawn().unwrap();
+        let mut sleep =
+            Command::new("/bin/sleep").arg("60").env(super::super::spawn::MARK, &mark).spawn().unwrap();
         assert_eq!(marked(&mark), [sleep.id()]);
         sleep.kill().unwrap();
         sleep.wait().unwrap();

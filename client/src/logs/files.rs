@@ -99,7 +99,9 @@ mod tests {
     #[test]
     fn only_the_files_of_this_task_and_stream_are_listed() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["web.stdout.10", "web.stdout.9", "web.stderr.3", "web.stdout.x", "web.b.stdout.1", "b.stdout.4"] {
+        for name in
+            ["web.stdout.10", "web.stdout.9", "web.stderr.3", "web.stdout.x", "web.b.stdout.1", "b.stdout.4"]
+        {
             fs::write(dir.path().join(name), "").unwrap();
         }
         assert_eq!(numbers(dir.path(), "web", Stream::Stdout).unwrap(), [9, 10]);

@@ -317,7 +317,10 @@ mod tests {
         rest(&mut reader).await;
         let cursor = reader.cursor();
         write(dir.path(), &mut sink, 10..12);
-        assert_eq!(rest(&mut open(dir.path(), Begin::At(cursor)).await).await, ["this is line 10", "this is line 11"]);
+        assert_eq!(
+            rest(&mut open(dir.path(), Begin::At(cursor)).await).await,
+            ["this is line 10", "this is line 11"]
+        );
         write(dir.path(), &mut sink, 12..5000);
         let later = rest(&mut open(dir.path(), Begin::At(cursor)).await).await;
         assert!(later.len() < 4990 && later.last().unwrap() == "this is line 4999");

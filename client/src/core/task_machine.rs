@@ -1,0 +1,356 @@
+//! One task of one allocation: what happens to it, and what follows from that.
+//!
+//! `step` is the only way a task changes. It never restarts what was stopped, never loses an end, and never starts an
+//! attempt whose number is not saved first: in every answer [`Effect::Save`] precedes [`Effect::Start`].
+
+use std::time::Duration;
+
+use proto::ids::AllocId;
+use proto::model::{EndReason, JobType, Restart, TaskEnd, TaskPhase, TaskStatus};
+use proto::time::{BootTime, Timestamp};
+
+use super::restart::{self, Tries, Verdict};
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its turn has not come.
+    Waiting,
+    /// The driver was or is about to be asked to start the present attempt.
+    Starting,
+    /// The present attempt runs.
+    Running,
+    /// The present attempt ended; the next starts then.
+    Backoff(BootTime),
+    /// Told to end; whatever ends now counts as stopped.
+    Stopping,
+    /// Ended for good.
+    Ended(Outcome),
+}
+
+/// How a task ended for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what it was meant to do.
+    Complete,
+    /// Its tries are used up, or none can help.
+    Failed,
+    /// Because it was told to.
+    Stopped,
+}
+
+/// Everything the agent knows of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskState {
+    /// Where it is.
+    pub phase: Phase,
+    /// Starts so far; names the present or last attempt to the driver. 0: none yet.
+    pub attempt: u32,
+    /// The restart policy's memory.
+    pub tries: Tries,
+    /// The main process while it runs, else 0.
+    pub pid: u32,
+    /// When the present or last attempt started. None: nothing has ever started.
+    pub started_at: Option<Timestamp>,
+    /// How the last attempt ended.
+    pub last_end: Option<TaskEnd>,
+}
+
+impl Default for TaskState {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Waiting,
+            attempt: 0,
+            tries: Tries::default(),
+            pid: 0,
+            started_at: None,
+            last_end: None,
+        }
+    }
+}
+
+/// What does not change while the task is stepped.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Which allocation; part of the jitter's seed.
+    pub alloc: AllocId,
+    /// The task's name; part of the jitter's seed.
+    pub task: &'a str,
+    /// Whether exit 0 is the end.
+    pub kind: JobType,
+    /// What the node does after an end.
+    pub restart: &'a Restart,
+}
+
+/// The two clocks at the moment of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For delays.
+    pub boot: BootTime,
+    /// For people.
+    pub wall: Timestamp,
+}
+
+/// What happens to a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskEvent {
+    /// Its turn has come.
+    Start,
+    /// The attempt runs; also after the agent was away and found it running.
+    Started {
+        /// Which attempt.
+        attempt: u32,
+        /// Its main process.
+        pid: u32,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// The attempt could not be started.
+    StartFailed {
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        reason: EndReason,
+        /// Whether the same start must fail again.
+        hopeless: bool,
+    },
+    /// The attempt has ended, all of its processes are gone.
+    Ended(AttemptEnd),
+    /// The agent was away, and the driver does not know the present attempt.
+    Unknown,
+    /// Servers, a failed sibling or the owner of the agent want it to end.
+    Stop,
+    /// Time has passed.
+    Timer,
+}
+
+/// How an attempt ended, from the driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptEnd {
+    /// Which attempt.
+    pub attempt: u32,
+    /// Why its main process ended.
+    pub reason: EndReason,
+    /// When, for people.
+    pub at: Timestamp,
+    /// When, for delays.
+    pub at_boot: BootTime,
+    /// How long it had run.
+    pub ran: Duration,
+    /// The last lines of its output.
+    pub tail: String,
+}
+
+/// What must be done, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Make the new state durable before anything that follows.
+    Save,
+    /// Ask the driver for this attempt.
+    Start(u32),
+    /// Ask the driver to end this attempt.
+    Stop(u32),
+    /// Send [`TaskEvent::Timer`] at that time, not before.
+    Timer(BootTime),
+    /// The driver may forget this attempt: its end is saved.
+    Forget(u32),
+    /// Tell the servers.
+    Report,
+}
+
+/// Decides what follows from an event.
+#[must_use]
+pub fn step(state: TaskState, event: TaskEvent, rules: Rules<'_>, now: Now) -> (TaskState, Vec<Effect>) {
+    match event {
+        TaskEvent::Start => match state.phase {
+            Phase::Waiting => next_attempt(state),
+            _ => unchanged(state),
+        },
+        TaskEvent::Timer => match state.phase {
+            Phase::Backoff(until) if now.boot >= until => next_attempt(state),
+            Phase::Backoff(until) => (state, vec![Effect::Timer(until)]),
+            _ => unchanged(state),
+        },
+        TaskEvent::Started { attempt, pid, at } => started(state, attempt, pid, at),
+        TaskEvent::StartFailed { attempt, reason, hopeless } => {
+            if attempt != state.attempt || !matches!(state.phase, Phase::Starting | Phase::Stopping) {
+                return unchanged(state);
+            }
+            let end = AttemptEnd {
+                attempt,
+                reason,
+                at: now.wall,
+                at_boot: now.boot,
+                ran: Duration::ZERO,
+                tail: String::new(),
+            };
+            ended(state, end, hopeless, rules, now)
+        }
+        TaskEvent::Ended(end) => step_ended(state, end, rules, now),
+        TaskEvent::Unknown => unknown(state, rules, now),
+        TaskEvent::Stop => stop(state, now),
+    }
+}
+
+fn unchanged(state: TaskState) -> (TaskState, Vec<Effect>) {
+    (state, Vec::new())
+}
+
+fn next_attempt(state: TaskState) -> (TaskState, Vec<Effect>) {
+    let attempt = state.attempt.saturating_add(1);
+    let state = TaskState { phase: Phase::Starting, attempt, pid: 0, ..state };
+    (state, vec![Effect::Save, Effect::Start(attempt), Effect::Report])
+}
+
+fn started(state: TaskState, attempt: u32, pid: u32, at: Timestamp) -> (TaskState, Vec<Effect>) {
+    if attempt != state.attempt {
+        return unchanged(state);
+    }
+    match state.phase {
+        // Told first, saved second: after a kill in between the driver still has the attempt. It is saved because after
+        // a reboot nobody else remembers that it had started.
+        Phase::Starting | Phase::Running => {
+            let known = TaskState { phase: Phase::Running, pid, started_at: Some(at), ..state.clone() };
+            let effects = if known == state { Vec::new() } else { vec![Effect::Report, Effect::Save] };
+            (known, effects)
+        }
+        // The order to stop came while the start was under way.
+        Phase::Stopping => {
+            let known = TaskState { pid, started_at: Some(at), ..state };
+            (known, vec![Effect::Stop(attempt), Effect::Report])
+        }
+        Phase::Waiting | Phase::Backoff(_) | Phase::Ended(_) => unchanged(state),
+    }
+}
+
+fn step_ended(state: TaskState, end: AttemptEnd, rules: Rules<'_>, now: Now) -> (TaskState, Vec<Effect>) {
+    let attempt = end.attempt;
+    let present =
+        attempt == state.attempt && matches!(state.phase, Phase::Starting | Phase::Running | Phase::Stopping);
+    if present {
+        return ended(state, end, false, rules, now);
+    }
+    // Known already: the agent died between saving the end and telling the driver to forget it.
+    let is_past = attempt <= state.attempt;
+    (state, if is_past { vec![Effect::Forget(attempt)] } else { Vec::new() })
+}
+
+/// The present attempt is over; the one place that decides whether there is another.
+fn ended(
+    state: TaskState,
+    end: AttemptEnd,
+    hopeless: bool,
+    rules: Rules<'_>,
+    now: Now,
+) -> (TaskState, Vec<Effect>) {
+    let attempt = state.attempt;
+    let stopped = state.phase == Phase::Stopping || end.reason == EndReason::Stopped;
+    let (phase, tries) = if stopped {
+        (Phase::Ended(Outcome::Stopped), state.tries)
+    } else if end.reason.is_success() && rules.kind == JobType::Batch {
+        (Phase::Ended(Outcome::Complete), state.tries)
+    } else if hopeless || is_final(&end.reason) {
+        (Phase::Ended(Outcome::Failed), state.tries)
+    } else {
+        let seed = restart::seed(rules.alloc, rules.task, attempt);
+        let past = restart::End { at: end.at_boot.min(now.boot), ran: end.ran };
+        match restart::decide(rules.restart, state.tries, past, now.boot, seed) {
+            Verdict::Again { at, tries } => (Phase::Backoff(at), tries),
+            Verdict::Exhausted => (Phase::Ended(Outcome::Failed), state.tries),
+        }
+    };
+    let reason = if stopped { EndReason::Stopped } else { end.reason };
+    let failed = !stopped && !reason.is_success();
+    let last_end =
+        TaskEnd { reason, at: end.at, ran: end.ran, tail: if failed { end.tail } else { String::new() } };
+    // An end that overtook the news of its start: it did start, as long ago as it ran.
+    let started_at = match last_end.reason {
+        EndReason::StartFailed { .. } | EndReason::EngineGone => state.started_at,
+        _ if state.pid != 0 || end.ran.is_zero() => state.started_at,
+        _ => Some(Timestamp(end.at.0.saturating_sub(end.ran.as_millis() as u64))),
+    };
+    let mut effects = vec![Effect::Save, Effect::Forget(attempt)];
+    if let Phase::Backoff(until) = phase {
+        effects.push(Effect::Timer(until));
+    }
+    effects.push(Effect::Report);
+    (TaskState { phase, attempt, tries, pid: 0, started_at, last_end: Some(last_end) }, effects)
+}
+
+/// Ends that the node must not answer with another try: a new try after a lapsed lease could run beside the replacement.
+const fn is_final(reason: &EndReason) -> bool {
+    matches!(reason, EndReason::Lease | EndReason::Timeout)
+}
+
+fn unknown(state: TaskState, rules: Rules<'_>, now: Now) -> (TaskState, Vec<Effect>) {
+    match state.phase {
+        // The agent died between saving the number and asking the driver: the same attempt is asked for again, which
+        // starts nothing a second time should the driver have it after all.
+        Phase::Starting => {
+            let attempt = state.attempt;
+            (state, vec![Effect::Start(attempt)])
+        }
+        Phase::Running | Phase::Stopping => {
+            let end = AttemptEnd {
+                attempt: state.attempt,
+                reason: EndReason::EngineGone,
+                at: now.wall,
+                at_boot: now.boot,
+                ran: Duration::ZERO,
+                tail: String::new(),
+            };
+            ended(state, end, false, rules, now)
+        }
+        Phase::Backoff(until) => (state, vec![Effect::Timer(until)]),
+        Phase::Waiting | Phase::Ended(_) => unchanged(state),
+    }
+}
+
+fn stop(state: TaskState, now: Now) -> (TaskState, Vec<Effect>) {
+    let attempt = state.attempt;
+    match state.phase {
+        Phase::Waiting | Phase::Backoff(_) => {
+            let end = TaskEnd {
+                reason: EndReason::Stopped,
+                at: now.wall,
+                ran: Duration::ZERO,
+                tail: String::new(),
+            };
+            let phase = Phase::Ended(Outcome::Stopped);
+            (TaskState { phase, last_end: Some(end), ..state }, vec![Effect::Save, Effect::Report])
+        }
+        // Nothing to end yet as far as the driver said; `started` ends it. Asked for anyway, in case the answer is lost.
+        Phase::Starting | Phase::Running => {
+            let state = TaskState { phase: Phase::Stopping, ..state };
+            (state, vec![Effect::Save, Effect::Stop(attempt), Effect::Report])
+        }
+        Phase::Stopping => (state, vec![Effect::Stop(attempt)]),
+        Phase::Ended(_) => unchanged(state),
+    }
+}
+
+/// Returns what servers are told of a task.
+#[must_use]
+pub fn status(name: &str, state: &TaskState, policy: &Restart, now: Now) -> TaskStatus {
+    let phase = match state.phase {
+        Phase::Waiting => TaskPhase::Waiting,
+        Phase::Starting => TaskPhase::Starting,
+        Phase::Running => TaskPhase::Running,
+        Phase::Backoff(until) => TaskPhase::Backoff(now.wall.plus(until.since(now.boot))),
+        Phase::Stopping => TaskPhase::Stopping,
+        Phase::Ended(_) => TaskPhase::Ended,
+    };
+    TaskStatus {
+        name: name.to_owned(),
+        phase,
+        attempt: state.attempt,
+        window_try: state.tries.window_try(),
+        window_tries: restart::window_tries(policy),
+        pid: state.pid,
+        started_at: state.started_at,
+        last_end: state.last_end.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
