@@ -181,6 +181,9 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// The namespace of a job whose file names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// A job's full name: its namespace and its name within it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct JobKey {
@@ -199,7 +202,7 @@ impl JobKey {
 
 impl fmt::Display for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace == crate::model::DEFAULT_NAMESPACE {
+        if self.namespace == DEFAULT_NAMESPACE {
             f.write_str(&self.name)
         } else {
             write!(f, "{}/{}", self.namespace, self.name)

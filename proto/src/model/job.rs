@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Reschedule, Resources, Restart};
 use crate::ids::JobKey;
 
-/// The namespace of a job whose file names none.
-pub const DEFAULT_NAMESPACE: &str = "default";
+pub use crate::ids::DEFAULT_NAMESPACE;
+
 /// The priority of a job whose file names none; 1 is the least, 100 the most.
 pub const DEFAULT_PRIORITY: u8 = 50;
 

@@ -1,0 +1,64 @@
+//! Examples and snippets in the documents are read by the reader that users have.
+
+use crate::source::{files, must_be_empty, root};
+
+#[test]
+fn every_example_is_a_valid_job_file() {
+    let examples = files("examples", ".yml");
+    assert!(examples.len() >= 4, "there are examples");
+    let mut faults = Vec::new();
+    for example in examples {
+        if let Err(found) = proto::jobfile::parse(&example.path.display().to_string(), &example.text) {
+            faults.push(found.to_string());
+        }
+    }
+    must_be_empty(&faults, "examples parse");
+}
+
+#[test]
+fn every_yaml_snippet_in_the_documents_is_a_valid_job_file() {
+    let mut faults = Vec::new();
+    let mut count = 0;
+    let mut documents = files("docs", ".md");
+    documents.extend(files(".", "README.md").into_iter().filter(|file| file.path.components().count() <= 2));
+    for document in documents {
+        for (line, snippet) in snippets(&document.text) {
+            count += 1;
+            let name = format!("{}:{line}", document.path.display());
+            if let Err(found) = proto::jobfile::parse(&name, &snippet) {
+                faults.push(found.to_string());
+            }
+        }
+    }
+    assert!(count > 0, "there are snippets");
+    must_be_empty(&faults, "snippets parse");
+}
+
+/// Returns the blocks that begin with three backticks and `yaml`, each with its line.
+fn snippets(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (at, line) in text.lines().enumerate() {
+        match &mut open {
+            None if line.trim() == "```yaml" => open = Some((at + 1, String::new())),
+            Some(_) if line.trim() == "```" => found.extend(open.take()),
+            Some((_, snippet)) => {
+                snippet.push_str(line);
+                snippet.push('\n');
+            }
+            None => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_readme_names_the_commands_that_exist() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("there is a README");
+    for command in ["dev", "run", "status", "logs", "stop", "events", "validate"] {
+        assert!(
+            readme.contains(&format!("minijob {command}")),
+            "README.md does not show `minijob {command}`"
+        );
+    }
+}
