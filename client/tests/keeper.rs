@@ -1,5 +1,7 @@
 //! Tasks outlive the agent, the keeper and the guard; nothing else does.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::fs;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::driver::conformance::end_of;
+use client::driver::process::Status;
 use client::driver::{Driver, EndCause, Ended, KnownState, StartSpec, Started, UserIds};
 use client::keeper::{self, Choice, Config, EnsureError};
 use client::logs::{Policy, Stream};
@@ -368,4 +371,98 @@ async fn an_agent_that_does_not_read_delays_nobody() {
     let known = driver.list().await.unwrap();
     assert!(known.iter().all(|known| matches!(known.state, KnownState::Ended(_))));
     assert_eq!(known.len(), 500);
+}
+
+#[tokio::test]
+async fn killing_the_keeper_at_any_moment_runs_every_attempt_once() {
+    let host = Host::new("auto");
+    let driver = host.connect();
+    let mut status = driver.status();
+    let killer = async {
+        for round in 0..8u64 {
+            let connected =
+                status.wait_for(|status| matches!(status, Status::Connected { .. })).await.unwrap().clone();
+            let Status::Connected { keeper_pid, .. } = connected else { unreachable!() };
+            // Different distances into whatever it is doing.
+            tokio::time::sleep(Duration::from_micros(700 * round + 100)).await;
+            kill(keeper_pid);
+            status.wait_for(|status| matches!(status, Status::Away { .. })).await.unwrap();
+        }
+    };
+    let runs = host.dir.path().join("runs");
+    let specs: Vec<StartSpec> = (0..200)
+        .map(|number| host.script(&format!("echo {number} >> {}; exit {}", runs.display(), number % 100)))
+        .collect();
+    let starter = async {
+        let mut starts = Vec::new();
+        for spec in &specs {
+            starts.push(start(&driver, spec).await.pid);
+        }
+        starts
+    };
+    let (_, pids) = tokio::join!(killer, starter);
+    for (number, spec) in specs.iter().enumerate() {
+        let end = ended(&driver, spec).await;
+        assert_eq!(end.cause, EndCause::Exit(number as i32 % 100), "attempt {number}, pid {}", pids[number]);
+    }
+    let text = fs::read_to_string(&runs).unwrap();
+    let mut ran: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+    ran.sort_unstable();
+    assert_eq!(ran, (0..200).collect::<Vec<u32>>(), "each ran, and ran once");
+}
+
+#[tokio::test]
+async fn an_upgraded_agent_uses_a_busy_keeper_and_replaces_an_empty_one() {
+    let host = Host::new("auto");
+    let newer = host.dir.path().join("newer");
+    fs::copy(support::host_binary(), &newer).unwrap();
+    let driver = host.connect();
+    let spec = host.script("exec sleep 1000");
+    let pid = start(&driver, &spec).await.pid;
+    let upgraded = Host::of(&newer, Arc::clone(&host.dir), "auto").unwrap();
+    assert_eq!((upgraded.found, upgraded.keeper), (true, host.keeper));
+    assert!(alive(pid));
+    driver.stop(spec.id.clone(), libc::SIGTERM, Duration::from_secs(5)).await.unwrap().unwrap();
+    ended(&driver, &spec).await;
+    driver.collect(spec.id.clone()).await.unwrap().unwrap();
+    let upgraded = Host::of(&newer, Arc::clone(&host.dir), "auto").unwrap();
+    assert!(!upgraded.found && upgraded.keeper != host.keeper);
+    wait_for("the old ones to be gone", || (!alive(host.keeper) && !alive(host.guard)).then_some(())).await;
+    // The driver of the running agent finds the new one by itself.
+    let next = host.script("exit 2");
+    start(&driver, &next).await;
+    assert_eq!(ended(&driver, &next).await.cause, EndCause::Exit(2));
+}
+
+#[tokio::test]
+async fn a_sigterm_ends_the_keeper_only_with_its_last_task() {
+    let host = Host::new("auto");
+    let driver = host.connect();
+    let spec = host.script("exec sleep 1000");
+    let pid = start(&driver, &spec).await.pid;
+    for pid in [host.guard, host.keeper] {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGTERM)
+            .unwrap();
+    }
+    assert_eq!(driver.list().await.unwrap().len(), 1);
+    assert!(alive(pid) && alive(host.keeper) && alive(host.guard));
+    kill(pid);
+    wait_for("guard and keeper to leave", || (!alive(host.keeper) && !alive(host.guard)).then_some(())).await;
+    // The end was journaled: the next keeper still has it.
+    let next = Host::at(Arc::clone(&host.dir), "auto").unwrap();
+    assert!(!next.found);
+    assert_eq!(ended(&next.connect(), &spec).await.cause, EndCause::Signal(libc::SIGKILL));
+}
+
+#[tokio::test]
+async fn a_long_data_directory_is_no_obstacle() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let deep = dir.path().join("d".repeat(120));
+    fs::create_dir(&deep).unwrap();
+    std::os::unix::fs::symlink(&deep, dir.path().join("data")).unwrap();
+    let host = Host::at(dir, "auto").unwrap();
+    let driver = client::driver::process::Processes::at(deep.join("keeper.sock"));
+    let spec = host.script("exit 5");
+    start(&driver, &spec).await;
+    assert_eq!(ended(&driver, &spec).await.cause, EndCause::Exit(5));
 }

@@ -1,5 +1,7 @@
 //! The process driver keeps every promise of a driver, however trees are tracked.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use client::driver::conformance;

@@ -2,7 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use super::message::{Cause, Ended, Record};
+use super::message::{Cause, Ended};
+use super::record::Record;
 use crate::limits::{KILL_REPEAT, LEFTOVER_POLL, TAIL_BYTES_MAX};
 use crate::logs::writer::Sink;
 

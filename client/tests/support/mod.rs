@@ -38,7 +38,12 @@ impl Host {
 
     /// Plays an agent on a directory; the error is what it reported.
     pub fn at(dir: Arc<tempfile::TempDir>, cgroups: &'static str) -> Result<Host, String> {
-        let mut agent = Command::new(host_binary())
+        Host::of(&host_binary(), dir, cgroups)
+    }
+
+    /// Plays an agent with a program of its own.
+    pub fn of(program: &Path, dir: Arc<tempfile::TempDir>, cgroups: &'static str) -> Result<Host, String> {
+        let mut agent = Command::new(program)
             .args([dir.path().join("data").to_str().unwrap(), cgroups, "1500"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -155,7 +160,8 @@ impl Subject for Host {
     }
 }
 
-fn host_binary() -> PathBuf {
+/// The program that plays the agent.
+pub fn host_binary() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().and_then(Path::parent).unwrap().join("examples/keeper_host");
     assert!(path.exists(), "{} is missing: cargo build -p client --examples", path.display());
