@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{AttemptId, Driver, EndCause, Ended, Ends, KnownState, StartSpec};
+use super::{AttemptId, BoxFuture, Driver, EndCause, Ended, Ends, KnownState, StartSpec};
 use crate::keeper::clock;
 
 /// How a task of a check behaves.
@@ -34,6 +34,11 @@ pub trait Subject: Sync {
 
     /// Fills in command and arguments.
     fn shape(&self, spec: &mut StartSpec, behaviour: Behaviour);
+
+    /// Waits until a task that [`Behaviour::IgnoresTerm`] has come to that.
+    fn settled<'a>(&'a self, _spec: &'a StartSpec) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Returns the directory of logs.
     fn log_dir(&self) -> PathBuf {
@@ -118,6 +123,7 @@ pub async fn a_stop_ends_in_a_kill(subject: &dyn Subject) {
     let spec = spec(subject, Behaviour::IgnoresTerm);
     let mut ends = driver.ends();
     driver.start(spec.clone()).await.expect("reached").expect("started");
+    subject.settled(&spec).await;
     for _ in 0..2 {
         let stop = driver.stop(spec.id.clone(), libc::SIGTERM, Duration::from_millis(300)).await;
         stop.expect("reached").expect("stopped");

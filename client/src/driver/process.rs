@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::keeper::message::{self, Answer, Ask, Cause, Hello, Id, Request, Say, VERSION, VERSION_OLDEST};
 use crate::keeper::{Connector, frame, with_short_path};
-use crate::limits::{KEEPER_PATIENCE, KEEPER_REQUESTS_QUEUED};
+use crate::limits::{FRAME_BYTES_MAX, KEEPER_PATIENCE, KEEPER_REQUESTS_QUEUED};
 
 /// The pauses between two tries to reach the keeper.
 const RETRY_MIN: Duration = Duration::from_millis(10);
@@ -111,6 +112,14 @@ impl Driver for Processes {
                 Ok(start) => start,
                 Err(failure) => return Ok(Err(failure)),
             };
+            if start.encoded_len() > FRAME_BYTES_MAX / 2 {
+                return Ok(Err(StartFailure {
+                    step: "args".into(),
+                    errno: Some(libc::E2BIG),
+                    message: "args: arguments and environment are larger than the kernel takes".into(),
+                    hopeless: true,
+                }));
+            }
             match self.call(Ask::Start(Box::new(start)), true).await? {
                 Say::Started(started) => {
                     Ok(Ok(Started { pid: started.pid, started_at_ms: started.at_wall_ms }))
@@ -212,7 +221,7 @@ impl Worker {
                     pause = RETRY_MIN;
                     let Err(error) = self.serve(stream, buffer).await else { return };
                     self.status.send_replace(Status::Away { why: error.to_string() });
-                    self.waiting.retain(|_, call| call.repeatable && !call.reply.is_closed());
+                    self.give_up_unrepeatable();
                 }
                 Err(error) => {
                     self.status.send_replace(Status::Away { why: error.to_string() });
@@ -282,6 +291,16 @@ impl Worker {
                     }
                 }
             }
+        }
+    }
+
+    /// Answers those calls whose first sending may have arrived and whose second would do harm.
+    fn give_up_unrepeatable(&mut self) {
+        let (kept, lost) = self.waiting.drain().partition(|(_, call)| call.repeatable);
+        self.waiting = kept;
+        let lost: HashMap<u64, Call> = lost;
+        for call in lost.into_values() {
+            let _ = call.reply.send(Err(Gone { why: "the connection to the keeper broke".into() }));
         }
     }
 

@@ -37,6 +37,11 @@ struct Home {
 }
 
 impl Groups {
+    /// Uses none.
+    pub(super) fn none() -> Groups {
+        Groups { home: None }
+    }
+
     /// Finds a hierarchy this process may write to and makes the base group `minijob/NAME` in it.
     pub(super) fn find(choice: Choice, name: &str) -> Groups {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();

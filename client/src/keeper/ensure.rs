@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{ForkResult, fork};
+use rustix::fs::FlockOperation;
 
 use super::cgroup::{Choice, Groups};
 use super::message::{Answer, Ask, Hello, Leave, Request, Say, VERSION, VERSION_OLDEST, Welcome};
@@ -112,19 +112,22 @@ pub fn ensure(config: &Config) -> Result<Connector, EnsureError> {
         fs::canonicalize(&config.data_dir).map_err(|source| directory("find", &config.data_dir, source))?;
     let (socket, dir) = (data_dir.join("keeper.sock"), data_dir.join("keeper"));
     let lock_path = data_dir.join("keeper.lock");
+    let image = process::image();
     let until = Instant::now() + KEEPER_READY_WAIT;
     loop {
         if let Some(welcome) = greet(&socket, false) {
-            if speaks(&welcome) {
+            // An empty keeper of another program makes room for one of this; a busy one is used if it can be.
+            let replaced = welcome.attempts == 0 && welcome.image != image && greet(&socket, true).is_some();
+            if !replaced && speaks(&welcome) {
                 return Ok(connector(socket, &welcome, true));
             }
-            if welcome.attempts > 0 || greet(&socket, true).is_none() {
+            if !replaced {
                 let Welcome { version, version_oldest, attempts, .. } = welcome;
                 return Err(EnsureError::Incompatible { oldest: version_oldest, newest: version, attempts });
             }
         }
         if let Some(lock) = try_lock(&lock_path)? {
-            return make(config, lock, socket, dir);
+            return make(config, lock, socket, dir, image);
         }
         if Instant::now() > until {
             return Err(EnsureError::Held { lock: lock_path });
@@ -195,19 +198,21 @@ fn try_lock(path: &Path) -> Result<Option<OwnedFd>, EnsureError> {
         .mode(0o600)
         .open(path)
         .map_err(|source| directory("open", path, source))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        // A duplicate keeps the lock when the Flock's own descriptor goes, and releases nothing on drop.
-        Ok(lock) => {
-            let kept = lock.try_clone().map_err(|source| directory("lock", path, source))?;
-            std::mem::forget(lock);
-            Ok(Some(kept.into()))
-        }
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, errno)) => Err(directory("lock", path, errno.into())),
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // The lock lives as long as the last copy of this descriptor: those of guard and keeper.
+        Ok(()) => Ok(Some(file.into())),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(directory("lock", path, errno.into())),
     }
 }
 
-fn make(config: &Config, lock: OwnedFd, socket: PathBuf, dir: PathBuf) -> Result<Connector, EnsureError> {
+fn make(
+    config: &Config,
+    lock: OwnedFd,
+    socket: PathBuf,
+    dir: PathBuf,
+    image: String,
+) -> Result<Connector, EnsureError> {
     let name = own_name(&dir)?;
     let listener = bind(&socket).map_err(|source| directory("listen on", &socket, source))?;
     let (mut told, ready) = io::pipe().map_err(EnsureError::Fork)?;
@@ -223,7 +228,21 @@ fn make(config: &Config, lock: OwnedFd, socket: PathBuf, dir: PathBuf) -> Result
             }
             drop(told);
             let ready = File::from(OwnedFd::from(ready));
-            become_guard(config, lock, listener, socket, dir, name, ready)
+            let house = House {
+                listener,
+                _lock: lock,
+                socket,
+                dir,
+                name,
+                end_with_agent: config.end_with_agent,
+                cgroups: Groups::none(),
+                origin: process::origin(),
+                guard_pid: 0,
+                deaths: 0,
+                image,
+                ready: Some(ready),
+            };
+            become_guard(house, config.cgroups)
         }
         ForkResult::Parent { child } => {
             drop((ready, listener, lock));
@@ -241,45 +260,26 @@ fn make(config: &Config, lock: OwnedFd, socket: PathBuf, dir: PathBuf) -> Result
     }
 }
 
-fn become_guard(
-    config: &Config,
-    lock: OwnedFd,
-    listener: UnixListener,
-    socket: PathBuf,
-    dir: PathBuf,
-    name: String,
-    mut ready: File,
-) -> ! {
-    let setup = process::detach(&dir.join("log"))
-        .and_then(|()| process::close_all_but(&[lock.as_fd(), listener.as_fd(), ready.as_fd()]));
+fn become_guard(mut house: House, cgroups: Choice) -> ! {
+    let kept: Vec<_> =
+        house.ready.iter().map(AsFd::as_fd).chain([house._lock.as_fd(), house.listener.as_fd()]).collect();
+    let setup = process::detach(&house.dir.join("log")).and_then(|()| process::close_all_but(&kept));
     if let Err(error) = setup {
-        let _ = writeln!(ready, "{error}");
+        house.report_ready(&Err(error.to_string()));
         process::exit(1)
     }
-    process::rename(c"minijob guard");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let cgroups = Groups::find(config.cgroups, &name);
-    let origin = process::take_protection();
-    if let Err(error) = cgroups.enter() {
+    process::take_protection(&house.origin);
+    house.cgroups = Groups::find(cgroups, &house.name);
+    if let Err(error) = house.cgroups.enter() {
         process::note(&format!("the guard stays in the agent's control group: {error}"));
     }
-    process::note(&format!("guard for {}, control groups: {}", socket.display(), cgroups.describe()));
-    guard::run(
-        House {
-            listener,
-            _lock: lock,
-            socket,
-            dir,
-            name,
-            end_with_agent: config.end_with_agent,
-            cgroups,
-            origin,
-            guard_pid: std::process::id(),
-            deaths: 0,
-            ready: Some(ready),
-        },
-        Vec::new(),
-    )
+    process::note(&format!(
+        "guard for {}, control groups: {}",
+        house.socket.display(),
+        house.cgroups.describe()
+    ));
+    guard::run(house, Vec::new())
 }
 
 /// Binds the socket for its owner alone. The lock is held, so an old one belongs to nobody.

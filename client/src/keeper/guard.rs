@@ -4,6 +4,7 @@
 //! new one inherits all of it as memory and descriptors. It parses nine bytes per message, allocates little and never
 //! waits for the keeper.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ impl Held {
 /// The guard's state.
 #[derive(Debug)]
 struct Guard {
-    held: Vec<Held>,
+    held: BTreeMap<u64, Held>,
     signals: SignalFd,
     keeper: Pid,
     link: Option<Link>,
@@ -69,6 +70,7 @@ enum Death {
 ///
 /// `held` is what a guard before this one left behind.
 pub(super) fn run(mut house: House, held: Vec<Held>) -> ! {
+    super::process::rename(c"minijob guard");
     house.guard_pid = std::process::id();
     if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
         super::process::note(&format!("orphans of tasks will not be found: {}", errno.desc()));
@@ -81,7 +83,12 @@ pub(super) fn run(mut house: House, held: Vec<Held>) -> ! {
             super::process::exit(1)
         }
     };
-    let mut guard = Guard { held, signals, keeper: Pid::from_raw(0), link: None };
+    let mut guard = Guard {
+        held: held.into_iter().map(|held| (held.slot, held)).collect(),
+        signals,
+        keeper: Pid::from_raw(0),
+        link: None,
+    };
     let mut pause = Duration::from_millis(10);
     loop {
         let begun = Instant::now();
@@ -115,7 +122,7 @@ impl Guard {
             match unsafe { fork() } {
                 Ok(ForkResult::Child) => {
                     drop(mine);
-                    let held = std::mem::take(&mut self.held);
+                    let held = std::mem::take(&mut self.held).into_values().collect();
                     let serve = std::panic::AssertUnwindSafe(|| serve::run(house, theirs, held));
                     match std::panic::catch_unwind(serve) {
                         Ok(serve::Outcome::Exit(code)) => super::process::exit(code),
@@ -147,7 +154,7 @@ impl Guard {
                 }
             }
             self.listen();
-            for held in &mut self.held {
+            for held in self.held.values_mut() {
                 if let Some(status) = held.foreign.as_ref().and_then(pidfd::ended) {
                     held.status = Some(status);
                     held.foreign = None;
@@ -163,7 +170,7 @@ impl Guard {
     }
 
     fn wait(&self) {
-        let untold = self.held.iter().any(|held| held.status.is_some() && !held.told);
+        let untold = self.held.values().any(|held| held.status.is_some() && !held.told);
         let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         if let Some(link) = &self.link {
             let wanted = if untold { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
@@ -171,7 +178,7 @@ impl Guard {
         }
         polled.extend(
             self.held
-                .iter()
+                .values()
                 .filter_map(|held| Some(PollFd::new(held.foreign.as_ref()?.as_fd(), PollFlags::POLLIN))),
         );
         // EINTR cannot be (all signals are blocked), and any other failure only costs another turn.
@@ -195,34 +202,18 @@ impl Guard {
     }
 
     fn handle(&mut self, message: Message) {
-        let find = |held: &mut Vec<Held>, slot| held.iter().rposition(|held| held.slot == slot);
         match message {
             Message::Keep { slot, record, pipes } => {
-                self.held.push(Held {
-                    slot,
-                    record,
-                    pipes,
-                    pid: 0,
-                    status: None,
-                    foreign: None,
-                    told: false,
-                });
+                let held = Held { slot, record, pipes, pid: 0, status: None, foreign: None, told: false };
+                self.held.insert(slot, held);
             }
             Message::Pid { slot, pid } => {
-                if let Some(at) = find(&mut self.held, slot) {
-                    self.held[at].pid = pid;
-                }
+                self.held.entry(slot).and_modify(|held| held.pid = pid);
             }
             Message::Update { slot, record } => {
-                if let Some(at) = find(&mut self.held, slot) {
-                    self.held[at].record = record;
-                }
+                self.held.entry(slot).and_modify(|held| held.record = record);
             }
-            Message::Forget { slot } => {
-                if let Some(at) = find(&mut self.held, slot) {
-                    self.held.swap_remove(at);
-                }
-            }
+            Message::Forget { slot } => drop(self.held.remove(&slot)),
             Message::Reaped { .. } => {}
         }
     }
@@ -244,7 +235,7 @@ impl Guard {
             // A process says its pid before it executes: that message is here before its end is.
             self.listen();
             let pid = pid as u32;
-            match self.held.iter_mut().find(|held| held.pid == pid && held.status.is_none()) {
+            match self.held.values_mut().find(|held| held.pid == pid && held.status.is_none()) {
                 Some(held) => held.status = Some(status),
                 // An orphan. The keeper looks at its leftovers again; a lost hint costs it one poll.
                 None => drop(self.link.as_ref().map(|link| link.try_send(&Message::Reaped { pid, status }))),
@@ -254,7 +245,7 @@ impl Guard {
 
     fn tell(&mut self) {
         let Some(link) = &self.link else { return };
-        for held in &mut self.held {
+        for held in self.held.values_mut() {
             let (Some(status), false) = (held.status, held.told) else { continue };
             if link.try_send(&Message::Reaped { pid: held.pid, status }).is_err() {
                 return;
@@ -273,7 +264,7 @@ impl Guard {
             }
         }
         self.link = None;
-        for held in &mut self.held {
+        for held in self.held.values_mut() {
             // The next keeper sees the status in what it inherits.
             held.told = held.status.is_some();
         }

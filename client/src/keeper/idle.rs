@@ -71,7 +71,7 @@ impl Idle {
 
     /// Decides, given how many attempts run and how many ends are not collected.
     pub(super) fn decide(&mut self, running: usize, uncollected: usize, now: u64) -> Verdict {
-        if self.ordered && running == 0 || now < self.wish_until && running == 0 {
+        if running == 0 && (self.ordered || now < self.wish_until) {
             return Verdict::Leave;
         }
         let wish = Some(self.wish_until).filter(|&until| until > now);

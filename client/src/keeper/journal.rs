@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-use super::message::Record;
+use super::record::Record;
 use crate::limits::JOURNAL_COMPACT_BYTES;
 
 const HEAD_BYTES: usize = 8;

@@ -1,60 +1,24 @@
 //! The life of attempts in the keeper: start, stop, the end of the main process, the end of all of it.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use prost::Message as _;
 
 use super::attempt::{Attempt, Next};
 use super::clock;
-use super::guard::{Held, STATUS_LOST};
+use super::guard::STATUS_LOST;
 use super::idle::Verdict;
-use super::journal;
 use super::link::Message;
-use super::message::{Record, Start, StartFailed, Started};
-use super::process::note;
-use super::serve::{House, Keeper};
+use super::message::{Start, StartFailed, Started};
+use super::record::Record;
+use super::serve::Keeper;
 use super::spawn::{Prepared, Wires, failed};
 use super::tree;
-use crate::limits::{PATH_BYTES_MAX, TAIL_BYTES_MAX};
-use crate::logs::files::{self, Policy, Stream};
-use crate::logs::writer::Place;
+use crate::limits::PATH_BYTES_MAX;
 
 /// More than the largest pipe an unprivileged task can make of its output.
 const DRAIN_BYTES: usize = 2 << 20;
-
-impl Attempt {
-    /// Writes output of one stream to its files and remembers the last of it.
-    pub(super) fn take_output(&mut self, which: usize, bytes: &[u8]) {
-        let record = &self.record;
-        let place = Place {
-            dir: record.log_dir.as_ref(),
-            task: &record.id.task,
-            stream: Stream::ALL[which],
-            policy: Policy { files: record.log_files, file_bytes: record.log_file_bytes },
-        };
-        self.sinks[which].write(place, bytes);
-        self.remember(bytes);
-    }
-
-    /// Takes the last output from the files, where the keeper that saw it has died.
-    fn recall_tail(&mut self) {
-        let record = &self.record;
-        let since = UNIX_EPOCH + Duration::from_millis(record.started_wall_ms);
-        let mut last = Vec::new();
-        for stream in Stream::ALL {
-            last.extend(files::last_bytes(
-                record.log_dir.as_ref(),
-                &record.id.task,
-                stream,
-                since,
-                TAIL_BYTES_MAX / 2,
-            ));
-        }
-        self.remember(&last);
-    }
-}
 
 impl Keeper {
     /// Starts an attempt that is not known.
@@ -251,7 +215,7 @@ impl Keeper {
         self.remember_end(slot);
     }
 
-    fn remember_end(&mut self, slot: u64) {
+    pub(super) fn remember_end(&mut self, slot: u64) {
         let seq = self.next_end;
         self.next_end += 1;
         self.ends.insert(seq, slot);
@@ -268,92 +232,6 @@ impl Keeper {
         // In this order: a keeper that dies between the two has an end to be collected again, not a lost one.
         self.journal.delete(slot);
         let _ = self.link.send(&Message::Forget { slot });
-    }
-
-    /// Takes over what the guard holds and what the journal tells beyond that.
-    pub(super) fn restore(&mut self, held: Vec<Held>) {
-        let mut journaled = journal::load(&self.house.dir.join("journal"));
-        let mut records = 0;
-        for held in held {
-            journaled.retain(|record| record.slot != held.slot);
-            records += usize::from(self.restore_held(held));
-        }
-        for record in journaled {
-            records += 1;
-            self.next_slot = self.next_slot.max(record.slot + 1);
-            let slot = record.slot;
-            let record = Record { foreign: true, ..record };
-            self.adopt(Attempt::new(record, [None, None], false));
-            if self.attempts.get(&slot).is_some_and(|attempt| !attempt.has_ended()) {
-                // Its guard is gone, and its pipes with it: what still runs of it is ended, then it is lost.
-                self.main_ended(slot, None);
-            }
-        }
-        if records > 0 {
-            note(&format!("took over {records} attempts"));
-        }
-        let Keeper { journal, attempts, .. } = self;
-        journal.rewrite(attempts.values().map(|attempt| &attempt.record));
-    }
-
-    fn restore_held(&mut self, held: Held) -> bool {
-        let Ok(mut record) = Record::decode(&held.record[..]) else {
-            note("a record held by the guard cannot be read");
-            return false;
-        };
-        let slot = held.slot;
-        self.next_slot = self.next_slot.max(slot + 1);
-        let never_ran = held.pid == 0 && record.pid == 0;
-        let failed_to_run = !record.confirmed && held.status.is_some_and(|status| status == 127 << 8);
-        if record.ended.is_none() && (never_ran || failed_to_run) {
-            // The agent had no answer and asks again.
-            let _ = self.link.send(&Message::Forget { slot });
-            self.remove_group(slot);
-            return false;
-        }
-        if record.ended.is_some() {
-            self.adopt(Attempt::new(record, [None, None], false));
-            return true;
-        }
-        record.pid = held.pid.max(record.pid);
-        record.confirmed = true;
-        let (pid, status) = (record.pid, held.status);
-        let mut pipes = held.pipes.into_iter();
-        let attempt = Attempt::new(record, [pipes.next(), pipes.next()], status.is_none());
-        self.adopt(attempt);
-        self.watch_output(slot);
-        if status.is_some() {
-            self.main_ended(slot, status);
-        } else {
-            self.by_pid.insert(pid, slot);
-            self.drive(slot, clock::boot_ms());
-        }
-        true
-    }
-
-    fn adopt(&mut self, mut attempt: Attempt) {
-        let (slot, ended) = (attempt.record.slot, attempt.has_ended());
-        attempt.adopted = true;
-        self.by_id.insert(attempt.record.id.clone(), slot);
-        self.attempts.insert(slot, attempt);
-        if ended {
-            self.remember_end(slot);
-        }
-    }
-
-    /// Gives up all it has, for the next keeper under this process as its guard.
-    pub(super) fn hand_over(self) -> (House, Vec<Held>) {
-        let held = self.attempts.into_values().map(|mut attempt| {
-            attempt.record.foreign = true;
-            let Attempt { record, pipes, main_alive, .. } = attempt;
-            let over = !main_alive;
-            let bytes = record.encode_to_vec();
-            let mut held =
-                Held::foreign(record.slot, bytes, pipes.into_iter().flatten().collect(), record.pid, over);
-            held.status = held.status.or(record.wait_status);
-            held
-        });
-        (self.house, held.collect())
     }
 
     /// Looks after the keeper itself; returns the exit code when it is to leave.
@@ -394,7 +272,7 @@ impl Keeper {
         }
     }
 
-    fn remove_group(&mut self, slot: u64) {
+    pub(super) fn remove_group(&mut self, slot: u64) {
         if !self.house.cgroups.remove(slot) {
             self.old_groups.push(slot);
         }

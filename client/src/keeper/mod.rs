@@ -23,9 +23,9 @@
 //! - the machine: ends of the last seconds may be lost with the disk's cache; nothing of them runs.
 //!
 //! Modules in reading order: [`ensure`] finds or makes a keeper; `guard`, `link` and `process` are the guard and its helpers;
-//! `serve` is the keeper's loop, with `connection`, `requests`, `life`, `attempt` and `idle`; `spawn` and `clone`
-//! start programs; `cgroup` and `tree` find and kill what belongs together; `journal` is on disk; [`message`], [`frame`] are
-//! the protocol; [`clock`] is time.
+//! `serve` is the keeper's loop, with `token`, `connection`, `requests`, `life`, `attempt`, `output`, `restore` and `idle`;
+//! `spawn` and `clone` start programs; `cgroup`, `tree` and `pidfd` find and kill what belongs together; `record` and `journal`
+//! are memory; [`message`] and [`frame`] are the protocol; [`clock`] is time.
 
 mod attempt;
 mod cgroup;
@@ -40,11 +40,15 @@ mod journal;
 mod life;
 mod link;
 pub mod message;
+mod output;
 mod pidfd;
 mod process;
+mod record;
 mod requests;
+mod restore;
 mod serve;
 mod spawn;
+mod token;
 mod tree;
 
 pub use cgroup::Choice;

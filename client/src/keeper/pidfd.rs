@@ -27,9 +27,8 @@ fn exit_status(pidfd: &OwnedFd) -> Option<i32> {
     struct Info {
         mask: u64,
         cgroupid: u64,
-        ids: [u32; 12],
+        ids: [u32; 11],
         exit_code: i32,
-        _reserved: u32,
     }
     const INFO_EXIT: u64 = 1 << 3;
     // _IOWR(0xFF, 11, struct pidfd_info)

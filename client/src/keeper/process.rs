@@ -70,22 +70,37 @@ pub(super) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-/// Remembers what a task gets back, then takes the guard's own protection and limits as far as permitted.
-pub(super) fn take_protection() -> Origin {
+/// Returns what a task gets back, as this process has it before [`take_protection`].
+pub(super) fn origin() -> Origin {
     let mut nofile = libc::rlimit { rlim_cur: 1024, rlim_max: 4096 };
     // SAFETY: `nofile` is a valid rlimit.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut nofile) };
     let oom_score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_else(|_| "0".into());
+    Origin { nofile, oom_score: oom_score.trim().to_owned() }
+}
+
+/// Takes the guard's own protection and limits as far as permitted.
+pub(super) fn take_protection(origin: &Origin) {
     // Without permission (not root) the keeper is as mortal as anybody.
     let _ = fs::write("/proc/self/oom_score_adj", "-900");
-    for hard in [nofile.rlim_max.max(FILES_WANTED), nofile.rlim_max] {
+    let most = origin.nofile.rlim_max;
+    for hard in [most.max(FILES_WANTED), most] {
         let wanted = libc::rlimit { rlim_cur: hard, rlim_max: hard };
-        // SAFETY: as above.
+        // SAFETY: `wanted` is a valid rlimit.
         if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &wanted) } == 0 {
             break;
         }
     }
-    Origin { nofile, oom_score: oom_score.trim().to_owned() }
+}
+
+/// Names the program this process runs, so that a keeper of an older one can be told from our own.
+pub(super) fn image() -> String {
+    use std::os::unix::fs::MetadataExt;
+    let version = env!("CARGO_PKG_VERSION");
+    match fs::metadata("/proc/self/exe") {
+        Ok(file) => format!("{version} {}:{}:{}.{}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec()),
+        Err(_) => version.into(),
+    }
 }
 
 /// Renames this process for `ps`, `top` and whoever kills agents by their command line.

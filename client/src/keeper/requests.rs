@@ -53,6 +53,7 @@ impl Keeper {
             guard_pid: self.house.guard_pid,
             attempts: self.attempts.len() as u32,
             deaths: self.house.deaths,
+            image: self.house.image.clone(),
         })
     }
 

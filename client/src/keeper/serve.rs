@@ -27,6 +27,7 @@ use super::link::{Link, Message};
 use super::message::Id;
 use super::process::note;
 use super::spawn::Origin;
+use super::token::Token;
 use crate::limits::{KEEPER_CONNECTIONS_MAX, KEEPER_COPY_BYTES};
 
 /// What guard and keeper share: set up once by `ensure`, inherited by each keeper.
@@ -45,6 +46,8 @@ pub(super) struct House {
     pub(super) origin: Origin,
     pub(super) guard_pid: u32,
     pub(super) deaths: u32,
+    /// The program all of this was forked from.
+    pub(super) image: String,
     /// Where the first keeper says that it serves, or why not.
     pub(super) ready: Option<File>,
 }
@@ -65,10 +68,10 @@ impl House {
 pub(super) struct Keeper {
     pub(super) house: House,
     pub(super) link: Link,
-    epoll: Epoll,
+    pub(super) epoll: Epoll,
     timer: OwnedFd,
     signals: SignalFd,
-    buffer: Box<[u8]>,
+    pub(super) buffer: Box<[u8]>,
     pub(super) null: File,
     pub(super) stack: Stack,
     pub(super) journal: Journal,
@@ -89,17 +92,6 @@ pub(super) struct Keeper {
     next_connection: u64,
     pub(super) idle: super::idle::Idle,
     pub(super) guard_lost: bool,
-}
-
-/// What an epoll event is about: the kind in the top byte, a number below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Listener,
-    Guard,
-    Timer,
-    Signals,
-    Connection(u64),
-    Output(u64, usize),
 }
 
 /// The slot of timers that concern the keeper itself.
@@ -336,54 +328,9 @@ impl Keeper {
         self.idle.note_agents(self.agents(), clock::boot_ms());
     }
 
-    /// Counts the connections that have greeted.
+    /// Counts the agents: connections that watch for ends. One that only asks who is there is none.
     pub(super) fn agents(&self) -> usize {
-        self.connections.values().filter(|connection| connection.greeted).count()
-    }
-
-    /// Registers the pipes of an attempt.
-    pub(super) fn watch_output(&mut self, slot: u64) {
-        let Some(attempt) = self.attempts.get(&slot) else { return };
-        for (which, pipe) in attempt.pipes.iter().enumerate() {
-            let Some(pipe) = pipe else { continue };
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Output(slot, which).pack());
-            if let Err(errno) = self.epoll.add(pipe, event) {
-                note(&format!("output of a task is not read: {}", errno.desc()));
-            }
-        }
-    }
-
-    /// Reads at most `budget` bytes of a stream into its files; closes it at its end.
-    pub(super) fn pump(&mut self, slot: u64, which: usize, budget: usize) {
-        let Keeper { attempts, buffer, epoll, .. } = self;
-        let Some(attempt) = attempts.get_mut(&slot) else { return };
-        let mut taken = 0;
-        while taken < budget {
-            let Some(pipe) = &attempt.pipes[which] else { return };
-            match nix::unistd::read(pipe, buffer) {
-                Ok(0) => {
-                    // The guard holds the same pipe, so closing it here would leave it in the epoll.
-                    let _ = epoll.delete(pipe);
-                    attempt.pipes[which] = None;
-                }
-                Ok(bytes) => {
-                    taken += bytes;
-                    attempt.take_output(which, &buffer[..bytes]);
-                }
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Stops reading both streams.
-    pub(super) fn close_output(&mut self, slot: u64) {
-        let Some(attempt) = self.attempts.get_mut(&slot) else { return };
-        for pipe in &mut attempt.pipes {
-            if let Some(pipe) = pipe.take() {
-                let _ = self.epoll.delete(&pipe);
-            }
-        }
+        self.connections.values().filter(|connection| connection.watches).count()
     }
 
     /// Plans the next look at `slot`, in place of the one planned before.
@@ -432,33 +379,6 @@ impl Keeper {
         match rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec) {
             Ok(_) => self.timer_set = at,
             Err(error) => note(&format!("the timer cannot be set: {error}")),
-        }
-    }
-}
-
-impl Token {
-    fn pack(self) -> u64 {
-        let (kind, number) = match self {
-            Token::Listener => (0, 0),
-            Token::Guard => (1, 0),
-            Token::Timer => (2, 0),
-            Token::Signals => (3, 0),
-            Token::Connection(number) => (4, number),
-            Token::Output(slot, which) => (5 + which as u64, slot),
-        };
-        // Slots begin at milliseconds << 16: 57 bits until the year 4253, and the kinds need three.
-        kind << 60 | number
-    }
-
-    fn unpack(packed: u64) -> Token {
-        let number = packed & ((1 << 60) - 1);
-        match packed >> 60 {
-            0 => Token::Listener,
-            1 => Token::Guard,
-            2 => Token::Timer,
-            3 => Token::Signals,
-            4 => Token::Connection(number),
-            kind => Token::Output(number, (kind - 5) as usize & 1),
         }
     }
 }

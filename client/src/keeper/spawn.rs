@@ -267,8 +267,17 @@ unsafe fn enter(child: &mut Child) -> Result<(), Step> {
         libc::umask(0o022);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
+        // The plain call again: libc refuses to touch 32 and 33, which an odd parent may have left ignored. All zeros is
+        // the kernel's SIG_DFL without flags or mask.
+        let default = [0usize; 4];
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<usize>(),
+                8usize,
+            );
         }
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
         // Where the kernel is older than 5.9, CLOEXEC on everything the keeper opens has to do.

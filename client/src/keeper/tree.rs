@@ -70,7 +70,16 @@ fn belongs(pid: u32, root: Root<'_>) -> bool {
 }
 
 fn carries(pid: u32, mark: &str) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    let mut environment = Vec::new();
+    // It reads as empty for the instant in which a process executes: look again before taking that for an answer. Threads
+    // of the kernel have none at all and no image either.
+    for _ in 0..10 {
+        environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if !environment.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(100));
+    }
     let name = super::spawn::MARK.as_bytes();
     environment.split(|&byte| byte == 0).any(|entry| {
         entry
@@ -177,7 +186,7 @@ mod tests {
         let mark = format!("test.{}", std::process::id());
         let mut sleep =
             Command::new("/bin/sleep").arg("60").env(super::super::spawn::MARK, &mark).spawn().unwrap();
-        assert_eq!(marked(&mark), [sleep.id()]);
+        assert_eq!(marked(&mark), [sleep.id()], "the mark {mark}");
         sleep.kill().unwrap();
         sleep.wait().unwrap();
     }
