@@ -21,6 +21,101 @@ proptest! {
     fn no_text_makes_it_panic(text in any::<String>()) {
         let _ = parse("job.yml", &text);
     }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = parse("job.yml", &String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn no_pieces_of_yaml_make_it_panic(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..40)) {
+        let text = pieces.concat();
+        for fault in parse("job.yml", &text).err().into_iter().flat_map(|faults| faults.0) {
+            let line = text.split(['\n', '\r']).map(|line| line.chars().count()).max().unwrap_or(0);
+            prop_assert!(fault.line >= 1 && fault.column >= 1 && fault.column as usize <= line + 1, "{}", fault);
+        }
+    }
+
+    #[test]
+    fn no_mistake_in_a_right_file_makes_it_panic(edits in proptest::collection::vec(edit(), 1..6)) {
+        let mut text: Vec<char> = FULL.chars().collect();
+        for (at, length, piece) in edits {
+            let at = at.index(text.len() + 1);
+            let end = (at + length).min(text.len());
+            text.splice(at..end, piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(jobs) = parse("job.yml", &text) {
+            for job in jobs {
+                prop_assert_eq!(parse("job.yml", &explain(&job)), Ok(vec![job]), "{}", text);
+            }
+        }
+    }
+}
+
+const FULL: &str = include_str!("../../../../examples/full.yml");
+
+const PIECES: &[&str] = &[
+    "name: a\n",
+    "command: b\n",
+    "groups:\n",
+    "tasks:\n",
+    "  a:\n",
+    "    tasks:\n",
+    "env: ",
+    "args: ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ": ",
+    "- ",
+    "\n",
+    "\r",
+    "\t",
+    " ",
+    "  ",
+    "&a ",
+    "*a",
+    "<<: *a\n",
+    "? ",
+    "| \n",
+    ">-\n",
+    "'",
+    "\"",
+    "\\",
+    "#",
+    "---\n",
+    "...\n",
+    "!x ",
+    "!!str ",
+    "%YAML 1.2\n",
+    "${",
+    "${port.x}",
+    "é",
+    "\u{2028}",
+    "\u{feff}",
+    "\0",
+    "restart: {",
+    "delay: 1s",
+    "attempts: -1",
+    "jobs:\n",
+    "services: {}\n",
+    "~",
+    "0",
+    "x",
+];
+
+/// A place, how many characters are taken out there, and what is put in.
+fn edit() -> impl Strategy<Value = (proptest::sample::Index, usize, String)> {
+    let piece = prop_oneof![
+        Just(String::new()),
+        proptest::sample::select(PIECES).prop_map(str::to_owned),
+        testing::text(),
+        any::<char>().prop_map(String::from)
+    ];
+    (any::<proptest::sample::Index>(), prop_oneof![Just(0usize), 0..3usize, 0..200usize], piece)
 }
 
 #[test]
