@@ -3,7 +3,6 @@
 //! Reading order: `facts` are the names and values a task may use; `user` whom it runs as; `folders` where; `prepare` puts
 //! them together for the driver; `perform` asks the driver until it answers.
 
-pub mod interpolate;
 pub mod facts;
 pub mod user;
 pub mod folders;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use proto::ids::AllocId;
+use proto::jobfile::interpolate::{UnknownName, render};
 use proto::model::EndReason;
 
 use super::facts::{Facts, NodeFacts};
 use super::folders::Folders;
-use super::interpolate::{UnknownName, render};
+
 use super::user::{self, UserError, UserPolicy};
 use crate::core::spec::Spec;
 use crate::driver::{AttemptId, LogPolicy, StartSpec};
