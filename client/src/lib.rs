@@ -1,14 +1,22 @@
 //! The minijob agent: runs tasks, decides nothing about placement.
 //!
-//! Modules in reading order: `core` is every decision, pure; `driver` is what the task layer talks to, `keeper` the
-//! process that really owns the tasks, `logs` how their output is written and read; `store` is what the agent remembers over
-//! its own death; `limits` holds every bound with its reason.
+//! Modules in reading order: `agent` puts all together; `session` talks to the servers, `allocs` runs what they assign and
+//! `tasks` each task of it, `driver` is what the task layer talks to, `keeper` the process that really owns the tasks, `logs`
+//! how their output is written and read. `core` is every decision, pure. `store` survives the agent, `fingerprint` knows the
+//! machine, `clock` the time, `limits` holds every bound with its reason.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 pub mod core;
+pub mod agent;
+pub mod session;
+pub mod allocs;
+pub mod tasks;
 pub mod driver;
 pub mod keeper;
-pub mod limits;
 pub mod logs;
+pub mod core;
 pub mod store;
+pub mod fingerprint;
+pub mod clock;
+pub mod limits;

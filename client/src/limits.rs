@@ -79,5 +79,69 @@ pub const LOG_TAIL_SCAN_BYTES: u64 = 16 << 20;
 
 /// Pause between two looks at a log that is followed.
 pub const LOG_FOLLOW_POLL: Duration = Duration::from_millis(100);
+
 /// Bytes of the record of one allocation: a job is at most 192 KiB, and every task adds a tail of 4 KiB at most.
 pub const RECORD_BYTES_MAX: u64 = 1 << 20;
+
+/// Messages that wait for one allocation. Ends are rare and orders rarer; whoever sends waits when it is full.
+pub const ALLOC_INBOX: usize = 16;
+
+/// Messages that wait for the manager of allocations: one per server message, one per question.
+pub const MANAGER_INBOX: usize = 64;
+
+/// How often the disk is tried again when a record could not be written: a full disk is emptied by people.
+pub const SAVE_RETRY: Duration = Duration::from_secs(1);
+
+/// First and longest pause before a driver that did not answer is asked again.
+pub const DRIVER_RETRY_FIRST: Duration = Duration::from_millis(100);
+/// See [`DRIVER_RETRY_FIRST`].
+pub const DRIVER_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How often what runs is compared with what should.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// How often released allocations are looked at.
+pub const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// How long logs of a released allocation are kept unless the configuration says otherwise.
+pub const KEEP_LOGS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+
+/// Released allocations that are kept whatever their age. A job that fails every second must not fill the disk with
+/// folders; twenty logs of it tell the story.
+pub const KEEP_RELEASED_MAX: usize = 500;
+
+/// Pause in which changes of status are gathered after the first was sent at once.
+pub const STATUS_GATHER: Duration = Duration::from_millis(20);
+
+/// Bytes of one batch of statuses: a heartbeat that follows it must not wait long on a slow link.
+pub const STATUS_BATCH_BYTES: usize = 128 << 10;
+
+/// When a batch that was not acknowledged is sent again within one session.
+pub const STATUS_RESEND: Duration = Duration::from_secs(5);
+
+/// First and longest pause between two attempts to reach a server.
+pub const DIAL_RETRY_FIRST: Duration = Duration::from_millis(100);
+/// See [`DIAL_RETRY_FIRST`].
+pub const DIAL_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How long one attempt to connect, and the answer to a registration, may take.
+pub const DIAL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a complete set is asked for while the session has none to build on.
+pub const COMPLETE_RETRY: Duration = Duration::from_secs(5);
+
+/// Messages of the servers that wait until those before them are followed. Following writes to disk; acknowledgements of
+/// heartbeats do not wait for it until this many are queued.
+pub const FOLLOW_QUEUE: usize = 16;
+
+/// Messages to the servers, besides heartbeats, that wait for the connection.
+pub const UPLINK_QUEUE: usize = 4;
+
+/// Logs that are read by servers at one time: each is a connection.
+pub const LOG_STREAMS_MAX: usize = 32;
+
+/// Messages of one log that wait for the connection.
+pub const LOG_QUEUE: usize = 4;
+
+/// Bytes of the largest message of a server: a complete set with thousands of allocations, each a job at most.
+pub const SERVER_MESSAGE_BYTES_MAX: usize = 64 << 20;

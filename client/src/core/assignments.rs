@@ -5,6 +5,7 @@
 //! stopped, replaced and forgotten since.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proto::ids::{AllocId, Incarnation, Revision};
 use proto::wire::{BadMessage, v1};
@@ -88,7 +89,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// What it runs.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
     /// Whether it has ended.
     pub has_ended: bool,
 }
@@ -167,7 +168,7 @@ fn follow(id: AllocId, order: Order, held: Option<&Held>, is_released: bool) -> 
         (Order::Run(spec), None) => Some(Action::Start(id, spec)),
         (Order::Run(spec), Some(held)) if !held.spec.same_slot(&spec) => Some(Action::KeepConflicting(id)),
         (Order::Run(spec), Some(held)) => {
-            (!held.has_ended && held.spec != *spec).then_some(Action::Update(id, spec))
+            (!held.has_ended && *held.spec != *spec).then_some(Action::Update(id, spec))
         }
         (Order::Stop, None) => Some(Action::ReportAbsent(id)),
         (Order::Stop, Some(held)) => (!held.has_ended).then_some(Action::Stop(id)),

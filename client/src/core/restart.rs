@@ -36,15 +36,6 @@ impl Tries {
     }
 }
 
-/// How a try ended, as far as the policy cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// When.
-    pub at: BootTime,
-    /// How long it had run.
-    pub ran: Duration,
-}
-
 /// What the policy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -65,14 +56,13 @@ pub fn window_tries(policy: &Restart) -> Option<u32> {
     policy.attempts.map(|attempts| attempts.saturating_add(1))
 }
 
-/// Decides what follows an end.
+/// Decides what follows an end that was learned of `now`, after the task had run for `ran`.
 ///
-/// A window begins with its first restart and counts the restarts *due* in it. The start is due after the delay of the
-/// series, but never before `now`: an end that was learned of late does not bring two starts closer to each other.
+/// A window begins with its first restart and counts the restarts *due* in it.
 #[must_use]
-pub fn decide(policy: &Restart, tries: Tries, end: End, now: BootTime, seed: u64) -> Verdict {
-    let series = if end.ran >= policy.max_delay { 0 } else { tries.series };
-    let at = end.at.plus(delay(policy, series, seed)).max(now);
+pub fn decide(policy: &Restart, tries: Tries, ran: Duration, now: BootTime, seed: u64) -> Verdict {
+    let series = if ran >= policy.max_delay { 0 } else { tries.series };
+    let at = now.plus(delay(policy, series, seed));
     let series = series.saturating_add(1);
     let allowed = policy.attempts.unwrap_or(u32::MAX);
 
@@ -85,7 +75,7 @@ pub fn decide(policy: &Restart, tries: Tries, end: End, now: BootTime, seed: u64
     }
     match (policy.on_exhausted, policy.interval) {
         (OnExhausted::Stay, Interval::Window(length)) => {
-            let window_end = tries.window_start.unwrap_or(end.at).plus(length);
+            let window_end = tries.window_start.unwrap_or(now).plus(length);
             let tries = Tries { window_start: None, used: 0, series };
             Verdict::Again { at: at.max(window_end), tries }
         }

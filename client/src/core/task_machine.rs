@@ -116,8 +116,11 @@ pub enum TaskEvent {
     },
     /// The attempt has ended, all of its processes are gone.
     Ended(AttemptEnd),
-    /// The agent was away, and the driver does not know the present attempt.
-    Unknown,
+    /// The driver does not know this attempt: the agent was away before it asked, or the driver lost it.
+    Unknown {
+        /// Which attempt.
+        attempt: u32,
+    },
     /// Servers, a failed sibling or the owner of the agent want it to end.
     Stop,
     /// Time has passed.
@@ -131,10 +134,8 @@ pub struct AttemptEnd {
     pub attempt: u32,
     /// Why its main process ended.
     pub reason: EndReason,
-    /// When, for people.
+    /// When, for people. Delays count from when the agent learns of it: a wall clock that jumps cannot shorten them.
     pub at: Timestamp,
-    /// When, for delays.
-    pub at_boot: BootTime,
     /// How long it had run.
     pub ran: Duration,
     /// The last lines of its output.
@@ -180,14 +181,14 @@ pub fn step(state: TaskState, event: TaskEvent, rules: Rules<'_>, now: Now) -> (
                 attempt,
                 reason,
                 at: now.wall,
-                at_boot: now.boot,
                 ran: Duration::ZERO,
                 tail: String::new(),
             };
             ended(state, end, hopeless, rules, now)
         }
         TaskEvent::Ended(end) => step_ended(state, end, rules, now),
-        TaskEvent::Unknown => unknown(state, rules, now),
+        TaskEvent::Unknown { attempt } if attempt == state.attempt => unknown(state, rules, now),
+        TaskEvent::Unknown { .. } => unchanged(state),
         TaskEvent::Stop => stop(state, now),
     }
 }
@@ -253,8 +254,7 @@ fn ended(
         (Phase::Ended(Outcome::Failed), state.tries)
     } else {
         let seed = restart::seed(rules.alloc, rules.task, attempt);
-        let past = restart::End { at: end.at_boot.min(now.boot), ran: end.ran };
-        match restart::decide(rules.restart, state.tries, past, now.boot, seed) {
+        match restart::decide(rules.restart, state.tries, end.ran, now.boot, seed) {
             Verdict::Again { at, tries } => (Phase::Backoff(at), tries),
             Verdict::Exhausted => (Phase::Ended(Outcome::Failed), state.tries),
         }
@@ -295,7 +295,6 @@ fn unknown(state: TaskState, rules: Rules<'_>, now: Now) -> (TaskState, Vec<Effe
                 attempt: state.attempt,
                 reason: EndReason::EngineGone,
                 at: now.wall,
-                at_boot: now.boot,
                 ran: Duration::ZERO,
                 tail: String::new(),
             };

@@ -17,7 +17,7 @@ fn run() -> Order {
 fn held(ids: &[(u64, bool)]) -> BTreeMap<AllocId, Held> {
     ids.iter()
         .map(|(id, has_ended)| {
-            (AllocId(*id), Held { spec: spec(JobType::Service, &["web"]), has_ended: *has_ended })
+            (AllocId(*id), Held { spec: Arc::new(spec(JobType::Service, &["web"])), has_ended: *has_ended })
         })
         .collect()
 }

@@ -22,7 +22,6 @@ fn end(attempt: u32, reason: EndReason, ms: u64) -> TaskEvent {
         attempt,
         reason,
         at: at(ms).wall,
-        at_boot: BootTime(ms),
         ran: Duration::from_millis(5),
         tail: "last words".into(),
     })
@@ -137,13 +136,13 @@ fn an_end_of_an_older_attempt_changes_nothing_and_may_be_forgotten() {
 
 #[test]
 fn an_attempt_that_the_driver_never_got_is_asked_for_again_under_its_number() {
-    let (state, effects) = run(JobType::Service, &POLICY, vec![TaskEvent::Start, TaskEvent::Unknown]);
+    let (state, effects) = run(JobType::Service, &POLICY, vec![TaskEvent::Start, TaskEvent::Unknown { attempt: 1 }]);
     assert_eq!((state.attempt, effects), (1, vec![Effect::Start(1)]));
 }
 
 #[test]
 fn a_running_attempt_that_nobody_knows_any_more_has_ended() {
-    let (state, _) = run(JobType::Service, &POLICY, vec![TaskEvent::Start, started(1), TaskEvent::Unknown]);
+    let (state, _) = run(JobType::Service, &POLICY, vec![TaskEvent::Start, started(1), TaskEvent::Unknown { attempt: 1 }]);
     assert!(matches!(state.phase, Phase::Backoff(_)));
     assert_eq!(state.last_end.map(|end| end.reason), Some(EndReason::EngineGone));
 }
@@ -186,7 +185,7 @@ fn event_of(step: &Step, state: &TaskState, now: Now) -> TaskEvent {
         Step::Start => TaskEvent::Start,
         Step::Stop => TaskEvent::Stop,
         Step::Timer(_) => TaskEvent::Timer,
-        Step::Unknown => TaskEvent::Unknown,
+        Step::Unknown => TaskEvent::Unknown { attempt: state.attempt },
         Step::Started { back } => {
             TaskEvent::Started { attempt: state.attempt.saturating_sub(*back), pid: 9, at: now.wall }
         }
@@ -199,7 +198,6 @@ fn event_of(step: &Step, state: &TaskState, now: Now) -> TaskEvent {
             attempt: state.attempt.saturating_sub(*back),
             reason: EndReason::Exit(*code),
             at: now.wall,
-            at_boot: now.boot,
             ran: Duration::from_millis(*ran),
             tail: String::new(),
         }),
@@ -234,7 +232,7 @@ proptest! {
             if let Some(place) = effects.iter().position(|effect| matches!(effect, Effect::Start(_))) {
                 prop_assert!(!stopped, "started after a stop");
                 prop_assert_eq!(effects[place], Effect::Start(state.attempt));
-                if event != TaskEvent::Unknown {
+                if !matches!(event, TaskEvent::Unknown { .. }) {
                     prop_assert!(effects[..place].contains(&Effect::Save), "an unsaved number");
                     prop_assert_eq!(state.attempt, before.attempt + 1);
                     prop_assert!(last_start.is_none_or(|last| now >= last + 100), "a spin");

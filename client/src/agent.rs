@@ -1,0 +1,235 @@
+//! The agent, put together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::ids::{AllocId, NodeId};
+use proto::model::{NodeIdentity, Resources};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::allocs::alloc::Shared;
+use crate::allocs::manager::{self, Gone, Parts};
+use crate::allocs::outbox::Outbox;
+use crate::allocs::reattach;
+use crate::allocs::view::View;
+use crate::clock::Clock;
+use crate::driver::Driver;
+use crate::fingerprint;
+use crate::limits::KEEP_LOGS_DEFAULT;
+use crate::session::connection::{self, Link, Needs};
+use crate::store::allocs::{Allocs, AllocsError};
+use crate::store::data_dir::{DataDir, DataDirError};
+use crate::store::position::{self, PositionError};
+use crate::tasks::facts::{NodeFacts, inherited};
+use crate::tasks::perform::Context;
+use crate::tasks::user::{DefaultUser, UserPolicy};
+
+/// What an agent is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it keeps everything; made when it is missing.
+    pub data_dir: PathBuf,
+    /// Unique among live nodes; none: the host name.
+    pub name: Option<String>,
+    /// `host:port` of servers, dialled in turn. Without any the agent only keeps what it has.
+    pub servers: Vec<String>,
+    /// What servers know it by.
+    pub token: Option<String>,
+    /// The address that others reach its tasks at.
+    pub address: String,
+    /// Whom tasks run as that name nobody.
+    pub default_user: DefaultUser,
+    /// Whether tasks may name root.
+    pub allow_root: bool,
+    /// For constraints; shown as attributes `meta.<key>`.
+    pub meta: BTreeMap<String, String>,
+    /// What tasks may take, in all; none: all of the machine.
+    pub capacity: Option<Resources>,
+    /// How long the logs of an ended allocation are kept once servers know its end.
+    pub keep_logs: Duration,
+    /// Where time comes from.
+    pub clock: Clock,
+}
+
+impl Config {
+    /// Returns the defaults: host name, no servers, loopback address, `nobody` for root, 24 h of logs.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            name: None,
+            servers: Vec::new(),
+            token: None,
+            address: "127.0.0.1".into(),
+            default_user: DefaultUser::for_this_process(),
+            allow_root: false,
+            meta: BTreeMap::new(),
+            capacity: None,
+            keep_logs: KEEP_LOGS_DEFAULT,
+            clock: Clock::Machine,
+        }
+    }
+}
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// It cannot know what it has seen.
+    #[error(transparent)]
+    Position(#[from] PositionError),
+    /// It cannot know what it runs.
+    #[error(transparent)]
+    Allocs(#[from] AllocsError),
+}
+
+/// What an agent is doing.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Who it is.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its connection.
+    pub link: Link,
+    /// Its allocations.
+    pub allocs: BTreeMap<AllocId, View>,
+    /// How many of them servers have still to learn something of.
+    pub unreported: usize,
+}
+
+/// Starts agents.
+#[derive(Clone, Copy, Debug)]
+pub struct Agent;
+
+/// A running agent. Dropping it leaves it running until the runtime ends; call [`Handle::stop`].
+#[derive(Debug)]
+pub struct Handle {
+    identity: NodeIdentity,
+    manager: manager::Handle,
+    outbox: Arc<Outbox>,
+    link: watch::Receiver<Link>,
+    cancel: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Agent {
+    /// Takes the data directory, finds what runs here already, and connects to the servers in the background. Waits for the
+    /// driver to answer.
+    ///
+    /// # Errors
+    /// When the data directory is in use, or what is in it cannot be read.
+    pub async fn start(config: Config, driver: Arc<dyn Driver>) -> Result<Handle, StartError> {
+        let dir = Arc::new(DataDir::open(&config.data_dir)?);
+        let machine = fingerprint::read();
+        let mut attributes = machine.attributes;
+        attributes.extend(config.meta.iter().map(|(key, value)| (format!("meta.{key}"), value.clone())));
+        let identity = NodeIdentity {
+            id: dir.node_id()?,
+            name: config.name.unwrap_or(machine.host_name),
+            machine_id: machine.machine_id,
+            boot_id: machine.boot_id,
+            address: config.address,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            capacity: config.capacity.unwrap_or(machine.capacity),
+            attributes,
+        };
+        let newest = position::load(&dir)?;
+        let store = Allocs::new(dir.clone());
+        let found = reattach::find(&store, driver.as_ref(), config.clock, &identity.boot_id).await?;
+        tracing::info!(node = %identity.id, allocations = found.allocs.len(), "agent starts");
+
+        let cancel = CancellationToken::new();
+        let tracker = TaskTracker::new();
+        let outbox = Arc::new(Outbox::default());
+        let (gate, may_start) = watch::channel(!found.has_rebooted);
+        let ends = driver.ends();
+        let tasks = Context {
+            driver,
+            store,
+            node: NodeFacts {
+                name: identity.name.clone(),
+                address: identity.address.clone(),
+                attributes: identity.attributes.clone(),
+                inherited: inherited(std::env::vars_os().filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })),
+            },
+            users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
+        };
+        let shared = Shared {
+            tasks: Arc::new(tasks),
+            outbox: outbox.clone(),
+            clock: config.clock,
+            may_start,
+            token: cancel.clone(),
+            tracker: tracker.clone(),
+        };
+        let allocs = dir.allocs();
+        let parts = Parts {
+            shared: Arc::new(shared),
+            gate,
+            dir,
+            newest,
+            boot_id: identity.boot_id.clone(),
+            keep_logs: config.keep_logs,
+            found: found.allocs,
+        };
+        let manager = manager::spawn(parts, ends);
+        let (link_sender, link) = watch::channel(Link::default());
+        let needs = Needs {
+            identity: identity.clone(),
+            token: config.token,
+            manager: manager.clone(),
+            outbox: outbox.clone(),
+            clock: config.clock,
+            allocs,
+            cancel: cancel.clone(),
+        };
+        tracker.spawn(connection::run(needs, config.servers, link_sender));
+        Ok(Handle { identity, manager, outbox, link, cancel, tracker })
+    }
+}
+
+impl Handle {
+    /// Ends the agent, and returns when its data directory is free. Tasks go on; the next agent there finds them.
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Ends all tasks and waits until nothing runs any more; nothing new is begun from then on. For `dev`.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn stop_tasks(&self) -> Result<(), Gone> {
+        self.manager.stop_all().await
+    }
+
+    /// Returns what the agent is doing.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn status(&self) -> Result<Status, Gone> {
+        Ok(Status {
+            node: self.identity.id,
+            name: self.identity.name.clone(),
+            link: self.link.borrow().clone(),
+            allocs: self.manager.views().await?,
+            unreported: self.outbox.len(),
+        })
+    }
+
+    /// Returns who this node is, as servers are told.
+    #[must_use]
+    pub const fn identity(&self) -> &NodeIdentity {
+        &self.identity
+    }
+}

@@ -1,0 +1,349 @@
+//! The actor of one allocation. It alone owns the record; everything that happens to the allocation passes through here, one
+//! event after another.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use proto::ids::AllocId;
+use proto::model::AllocStatus;
+use proto::time::BootTime;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::outbox::Outbox;
+use super::view::View;
+use crate::clock::Clock;
+use crate::core::alloc_health::{has_ended, must_stop_siblings};
+use crate::core::alloc_status::{Progress, alloc_state};
+use crate::core::spec::Spec;
+use crate::core::task_machine::{self, AttemptEnd, Effect, Phase, Rules, TaskEvent};
+use crate::limits::ALLOC_INBOX;
+use crate::store::record::Record;
+use crate::tasks::perform::Context;
+
+/// What an allocation can be told.
+#[derive(Debug)]
+pub enum Message {
+    /// Something happened to a task.
+    Task(String, TaskEvent),
+    /// End it.
+    Stop,
+    /// Take over what may change while it runs.
+    Update(Box<Spec>),
+    /// Servers know its end.
+    Release,
+    /// Remove all of it; the actor ends.
+    Remove,
+}
+
+/// What all allocations of this agent share.
+pub struct Shared {
+    /// What tasks need.
+    pub tasks: Arc<Context>,
+    /// Where statuses go.
+    pub outbox: Arc<Outbox>,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// False while nothing may start: after a reboot, until servers have said what they want.
+    pub may_start: watch::Receiver<bool>,
+    /// Ends all actors, and no task.
+    pub token: CancellationToken,
+    /// Knows when all actors have ended.
+    pub tracker: TaskTracker,
+}
+
+/// Reaches one allocation.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inbox: mpsc::Sender<Message>,
+    view: watch::Receiver<View>,
+}
+
+impl Handle {
+    /// Sends a message; waits while the allocation is busy. To one that is gone it means nothing any more.
+    pub async fn send(&self, message: Message) {
+        let _ = self.inbox.send(message).await;
+    }
+
+    /// The latest of it.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// The latest of it as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Waits until it has ended. Cancel safe.
+    pub async fn ended(&self) {
+        let mut view = self.view.clone();
+        let _ = view.wait_for(|view| view.status.state.has_ended()).await;
+    }
+}
+
+/// Work whose outcome is an event of a task, or nothing.
+pub(super) type Work = BoxFuture<'static, Option<(String, TaskEvent)>>;
+
+/// The actor.
+pub(super) struct Alloc {
+    pub(super) shared: Arc<Shared>,
+    pub(super) record: Record,
+    /// The spec of the record, shared with what runs beside.
+    pub(super) spec: Arc<Spec>,
+    /// Grows with every status.
+    seq: u64,
+    pub(super) reported: Option<AllocStatus>,
+    inbox: mpsc::Receiver<Message>,
+    pub(super) view: watch::Sender<View>,
+    pub(super) work: FuturesUnordered<Work>,
+    pub(super) timers: BTreeMap<String, BootTime>,
+    /// Starts under way, each with the means to call them off.
+    pub(super) starting: BTreeMap<String, CancellationToken>,
+    /// Starts that wait until anything may start.
+    pub(super) held_back: BTreeMap<String, u32>,
+    /// Effects that wait until the record is on disk, and when that is tried again.
+    pub(super) unsaved: Vec<(String, Effect)>,
+    pub(super) save_again_at: Option<BootTime>,
+}
+
+/// Begins the actor of an allocation; `events` happen to its tasks first.
+pub fn spawn(shared: Arc<Shared>, record: Record, events: Vec<(String, TaskEvent)>) -> Handle {
+    let (sender, inbox) = mpsc::channel(ALLOC_INBOX);
+    let spec = Arc::new(record.spec.clone());
+    let seen = AllocStatus { id: record.id, seq: 0, state: record.state, tasks: Vec::new() };
+    let (view, watched) = watch::channel(View {
+        incarnation: record.incarnation,
+        spec: spec.clone(),
+        status: seen,
+        running: BTreeMap::new(),
+        released_at: record.released_at,
+    });
+    let mut alloc = Alloc {
+        shared,
+        record,
+        spec,
+        seq: 0,
+        reported: None,
+        inbox,
+        view,
+        work: FuturesUnordered::new(),
+        timers: BTreeMap::new(),
+        starting: BTreeMap::new(),
+        held_back: BTreeMap::new(),
+        unsaved: Vec::new(),
+        save_again_at: None,
+    };
+    // The first status is there before anybody can ask for it.
+    alloc.report();
+    let tracker = alloc.shared.tracker.clone();
+    tracker.spawn(alloc.run(events));
+    Handle { inbox: sender, view: watched }
+}
+
+impl Alloc {
+    async fn run(mut self, events: Vec<(String, TaskEvent)>) {
+        let shared = self.shared.clone();
+        let mut may_start = shared.may_start.clone();
+        self.happen(events).await;
+        loop {
+            let wake_at = self.timers.values().copied().chain(self.save_again_at).min();
+            tokio::select! {
+                // Orders come first: a stop that arrived before a timer fires must be seen before it.
+                biased;
+                () = shared.token.cancelled() => return,
+                message = self.inbox.recv() => match message {
+                    Some(Message::Remove) => return self.remove().await,
+                    Some(message) => self.handle_message(message).await,
+                    None => return,
+                },
+                Some(outcome) = self.work.next() => self.handle_outcome(outcome).await,
+                () = sleep_until(shared.clock, wake_at) => self.handle_timers().await,
+                () = opened(&mut may_start), if !self.held_back.is_empty() => {
+                    for (task, attempt) in std::mem::take(&mut self.held_back) {
+                        self.begin_start(task, attempt);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle_message(&mut self, message: Message) {
+        match message {
+            Message::Task(task, event) => self.happen(vec![(task, event)]).await,
+            Message::Stop => {
+                if !self.record.stop_ordered {
+                    tracing::info!(alloc = %self.record.id, "told to stop");
+                }
+                self.record.stop_ordered = true;
+                self.happen(self.for_all_tasks(&TaskEvent::Stop)).await;
+            }
+            Message::Update(newer) => {
+                self.record.spec.update_in_place(&newer);
+                self.spec = Arc::new(self.record.spec.clone());
+                self.save().await;
+                self.report();
+            }
+            Message::Release => {
+                if self.record.released_at.is_none() {
+                    self.record.released_at = Some(self.shared.clock.now().wall);
+                    self.save().await;
+                    self.shared.outbox.remove(self.record.id);
+                    self.publish();
+                }
+            }
+            // Handled by the loop, which it ends.
+            Message::Remove => {}
+        }
+    }
+
+    async fn handle_outcome(&mut self, outcome: Option<(String, TaskEvent)>) {
+        let Some((task, event)) = outcome else { return };
+        match &event {
+            // What a stop did not find may be a start that is still under way: that answers for itself.
+            TaskEvent::Unknown { .. } if self.starting.get(&task).is_some_and(|token| !token.is_cancelled()) => {
+                return;
+            }
+            TaskEvent::Started { .. } | TaskEvent::StartFailed { .. } | TaskEvent::Unknown { .. } => {
+                self.starting.remove(&task);
+            }
+            _ => {}
+        }
+        self.happen(vec![(task, event)]).await;
+    }
+
+    async fn handle_timers(&mut self) {
+        let now = self.shared.clock.now().boot;
+        if self.save_again_at.is_some_and(|at| now >= at) {
+            self.save().await;
+        }
+        let due: Vec<String> =
+            self.timers.iter().filter(|(_, at)| now >= **at).map(|(task, _)| task.clone()).collect();
+        for task in due {
+            self.timers.remove(&task);
+            self.happen(vec![(task, TaskEvent::Timer)]).await;
+        }
+    }
+
+    fn for_all_tasks(&self, event: &TaskEvent) -> Vec<(String, TaskEvent)> {
+        self.record.tasks.keys().map(|task| (task.clone(), event.clone())).collect()
+    }
+
+    /// Steps tasks through events, and does what follows, until nothing follows any more.
+    async fn happen(&mut self, events: Vec<(String, TaskEvent)>) {
+        let mut events = VecDeque::from(events);
+        while let Some((name, event)) = events.pop_front() {
+            let Some(task) = self.record.tasks.get_mut(&name) else { continue };
+            log_event(self.record.id, &name, &event);
+            let rules = Rules {
+                alloc: self.record.id,
+                task: &name,
+                kind: self.spec.kind,
+                restart: &self.spec.group.restart,
+            };
+            let now = self.shared.clock.now();
+            let (next, effects) = task_machine::step(std::mem::take(task), event, rules, now);
+            *task = next;
+            for effect in effects {
+                self.perform(&name, effect).await;
+            }
+            if must_stop_siblings(self.record.tasks.values()) {
+                events.extend(self.for_all_tasks(&TaskEvent::Stop));
+            }
+        }
+        self.report();
+    }
+
+    /// Tells servers when what they would see has changed.
+    pub(super) fn report(&mut self) {
+        let record = &mut self.record;
+        let started = record.tasks.values().any(|task| task.phase != Phase::Waiting);
+        let progress = Progress { preparing: started, stop_ordered: record.stop_ordered };
+        record.state = alloc_state(record.state, progress, record.tasks.values());
+        let now = self.shared.clock.now();
+        let restart = &self.spec.group.restart;
+        let status = AllocStatus {
+            id: record.id,
+            seq: 0,
+            state: record.state,
+            tasks: record
+                .tasks
+                .iter()
+                .map(|(name, task)| task_machine::status(name, task, restart, now))
+                .collect(),
+        };
+        if self.reported.as_ref().is_none_or(|before| differs(before, &status)) {
+            self.seq += 1;
+            self.reported = Some(AllocStatus { seq: self.seq, ..status.clone() });
+            if self.record.released_at.is_none() {
+                self.shared.outbox.put(AllocStatus { seq: self.seq, ..status });
+            }
+        }
+        self.publish();
+        if has_ended(self.record.tasks.values()) {
+            self.timers.clear();
+        }
+    }
+
+    fn publish(&self) {
+        let Some(status) = self.reported.clone() else { return };
+        let running = |phase: Phase| matches!(phase, Phase::Running | Phase::Stopping);
+        let tasks = self.record.tasks.iter().filter(|(name, task)| {
+            running(task.phase) && task.pid != 0 && !self.starting.contains_key(*name)
+        });
+        self.view.send_replace(View {
+            incarnation: self.record.incarnation,
+            spec: self.spec.clone(),
+            status,
+            running: tasks.map(|(name, task)| (name.clone(), task.attempt)).collect(),
+            released_at: self.record.released_at,
+        });
+    }
+}
+
+/// The end of a delay is computed anew for every status from two clocks; a millisecond of difference is no news.
+fn differs(before: &AllocStatus, after: &AllocStatus) -> bool {
+    use proto::model::{TaskPhase, TaskStatus};
+    let same = |(a, b): (&TaskStatus, &TaskStatus)| match (&a.phase, &b.phase) {
+        (TaskPhase::Backoff(_), TaskPhase::Backoff(until)) => {
+            TaskStatus { phase: TaskPhase::Backoff(*until), ..a.clone() } == *b
+        }
+        _ => a == b,
+    };
+    before.state != after.state
+        || before.tasks.len() != after.tasks.len()
+        || !before.tasks.iter().zip(&after.tasks).all(same)
+}
+
+async fn opened(may_start: &mut watch::Receiver<bool>) {
+    if may_start.wait_for(|may| *may).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn sleep_until(clock: Clock, at: Option<BootTime>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn log_event(alloc: AllocId, task: &str, event: &TaskEvent) {
+    match event {
+        TaskEvent::Started { attempt, pid, .. } => tracing::info!(%alloc, task, attempt, pid, "runs"),
+        TaskEvent::StartFailed { attempt, reason, .. } => {
+            tracing::warn!(%alloc, task, attempt, %reason, "did not start");
+        }
+        TaskEvent::Ended(AttemptEnd { attempt, reason, ran, .. }) => {
+            tracing::info!(%alloc, task, attempt, %reason, ?ran, "ended");
+        }
+        TaskEvent::Unknown { attempt } => tracing::warn!(%alloc, task, attempt, "the driver does not know it"),
+        TaskEvent::Start | TaskEvent::Stop | TaskEvent::Timer => {}
+    }
+}

@@ -1,0 +1,119 @@
+//! Does what `core` asks for. Nothing that depends on the record happens before it is on disk: while it cannot be written,
+//! what needs it waits, and only stopping goes on.
+
+use super::alloc::Alloc;
+use crate::core::task_machine::{Effect, Phase, TaskEvent};
+use crate::limits::SAVE_RETRY;
+use crate::tasks::perform::{self, attempt_id};
+use tokio_util::sync::CancellationToken;
+
+impl Alloc {
+    /// Performs one effect of one task, in the order of the calls.
+    pub(super) async fn perform(&mut self, task: &str, effect: Effect) {
+        match effect {
+            Effect::Save => self.save().await,
+            Effect::Start(_) | Effect::Forget(_) if self.save_again_at.is_some() => {
+                self.unsaved.push((task.to_owned(), effect));
+            }
+            Effect::Start(attempt) => self.begin_start(task.to_owned(), attempt),
+            Effect::Forget(attempt) => self.begin_forget(task, attempt),
+            Effect::Stop(attempt) => self.begin_stop(task, attempt),
+            Effect::Timer(at) => {
+                self.timers.insert(task.to_owned(), at);
+            }
+            Effect::Report => self.report(),
+        }
+    }
+
+    /// Makes the record durable, then does what waited for that. A disk that refuses is tried again every second.
+    pub(super) async fn save(&mut self) {
+        let store = self.shared.tasks.store.clone();
+        let record = self.record.clone();
+        let saved = tokio::task::spawn_blocking(move || store.save(&record)).await;
+        let now = self.shared.clock.now().boot;
+        match saved {
+            Ok(Ok(())) => {
+                self.save_again_at = None;
+                for (task, effect) in std::mem::take(&mut self.unsaved) {
+                    match effect {
+                        Effect::Start(attempt) => self.begin_start(task, attempt),
+                        Effect::Forget(attempt) => self.begin_forget(&task, attempt),
+                        Effect::Save | Effect::Stop(_) | Effect::Timer(_) | Effect::Report => {}
+                    }
+                }
+            }
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(alloc = %self.record.id, %error, cause, "cannot save; what needs it waits");
+                self.save_again_at = Some(now.plus(SAVE_RETRY));
+            }
+            Err(error) => {
+                tracing::error!(alloc = %self.record.id, %error, "a defect of the agent while saving");
+                self.save_again_at = Some(now.plus(SAVE_RETRY));
+            }
+        }
+    }
+
+    /// Asks the driver for an attempt, unless a stop came while that had to wait.
+    pub(super) fn begin_start(&mut self, task: String, attempt: u32) {
+        let is_wanted = self
+            .record
+            .tasks
+            .get(&task)
+            .is_some_and(|state| state.phase == Phase::Starting && state.attempt == attempt);
+        if !is_wanted {
+            return;
+        }
+        if !*self.shared.may_start.borrow() {
+            self.held_back.insert(task, attempt);
+            return;
+        }
+        let token = CancellationToken::new();
+        self.starting.insert(task.clone(), token.clone());
+        let id = attempt_id(self.record.id, &task, attempt);
+        let start = perform::start(self.shared.tasks.clone(), self.spec.clone(), id, token);
+        self.work.push(Box::pin(async move { Some((task, start.await)) }));
+    }
+
+    fn begin_forget(&mut self, task: &str, attempt: u32) {
+        let id = attempt_id(self.record.id, task, attempt);
+        let forget = perform::forget(self.shared.tasks.clone(), id);
+        self.work.push(Box::pin(async move {
+            forget.await;
+            None
+        }));
+    }
+
+    fn begin_stop(&mut self, task: &str, attempt: u32) {
+        let waits = self.held_back.remove(task).is_some();
+        let unsaved_before = self.unsaved.len();
+        self.unsaved.retain(|(name, effect)| name != task || !matches!(effect, Effect::Start(_)));
+        if waits || self.unsaved.len() < unsaved_before {
+            // The driver never heard of it.
+            let task = task.to_owned();
+            self.work.push(Box::pin(async move { Some((task, TaskEvent::Unknown { attempt })) }));
+            return;
+        }
+        if let Some(token) = self.starting.get(task) {
+            // Answers with what became of the start; a stop follows if there is anything to stop.
+            token.cancel();
+            return;
+        }
+        let id = attempt_id(self.record.id, task, attempt);
+        let Some(spec) = self.spec.group.tasks.get(task) else { return };
+        let stop = perform::stop(self.shared.tasks.clone(), id, spec.stop_signal, spec.stop_timeout);
+        let task = task.to_owned();
+        self.work.push(Box::pin(async move { stop.await.map(|event| (task, event)) }));
+    }
+
+    /// Removes all that is on disk; what fails is found again on the next start of the agent.
+    pub(super) async fn remove(self) {
+        let store = self.shared.tasks.store.clone();
+        let id = self.record.id;
+        match tokio::task::spawn_blocking(move || store.remove(id)).await {
+            Ok(Ok(())) => tracing::debug!(alloc = %id, "removed"),
+            Ok(Err(error)) => tracing::warn!(alloc = %id, %error, "cannot remove all of it"),
+            Err(error) => tracing::error!(alloc = %id, %error, "a defect of the agent while removing"),
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Knows all allocations of this node. It alone decides about orders of servers, and remembers the newest position.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::ids::{AllocId, Incarnation, Revision};
+use proto::model::{AllocState, AllocStatus};
+use proto::wire::v1;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::alloc::{self, Message as ToAlloc, Shared};
+use super::view::View;
+use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
+use crate::core::task_machine::TaskEvent;
+use crate::driver::{AttemptId, Ended, Ends, Known};
+use crate::limits::{KEEP_RELEASED_MAX, MANAGER_INBOX, SWEEP_EVERY, TIDY_EVERY};
+use crate::store::data_dir::DataDir;
+use crate::store::file::FileError;
+use crate::store::position;
+use crate::store::record::Record;
+use crate::tasks::perform::{self, end_of};
+
+/// The manager is gone: the agent is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the agent is being stopped")]
+pub struct Gone;
+
+/// Why servers are not followed.
+#[derive(Debug, thiserror::Error)]
+pub enum GreetError {
+    /// They are another cluster.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
+    /// Their position could not be remembered.
+    #[error("cannot remember the position of the servers")]
+    Save {
+        /// Why.
+        source: FileError,
+    },
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub enum Followed {
+    /// It was followed; the next increment builds on this.
+    Base(Revision),
+    /// Nothing new.
+    Duplicate,
+    /// A complete set is needed.
+    AskComplete,
+    /// It is of another cluster, or came before a greeting.
+    Ignored,
+    /// The disk refused to remember the position, so nothing was done; the message must come again.
+    Failed(FileError),
+}
+
+enum Message {
+    Greet(Position, Option<Incarnation>, oneshot::Sender<Result<(), GreetError>>),
+    Follow(Wanted, Option<Revision>, oneshot::Sender<Followed>),
+    Registration(oneshot::Sender<Registration>),
+    Views(oneshot::Sender<BTreeMap<AllocId, View>>),
+    Watch(AllocId, oneshot::Sender<Option<watch::Receiver<View>>>),
+    StopAll(oneshot::Sender<()>),
+    Swept(Sweep),
+}
+
+/// One look at what runs.
+struct Sweep {
+    /// What should have been running before `listed` was made: so that what starts meanwhile is not missed in it.
+    expected: Vec<AttemptId>,
+    listed: Vec<Known>,
+}
+
+/// What a registration says of this node's allocations.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// All that servers have not released.
+    pub held: Vec<v1::Held>,
+    /// The newest position seen.
+    pub position: Option<Position>,
+}
+
+/// Reaches the manager.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inbox: mpsc::Sender<Message>,
+}
+
+impl Handle {
+    /// Asks whether to follow servers that answered a registration, and remembers their position if so.
+    ///
+    /// # Errors
+    /// Outer: the agent is being stopped. Inner: they must not be followed.
+    pub async fn greet(
+        &self,
+        theirs: Position,
+        previous: Option<Incarnation>,
+    ) -> Result<Result<(), GreetError>, Gone> {
+        self.ask(|reply| Message::Greet(theirs, previous, reply)).await
+    }
+
+    /// Follows a message of greeted servers; `base` is the answer to the one before it in this session.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn follow(&self, wanted: Wanted, base: Option<Revision>) -> Result<Followed, Gone> {
+        self.ask(|reply| Message::Follow(wanted, base, reply)).await
+    }
+
+    /// Returns what a registration says.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn registration(&self) -> Result<Registration, Gone> {
+        self.ask(Message::Registration).await
+    }
+
+    /// Returns the latest of every allocation.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn views(&self) -> Result<BTreeMap<AllocId, View>, Gone> {
+        self.ask(Message::Views).await
+    }
+
+    /// Returns the latest of one allocation as it changes; none when it is not here.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn watch(&self, id: AllocId) -> Result<Option<watch::Receiver<View>>, Gone> {
+        self.ask(|reply| Message::Watch(id, reply)).await
+    }
+
+    /// Ends all tasks, begins nothing new, and returns when nothing runs any more. For `dev` only: servers are not asked.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn stop_all(&self) -> Result<(), Gone> {
+        self.ask(Message::StopAll).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(message(reply)).await.map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+}
+
+/// What the manager is made of.
+pub struct Parts {
+    /// For the allocations.
+    pub shared: Arc<Shared>,
+    /// Opens the gate of `shared.may_start`.
+    pub gate: watch::Sender<bool>,
+    /// Where the position is kept.
+    pub dir: Arc<DataDir>,
+    /// The newest position seen so far.
+    pub newest: Option<Position>,
+    /// This boot of the machine.
+    pub boot_id: String,
+    /// How long released allocations keep their logs.
+    pub keep_logs: Duration,
+    /// What the records said, brought over to this boot, and what happened to each since.
+    pub found: Vec<(Record, Vec<(String, TaskEvent)>)>,
+}
+
+struct Manager {
+    shared: Arc<Shared>,
+    gate: watch::Sender<bool>,
+    dir: Arc<DataDir>,
+    newest: Option<Position>,
+    boot_id: String,
+    keep_logs: Duration,
+    allocs: BTreeMap<AllocId, alloc::Handle>,
+    inbox: mpsc::Receiver<Message>,
+    /// For what comes back from work beside; weak, so that the last handle that goes ends the manager.
+    own: mpsc::WeakSender<Message>,
+    is_closing: bool,
+}
+
+/// Begins the manager and the actors of all that was found.
+pub fn spawn(parts: Parts, ends: Ends) -> Handle {
+    let (sender, inbox) = mpsc::channel(MANAGER_INBOX);
+    let Parts { shared, gate, dir, newest, boot_id, keep_logs, found } = parts;
+    let allocs = found
+        .into_iter()
+        .map(|(record, events)| (record.id, alloc::spawn(shared.clone(), record, events)))
+        .collect();
+    let own = sender.downgrade();
+    let manager =
+        Manager { shared, gate, dir, newest, boot_id, keep_logs, allocs, inbox, own, is_closing: false };
+    let tracker = manager.shared.tracker.clone();
+    tracker.spawn(manager.run(ends));
+    Handle { inbox: sender }
+}
+
+impl Manager {
+    async fn run(mut self, mut ends: Ends) {
+        let token = self.shared.token.clone();
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        let mut tidy = tokio::time::interval(TIDY_EVERY);
+        let mut driver_lives = true;
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.handle_message(message).await,
+                    None => return,
+                },
+                ended = ends.next(), if driver_lives => match ended {
+                    Some(ended) => self.hand_on(ended).await,
+                    None => driver_lives = false,
+                },
+                _ = sweep.tick() => self.begin_sweep(),
+                _ = tidy.tick() => self.tidy().await,
+            }
+        }
+    }
+
+    async fn handle_message(&mut self, message: Message) {
+        // Whoever asked may have gone meanwhile; what was done stays done.
+        match message {
+            Message::Greet(theirs, previous, reply) => {
+                let _ = reply.send(self.greet(theirs, previous).await);
+            }
+            Message::Follow(wanted, base, reply) => {
+                let _ = reply.send(self.follow(wanted, base).await);
+            }
+            Message::Registration(reply) => {
+                let held = self.allocs.values().map(alloc::Handle::view);
+                let held = held.filter(|view| view.released_at.is_none()).map(|view| view.to_wire());
+                let _ = reply.send(Registration { held: held.collect(), position: self.newest });
+            }
+            Message::Views(reply) => {
+                let _ = reply.send(self.allocs.iter().map(|(id, one)| (*id, one.view())).collect());
+            }
+            Message::Watch(id, reply) => {
+                let _ = reply.send(self.allocs.get(&id).map(alloc::Handle::watch));
+            }
+            Message::Swept(sweep) => self.compare(sweep).await,
+            Message::StopAll(reply) => {
+                self.is_closing = true;
+                let all: Vec<_> = self.allocs.values().cloned().collect();
+                self.spawn_beside(async move {
+                    for one in &all {
+                        one.send(ToAlloc::Stop).await;
+                    }
+                    for one in &all {
+                        one.ended().await;
+                    }
+                    let _ = reply.send(());
+                });
+            }
+        }
+    }
+
+    async fn greet(&mut self, theirs: Position, previous: Option<Incarnation>) -> Result<(), GreetError> {
+        let position = assignments::greet(self.newest, theirs, previous)?;
+        self.remember(position).await.map_err(|source| GreetError::Save { source })
+    }
+
+    async fn follow(&mut self, wanted: Wanted, base: Option<Revision>) -> Followed {
+        let Some(newest) = self.newest else { return Followed::Ignored };
+        let (position, is_complete) = (wanted.position, wanted.base.is_none());
+        let named = wanted.orders.keys().chain(&wanted.released);
+        let held = named
+            .filter_map(|id| self.allocs.get(id).map(|one| (*id, one.view().held())))
+            .collect::<BTreeMap<_, _>>();
+        let actions = match assignments::decide(newest, base, &held, wanted) {
+            Decision::Follow(actions) => actions,
+            Decision::Duplicate => return Followed::Duplicate,
+            Decision::AskComplete => return Followed::AskComplete,
+            Decision::Ignore => return Followed::Ignored,
+        };
+        // First the position, then what it orders: see `store::position`.
+        if let Err(error) = self.remember(position).await {
+            return Followed::Failed(error);
+        }
+        for action in actions {
+            self.act(action, position.incarnation).await;
+        }
+        if is_complete {
+            self.gate.send_replace(true);
+        }
+        Followed::Base(position.revision)
+    }
+
+    async fn remember(&mut self, position: Position) -> Result<(), FileError> {
+        if self.newest == Some(position) {
+            return Ok(());
+        }
+        let dir = self.dir.clone();
+        let saved = tokio::task::spawn_blocking(move || position::save(&dir, position)).await;
+        saved.unwrap_or_else(|error| {
+            let source = std::io::Error::other(error);
+            Err(FileError::Write { path: self.dir.root().join("position"), source })
+        })?;
+        self.newest = Some(position);
+        Ok(())
+    }
+
+    async fn act(&mut self, action: Action, incarnation: Incarnation) {
+        match action {
+            Action::Start(id, _) if self.is_closing => tracing::debug!(alloc = %id, "not begun: closing"),
+            Action::Start(id, spec) => {
+                tracing::info!(alloc = %id, job = spec.job, group = spec.group_name, "assigned");
+                let record = Record::new(id, incarnation, *spec, self.boot_id.clone());
+                let events = record.tasks.keys().map(|task| (task.clone(), TaskEvent::Start)).collect();
+                self.allocs.insert(id, alloc::spawn(self.shared.clone(), record, events));
+            }
+            Action::Update(id, spec) => self.tell(id, ToAlloc::Update(spec)).await,
+            Action::Stop(id) => self.tell(id, ToAlloc::Stop).await,
+            Action::Release(id) => self.tell(id, ToAlloc::Release).await,
+            Action::ReportAbsent(id) => {
+                self.spawn_beside(end_leftovers_of(self.shared.clone(), id));
+            }
+            Action::ReportUnreadable(id, fault) => {
+                tracing::error!(alloc = %id, error = %fault, "cannot read what to run: is this agent too old?");
+                let status = AllocStatus { id, seq: 1, state: AllocState::Failed, tasks: Vec::new() };
+                self.shared.outbox.put(status);
+            }
+            Action::KeepConflicting(id) => {
+                tracing::error!(alloc = %id, "servers use the number of something else that runs here; it goes on");
+            }
+        }
+    }
+
+    /// Runs work that ends with the agent at the latest.
+    fn spawn_beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let token = self.shared.token.clone();
+        self.shared.tracker.spawn(async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+
+    async fn tell(&self, id: AllocId, message: ToAlloc) {
+        if let Some(one) = self.allocs.get(&id) {
+            one.send(message).await;
+        }
+    }
+
+    async fn hand_on(&self, ended: Ended) {
+        let id = ended.id.clone();
+        match self.allocs.get(&AllocId(id.alloc)) {
+            Some(one) => one.send(ToAlloc::Task(id.task, TaskEvent::Ended(end_of(ended)))).await,
+            None => {
+                tracing::warn!(attempt = %id, "ended, and no record says what it was");
+                self.spawn_beside(perform::forget(self.shared.tasks.clone(), id));
+            }
+        }
+    }
+
+    /// Looks at what the driver runs, beside; see [`Self::compare`].
+    fn begin_sweep(&self) {
+        let Some(own) = self.own.upgrade() else { return };
+        let expected = self.allocs.iter().flat_map(|(id, one)| {
+            let running = one.view().running;
+            running.into_iter().map(|(task, attempt)| perform::attempt_id(*id, &task, attempt))
+        });
+        let expected = expected.collect();
+        let driver = self.shared.tasks.driver.clone();
+        self.spawn_beside(async move {
+            if let Ok(listed) = driver.list().await {
+                let _ = own.send(Message::Swept(Sweep { expected, listed })).await;
+            }
+        });
+    }
+
+    /// Compares what runs with what should: what is lost is told to its allocation, what nobody asked for is reported and
+    /// left alone.
+    async fn compare(&self, sweep: Sweep) {
+        for known in sweep.listed.iter().filter(|known| !self.allocs.contains_key(&AllocId(known.id.alloc))) {
+            tracing::warn!(attempt = %known.id, pid = known.pid, "is here, and no record says why; left alone");
+        }
+        for id in sweep.expected {
+            if !sweep.listed.iter().any(|known| known.id == id) {
+                let lost = TaskEvent::Unknown { attempt: id.attempt };
+                self.tell(AllocId(id.alloc), ToAlloc::Task(id.task, lost)).await;
+            }
+        }
+    }
+
+    /// Removes released allocations: those whose time is over, and the oldest of too many.
+    async fn tidy(&mut self) {
+        let now = self.shared.clock.now().wall;
+        let mut released: Vec<_> = self
+            .allocs
+            .iter()
+            .filter_map(|(id, one)| one.view().released_at.map(|at| (at, *id)))
+            .collect();
+        released.sort_unstable();
+        let excess = released.len().saturating_sub(KEEP_RELEASED_MAX);
+        for (place, (at, id)) in released.into_iter().enumerate() {
+            if (place < excess || now.since(at) >= self.keep_logs)
+                && let Some(one) = self.allocs.remove(&id)
+            {
+                one.send(ToAlloc::Remove).await;
+            }
+        }
+    }
+}
+
+/// Ends what runs under the number of an allocation that has no record, by order of servers, and reports it as stopped when
+/// nothing is left.
+async fn end_leftovers_of(shared: Arc<Shared>, id: AllocId) {
+    const TERM: i32 = 15;
+    let driver = &shared.tasks.driver;
+    loop {
+        let listed = perform::until_answered(|| driver.list()).await;
+        let left: Vec<_> = listed.into_iter().filter(|known| known.id.alloc == id.0).collect();
+        if left.is_empty() {
+            shared.outbox.put(AllocStatus { id, seq: 1, state: AllocState::Stopped, tasks: Vec::new() });
+            return;
+        }
+        for known in left {
+            let _ = driver.stop(known.id, TERM, proto::model::Task::DEFAULT_STOP_TIMEOUT).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What happened to the tasks of a record while the agent was away. Nothing is started anew by this: what runs is found,
+//! what ended is waited for from the driver, which keeps ends until they are collected.
+
+use std::collections::BTreeMap;
+
+use proto::time::Timestamp;
+
+use crate::clock::Clock;
+use crate::core::task_machine::{Phase, TaskEvent};
+use crate::driver::{AttemptId, Driver, Known, KnownState};
+use crate::store::allocs::{Allocs, AllocsError};
+use crate::store::record::Record;
+use crate::tasks::perform::{attempt_id, until_answered};
+
+/// What the agent had and has.
+#[derive(Debug)]
+pub struct Found {
+    /// Records, and what happened to each since it was written.
+    pub allocs: Vec<(Record, Vec<(String, TaskEvent)>)>,
+    /// Whether the machine has booted since any record was written.
+    pub has_rebooted: bool,
+}
+
+/// Reads all records and asks the driver what became of them; waits until it answers.
+///
+/// # Errors
+/// When the records cannot be read; one that makes no sense is logged and left out.
+pub async fn find(
+    store: &Allocs,
+    driver: &dyn Driver,
+    clock: Clock,
+    boot_id: &str,
+) -> Result<Found, AllocsError> {
+    let loaded = store.load(clock.now().wall)?;
+    for spoilt in &loaded.spoilt {
+        tracing::error!(alloc = %spoilt.id, kept = %spoilt.kept.display(), error = %spoilt.error, "a record is spoilt");
+    }
+    let known = until_answered(|| driver.list()).await;
+    let known = known.into_iter().map(|known| (known.id.clone(), known)).collect();
+    let mut found = Found { allocs: Vec::new(), has_rebooted: false };
+    for mut record in loaded.records {
+        found.has_rebooted |= record.adopt_boot(boot_id, clock.now().boot);
+        let events = events(&record, &known);
+        found.allocs.push((record, events));
+    }
+    Ok(found)
+}
+
+/// Returns the events of every task, in the order of their names; a record that was told to stop goes on stopping.
+fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(String, TaskEvent)> {
+    let mut events = Vec::new();
+    for (name, task) in &record.tasks {
+        let mut push = |event| events.push((name.clone(), event));
+        let attempt = task.attempt;
+        match task.phase {
+            Phase::Waiting => push(TaskEvent::Start),
+            Phase::Ended(_) => {}
+            // Arms the timer.
+            Phase::Backoff(_) => push(TaskEvent::Unknown { attempt }),
+            Phase::Starting | Phase::Running | Phase::Stopping => {
+                match known.get(&attempt_id(record.id, name, attempt)) {
+                    Some(Known { state: KnownState::Running { .. }, pid, started_at_ms, .. }) => {
+                        push(TaskEvent::Started { attempt, pid: *pid, at: Timestamp(*started_at_ms) });
+                    }
+                    Some(Known { state: KnownState::Ended(_), .. }) => {}
+                    None => push(TaskEvent::Unknown { attempt }),
+                }
+            }
+        }
+        if record.stop_ordered {
+            events.push((name.clone(), TaskEvent::Stop));
+        }
+    }
+    // An order that was saved with one task must not let another start first.
+    if record.stop_ordered {
+        events.sort_by_key(|(_, event)| *event != TaskEvent::Stop);
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record::tests::record;
+
+    fn running(id: AttemptId) -> (AttemptId, Known) {
+        let state = KnownState::Running { stopping: false };
+        (id.clone(), Known { id, pid: 42, started_at_ms: 9, state })
+    }
+
+    #[test]
+    fn what_runs_is_found_and_what_nobody_knows_is_said_so() {
+        let mut record = record(5);
+        for task in record.tasks.values_mut() {
+            task.phase = Phase::Running;
+            task.attempt = 3;
+        }
+        let known = BTreeMap::from([running(attempt_id(record.id, "web", 3))]);
+        let expected = [
+            ("shipper".to_owned(), TaskEvent::Unknown { attempt: 3 }),
+            ("web".to_owned(), TaskEvent::Started { attempt: 3, pid: 42, at: Timestamp(9) }),
+        ];
+        assert_eq!(events(&record, &known), expected);
+    }
+
+    #[test]
+    fn an_order_to_stop_is_older_than_everything_else() {
+        let mut record = record(5);
+        record.stop_ordered = true;
+        let events = events(&record, &BTreeMap::new());
+        assert_eq!(events[0].1, TaskEvent::Stop);
+        assert_eq!(events[1].1, TaskEvent::Stop);
+    }
+}

@@ -1,0 +1,45 @@
+//! What others may know of an allocation at any moment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::ids::Incarnation;
+use proto::model::AllocStatus;
+use proto::time::Timestamp;
+use proto::wire::{job, status, v1};
+
+use crate::core::assignments::Held;
+use crate::core::spec::Spec;
+
+/// The latest of one allocation.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The life of the cluster's state that assigned it.
+    pub incarnation: Incarnation,
+    /// What it runs.
+    pub spec: Arc<Spec>,
+    /// What servers are told.
+    pub status: AllocStatus,
+    /// Attempts that the driver should know as running, by task.
+    pub running: BTreeMap<String, u32>,
+    /// When servers said that they know its end.
+    pub released_at: Option<Timestamp>,
+}
+
+impl View {
+    /// As the decision about orders sees it.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held { spec: self.spec.clone(), has_ended: self.status.state.has_ended() }
+    }
+
+    /// As a registration names it.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::Held {
+        v1::Held {
+            incarnation: self.incarnation.0,
+            status: Some(status::to_wire(&self.status)),
+            resources: Some(job::resources_to_wire(self.spec.group.resources())),
+        }
+    }
+}

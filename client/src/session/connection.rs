@@ -1,0 +1,222 @@
+//! One session with the servers, and the loop that always wants one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::ids::Incarnation;
+use proto::model::NodeIdentity;
+use proto::wire::v1::server_message::Kind as Down;
+use proto::wire::v1::{self, ServerMessage, agent_message::Kind as Up};
+use proto::wire::{WIRE_VERSION, agent};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use tonic::metadata::{Ascii, MetadataValue};
+
+use super::dial::{self, DialError};
+use super::route::Route;
+use super::uplink::{Uplink, uplink};
+use super::{follow, logs, report};
+use crate::allocs::manager::{self, GreetError};
+use crate::allocs::outbox::Outbox;
+use crate::clock::Clock;
+use crate::core::assignments::{self, position_from_wire, position_to_wire};
+use crate::limits::{DIAL_PATIENCE, FOLLOW_QUEUE, LOG_STREAMS_MAX};
+
+/// The least time between heartbeats that a server can ask for.
+const HEARTBEAT_LEAST: Duration = Duration::from_millis(10);
+
+/// What sessions need.
+#[derive(Clone)]
+pub struct Needs {
+    /// Who this node is.
+    pub identity: NodeIdentity,
+    /// Sent with every call.
+    pub token: Option<String>,
+    /// Follows orders.
+    pub manager: manager::Handle,
+    /// Has what is to be reported.
+    pub outbox: Arc<Outbox>,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// The folder of all allocations, for logs.
+    pub allocs: PathBuf,
+    /// Ends all sessions.
+    pub cancel: CancellationToken,
+}
+
+/// How the connection to the servers is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The server that has this agent registered.
+    pub server: Option<String>,
+    /// Why there is none, or was none before.
+    pub last_trouble: Option<String>,
+}
+
+/// Why a session ended, or never began.
+#[derive(Debug, thiserror::Error)]
+enum Over {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the server refused: {0}")]
+    Refused(proto::error::Error),
+    #[error("another server leads: {0}")]
+    Redirect(String),
+    #[error(transparent)]
+    Greet(#[from] GreetError),
+    #[error("the server did not answer within {0:?}")]
+    Silent(Duration),
+    #[error("the server closed the session")]
+    Closed,
+    #[error("the server does not speak as agreed: {0}")]
+    Protocol(&'static str),
+    #[error("the agent is being stopped")]
+    Stopped,
+}
+
+/// Keeps a session with the servers until the agent is stopped.
+pub async fn run(needs: Needs, servers: Vec<String>, link: watch::Sender<Link>) {
+    let mut route = Route::new(servers);
+    loop {
+        let Some((server, pause)) = route.next(proto::ids::random_u64()) else { return };
+        tokio::select! {
+            () = needs.cancel.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let over = tokio::select! {
+            () = needs.cancel.cancelled() => return,
+            over = one_session(&needs, &server, &mut route, &link) => over,
+        };
+        let trouble = explain(&over);
+        tracing::warn!(server, "no session: {trouble}");
+        link.send_replace(Link { server: None, last_trouble: Some(trouble) });
+        match over {
+            Over::Redirect(leader) => route.redirected(&leader),
+            Over::Stopped => return,
+            _ => route.failed(),
+        }
+    }
+}
+
+fn explain(over: &Over) -> String {
+    let mut text = over.to_string();
+    let mut cause = std::error::Error::source(over);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+async fn one_session(needs: &Needs, server: &str, route: &mut Route, link: &watch::Sender<Link>) -> Over {
+    let session = match open(needs, server).await {
+        Ok(session) => session,
+        Err(over) => return over,
+    };
+    route.succeeded(server);
+    tracing::info!(server, "registered");
+    link.send_modify(|link| link.server = Some(server.to_owned()));
+    match session.serve(needs, server).await {
+        Ok(()) => Over::Closed,
+        Err(over) => over,
+    }
+}
+
+/// A session that a server has accepted.
+struct Session {
+    uplink: Uplink,
+    down: Streaming<ServerMessage>,
+    heartbeat: Duration,
+    /// When a server that says nothing counts as gone.
+    patience: Duration,
+    token: Option<MetadataValue<Ascii>>,
+}
+
+async fn open(needs: &Needs, server: &str) -> Result<Session, Over> {
+    let mut client = dial::dial(server).await?;
+    let token = needs.token.as_deref().and_then(dial::bearer);
+    let registration = needs.manager.registration().await.map_err(|_| Over::Stopped)?;
+    let (uplink, stream) = uplink();
+    let register = v1::Register {
+        wire: WIRE_VERSION,
+        identity: Some(agent::identity_to_wire(&needs.identity)),
+        held: registration.held,
+        position: registration.position.map(position_to_wire),
+    };
+    uplink.send(Up::Register(register)).await.map_err(|_| Over::Closed)?;
+    let answer = async {
+        let mut down = client.session(dial::request(stream, token.as_ref())).await?.into_inner();
+        let first = down.message().await?;
+        Ok::<_, tonic::Status>((down, first))
+    };
+    let refused = |status: tonic::Status| Over::Refused(proto::error::Error::from(&status));
+    let answer = tokio::time::timeout(DIAL_PATIENCE, answer).await;
+    let (down, first) = answer.map_err(|_| Over::Silent(DIAL_PATIENCE))?.map_err(refused)?;
+    match first.ok_or(Over::Closed)?.kind {
+        Some(Down::Registered(registered)) => {
+            let theirs = position_from_wire(registered.position)
+                .map_err(|_| Over::Protocol("a registration without a position"))?;
+            let previous =
+                Some(registered.previous_incarnation).filter(|number| *number != 0).map(Incarnation);
+            needs.manager.greet(theirs, previous).await.map_err(|_| Over::Stopped)??;
+            let heartbeat = Duration::from_millis(registered.heartbeat_ms).max(HEARTBEAT_LEAST);
+            let patience = Duration::from_millis(registered.node_timeout_ms).max(heartbeat * 3);
+            Ok(Session { uplink, down, heartbeat, patience, token })
+        }
+        Some(Down::Redirect(redirect)) => Err(Over::Redirect(redirect.leader)),
+        _ => Err(Over::Protocol("the first answer is neither a registration nor a redirect")),
+    }
+}
+
+impl Session {
+    /// Reads what the server says until it says no more. Everything that takes time runs beside, and ends with this.
+    async fn serve(mut self, needs: &Needs, server: &str) -> Result<(), Over> {
+        let (wanted, messages) = mpsc::channel(FOLLOW_QUEUE);
+        let log_slots = Arc::new(Semaphore::new(LOG_STREAMS_MAX));
+        let mut beside = JoinSet::new();
+        beside.spawn(self.uplink.clone().beat(needs.clock, self.heartbeat));
+        beside.spawn(follow::run(needs.manager.clone(), self.uplink.clone(), messages));
+        beside.spawn(report::run(needs.outbox.clone(), self.uplink.clone(), needs.clock));
+        loop {
+            while beside.try_join_next().is_some() {}
+            let message = tokio::time::timeout(self.patience, self.down.message()).await;
+            let message = message
+                .map_err(|_| Over::Silent(self.patience))?
+                .map_err(|status| Over::Refused(proto::error::Error::from(&status)))?;
+            let Some(message) = message else { return Ok(()) };
+            let unreadable = |_| Over::Protocol("a set without a position");
+            match message.kind {
+                Some(Down::Complete(set)) => {
+                    let set = assignments::complete_from_wire(set).map_err(unreadable)?;
+                    wanted.send(set).await.map_err(|_| Over::Stopped)?;
+                }
+                Some(Down::Increment(increment)) => {
+                    let increment = assignments::increment_from_wire(increment).map_err(unreadable)?;
+                    wanted.send(increment).await.map_err(|_| Over::Stopped)?;
+                }
+                Some(Down::StatusAck(ack)) => needs.outbox.acknowledge(ack.batch),
+                Some(Down::OpenLogs(ask)) => match log_slots.clone().try_acquire_owned() {
+                    Ok(slot) => {
+                        let manager = needs.manager.clone();
+                        let (allocs, token) = (needs.allocs.clone(), self.token.clone());
+                        let serve = logs::serve(manager, allocs, server.to_owned(), token, ask);
+                        beside.spawn(async move {
+                            serve.await;
+                            drop(slot);
+                        });
+                    }
+                    Err(_) => tracing::warn!("servers read too many logs at once; this one is not served"),
+                },
+                Some(Down::Redirect(redirect)) => return Err(Over::Redirect(redirect.leader)),
+                // A newer server may say what this agent does not know.
+                Some(Down::HeartbeatAck(_) | Down::Registered(_)) | None => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Reads the output of a task for servers, on a connection of its own: however much it is, no heartbeat waits for it.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use proto::ids::AllocId;
+use proto::wire::v1::{LogsUp, OpenLogs};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{Ascii, MetadataValue};
+
+use super::dial::{dial, request};
+use crate::allocs::manager::Handle;
+use crate::allocs::view::View;
+use crate::limits::{LOG_FOLLOW_POLL, LOG_QUEUE};
+use crate::logs::Stream;
+use crate::logs::reader::{Begin, Reader};
+use crate::tasks::folders::Folders;
+
+/// Serves one ticket: dials the server, and sends until the end of the output, or until the server has enough.
+pub(super) async fn serve(
+    manager: Handle,
+    allocs: PathBuf,
+    server: String,
+    token: Option<MetadataValue<Ascii>>,
+    ask: OpenLogs,
+) {
+    let mut client = match dial(&server).await {
+        Ok(client) => client,
+        Err(error) => return tracing::warn!(%error, "cannot bring the logs that were asked for"),
+    };
+    let (sender, queue) = mpsc::channel(LOG_QUEUE);
+    let send = send_all(manager, allocs, ask, sender);
+    let call = async {
+        let mut down = client.logs(request(ReceiverStream::new(queue), token.as_ref())).await?.into_inner();
+        while down.message().await?.is_some() {}
+        Ok::<_, tonic::Status>(())
+    };
+    // The server closes when it has enough; then nobody takes from the queue and sending ends too.
+    let ((), called) = futures::join!(send, call);
+    if let Err(status) = called {
+        tracing::debug!(%status, "a server stopped reading logs");
+    }
+}
+
+async fn send_all(manager: Handle, allocs: PathBuf, ask: OpenLogs, sender: mpsc::Sender<LogsUp>) {
+    let ticket = ask.ticket;
+    // Says at once which ticket this is: a task that prints nothing may keep the server waiting.
+    let hello = LogsUp { ticket, data: Bytes::new(), error: String::new() };
+    if sender.send(hello).await.is_err() {
+        return;
+    }
+    let error = match read(&manager, &allocs, &ask, &sender).await {
+        Ok(()) => String::new(),
+        Err(error) => error,
+    };
+    let _ = sender.send(LogsUp { ticket: 0, data: Bytes::new(), error }).await;
+}
+
+async fn read(
+    manager: &Handle,
+    allocs: &std::path::Path,
+    ask: &OpenLogs,
+    sender: &mpsc::Sender<LogsUp>,
+) -> Result<(), String> {
+    let id = AllocId(ask.alloc_id);
+    let view = manager.watch(id).await.map_err(|error| error.to_string())?;
+    let mut view = view.ok_or_else(|| format!("this node has no allocation {id} (any more)"))?;
+    let group_has_it = view.borrow().spec.group.tasks.contains_key(&ask.task);
+    if !group_has_it {
+        return Err(format!("allocation {id} has no task `{}`", ask.task));
+    }
+    let folder = Folders::of(&allocs.join(id.to_string()), &ask.task).logs;
+    let stream = if ask.stderr { Stream::Stderr } else { Stream::Stdout };
+    let begin = ask.tail.map_or(Begin::Start, |lines| Begin::Tail(lines as usize));
+    let fail = |error: std::io::Error| format!("cannot read the output of `{}`: {error}", ask.task);
+    let mut reader = match Reader::open(&folder, &ask.task, stream, begin).await {
+        Ok(reader) => reader,
+        // Nothing was ever started there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fail(error)),
+    };
+    loop {
+        // In this order: what was written before the end must be read after it is known.
+        let is_over = !ask.follow || view.borrow_and_update().status.state.has_ended();
+        while let Some(chunk) = reader.read().await.map_err(fail)? {
+            if sender.send(LogsUp { ticket: 0, data: chunk.bytes, error: String::new() }).await.is_err() {
+                return Ok(());
+            }
+        }
+        if is_over || !wait(&mut view, sender).await {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for more output; false when nobody wants it any more.
+async fn wait(view: &mut watch::Receiver<View>, sender: &mpsc::Sender<LogsUp>) -> bool {
+    tokio::select! {
+        () = sender.closed() => return false,
+        () = tokio::time::sleep(LOG_FOLLOW_POLL) => {}
+        // Removed: what is read is what there was.
+        changed = view.changed() => return changed.is_ok(),
+    }
+    true
+}

@@ -1,0 +1,13 @@
+//! The agent's one connection to the servers.
+//!
+//! Reading order: `route` is whom to dial next; `uplink` what goes up, heartbeats first; `dial` opens connections; `follow`
+//! does what servers want; `report` tells them what is; `logs` reads output for them on a connection of its own; `connection`
+//! is one session, and the loop that always wants one.
+
+pub mod route;
+mod uplink;
+mod dial;
+mod follow;
+mod report;
+mod logs;
+pub mod connection;

@@ -1,0 +1,80 @@
+//! What goes up. Heartbeats have a place of their own, taken first: whatever else waits, they do not wait behind it.
+
+use futures::Stream;
+use futures::stream::{self, PollNext};
+use proto::wire::v1::{AgentMessage, Heartbeat, NeedComplete, agent_message::Kind};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::clock::Clock;
+use crate::limits::UPLINK_QUEUE;
+
+/// Sends to the servers of one session.
+#[derive(Clone, Debug)]
+pub(super) struct Uplink {
+    queue: mpsc::Sender<AgentMessage>,
+    beats: mpsc::Sender<AgentMessage>,
+}
+
+/// The session's connection is gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed;
+
+/// Returns the two ends: what sends, and what the connection takes from.
+pub(super) fn uplink() -> (Uplink, impl Stream<Item = AgentMessage> + Send + 'static) {
+    let (queue, queued) = mpsc::channel(UPLINK_QUEUE);
+    // One place: a heartbeat that was not taken yet makes the next one needless.
+    let (beats, beating) = mpsc::channel(1);
+    let first: fn(&mut ()) -> PollNext = |()| PollNext::Left;
+    let both =
+        stream::select_with_strategy(ReceiverStream::new(beating), ReceiverStream::new(queued), first);
+    (Uplink { queue, beats }, both)
+}
+
+impl Uplink {
+    /// Sends a message; waits while the connection takes nothing.
+    pub(super) async fn send(&self, kind: Kind) -> Result<(), Closed> {
+        self.queue.send(AgentMessage { kind: Some(kind) }).await.map_err(|_| Closed)
+    }
+
+    /// Asks for a complete set.
+    pub(super) async fn need_complete(&self) -> Result<(), Closed> {
+        self.send(Kind::NeedComplete(NeedComplete {})).await
+    }
+
+    /// Sends a heartbeat at once and then every `every`, until the session ends.
+    pub(super) async fn beat(self, clock: Clock, every: std::time::Duration) {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let kind = Kind::Heartbeat(Heartbeat { boottime_ms: clock.now().boot.0 });
+            let sent = self.beats.try_send(AgentMessage { kind: Some(kind) });
+            if matches!(sent, Err(mpsc::error::TrySendError::Closed(_))) {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_overtakes_whatever_waits() {
+        let (up, stream) = uplink();
+        for _ in 0..UPLINK_QUEUE {
+            up.need_complete().await.expect("there is room");
+        }
+        let clock = Clock::Runtime { start: tokio::time::Instant::now() };
+        let beating = tokio::spawn(up.clone().beat(clock, std::time::Duration::from_secs(1)));
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let mut stream = std::pin::pin!(stream);
+        let first = stream.next().await.and_then(|message| message.kind);
+        assert!(matches!(first, Some(Kind::Heartbeat(_))), "{first:?}");
+        beating.abort();
+    }
+}

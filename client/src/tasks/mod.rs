@@ -1,0 +1,10 @@
+//! One task: performs what `core` asks for.
+//!
+//! Reading order: `facts` are the names and values a task may use; `user` whom it runs as; `folders` where; `prepare` puts
+//! them together for the driver; `perform` asks the driver until it answers.
+
+pub mod facts;
+pub mod user;
+pub mod folders;
+pub mod prepare;
+pub mod perform;
