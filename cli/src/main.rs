@@ -1,2 +1,27 @@
-//! minijob
-fn main() {}
+//! `minijob`: the only program. Commands ask servers; `server`, `agent` and `dev` are the daemons.
+
+mod address;
+mod args;
+mod commands;
+mod connect;
+mod daemon;
+mod devnote;
+mod exit;
+mod files;
+mod follow;
+mod limits;
+mod merge;
+mod output;
+mod read;
+mod runtime;
+mod token;
+
+use std::process::ExitCode;
+
+// No runtime here: the keeper of `dev` and `agent` is forked before any thread exists, and `version` needs none.
+fn main() -> ExitCode {
+    match args::parse() {
+        Ok(args) => commands::dispatch(args),
+        Err(code) => code,
+    }
+}

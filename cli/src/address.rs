@@ -1,0 +1,106 @@
+//! Where a server is, as people write it.
+
+use proto::error::{Error, Kind};
+
+use crate::limits;
+
+/// The address of a server: `http://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    authority: String,
+}
+
+/// The port of every server unless told otherwise.
+const PORT: u16 = 4650;
+
+impl Default for Address {
+    /// The server on this machine.
+    fn default() -> Self {
+        Self { authority: format!("127.0.0.1:{PORT}") }
+    }
+}
+
+impl Address {
+    /// Reads a list `http://a:4650,b,c:4651`: without a scheme it is http, without a port 4650.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] names the part that is no address.
+    pub fn list(text: &str) -> Result<Vec<Self>, Error> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() || parts.len() > limits::SERVERS {
+            let message =
+                format!("`{text}` names {} servers: expected 1 to {}", parts.len(), limits::SERVERS);
+            return Err(Error::new(Kind::Invalid, message));
+        }
+        parts.into_iter().map(Self::read).collect()
+    }
+
+    /// Returns it as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.authority)
+    }
+
+    /// Returns it as `host:port`.
+    #[must_use]
+    pub fn host_and_port(&self) -> String {
+        self.authority.clone()
+    }
+
+    /// Returns whether it is this machine by its literal address, so that a token of this machine may be shown to it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    fn read(part: &str) -> Result<Self, Error> {
+        let wrong = |why: &str| {
+            let hint = "write for example `http://10.0.0.1:4650`";
+            Error::new(Kind::Invalid, format!("`{part}` is not the address of a server: {why}")).hint(hint)
+        };
+        if part.starts_with("https://") {
+            return Err(wrong("https is not spoken by this version"));
+        }
+        let rest = part.strip_prefix("http://").unwrap_or(part).trim_end_matches('/');
+        let bare = rest.starts_with('[') && rest.ends_with(']') || !rest.contains(':');
+        let authority = if bare { format!("{rest}:{PORT}") } else { rest.to_owned() };
+        let parsed: tonic::codegen::http::uri::Authority =
+            authority.parse().map_err(|_| wrong("expected a host and a port"))?;
+        if parsed.host().is_empty() || parsed.port_u16().is_none() || authority.contains('@') {
+            return Err(wrong("expected a host and a port"));
+        }
+        Ok(Self { authority })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheme_and_port_may_be_left_out() {
+        let urls: Vec<String> =
+            Address::list("http://a:1, b ,[::1],c:2/").expect("addresses").iter().map(Address::url).collect();
+        assert_eq!(urls, ["http://a:1", "http://b:4650", "http://[::1]:4650", "http://c:2"]);
+    }
+
+    #[test]
+    fn what_is_no_address_is_named() {
+        for text in
+            ["", ",", "https://a:1", "http://", "a:b", "a b", "ftp://a:1", "a:1/path", "u@a:1", "a:99999"]
+        {
+            let error = Address::list(text).expect_err(text);
+            assert_eq!(error.kind, Kind::Invalid, "{text}");
+            assert!(error.message.contains(text.trim_end_matches(',')), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn only_a_literal_loopback_address_is_this_machine() {
+        let local = |text| Address::list(text).expect("an address")[0].is_loopback();
+        assert!(local("127.0.0.1:4650") && local("[::1]:4650") && local("localhost"));
+        assert!(!local("10.0.0.1:4650") && !local("127.0.0.1.example.com:4650"));
+    }
+}

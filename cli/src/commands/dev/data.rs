@@ -1,0 +1,72 @@
+//! Where `dev` keeps its data. A temporary directory is gone when `dev` is.
+
+use std::path::{Path, PathBuf};
+
+use proto::error::{Error, Kind};
+use tempfile::TempDir;
+
+/// A data directory.
+#[derive(Debug)]
+pub(super) struct Data {
+    path: PathBuf,
+    temporary: Option<TempDir>,
+}
+
+impl Data {
+    /// Opens the given directory, made if missing, else a new temporary one.
+    pub(super) fn open(given: Option<&Path>) -> Result<Self, Error> {
+        let failed = |path: &Path, cause: &std::io::Error| {
+            let message = format!("cannot keep data in {}: {cause}", path.display());
+            Error::new(Kind::Refused, message).hint("give another directory with --data-dir")
+        };
+        let Some(path) = given else {
+            let made = tempfile::Builder::new().prefix("minijob-dev-").tempdir();
+            let temporary = made.map_err(|cause| failed(&std::env::temp_dir(), &cause))?;
+            return Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) });
+        };
+        std::fs::create_dir_all(path).map_err(|cause| failed(path, &cause))?;
+        // Tasks are started elsewhere: a relative path would mean another place there.
+        let path = path.canonicalize().map_err(|cause| failed(path, &cause))?;
+        Ok(Self { path, temporary: None })
+    }
+
+    /// The server's part.
+    pub(super) fn server(&self) -> PathBuf {
+        self.path.join("server")
+    }
+
+    /// The agent's part.
+    pub(super) fn agent(&self) -> PathBuf {
+        self.path.join("agent")
+    }
+
+    /// Removes a temporary directory; says so when something of it stays.
+    pub(super) fn close(self) -> Result<(), Error> {
+        let Some(temporary) = self.temporary else { return Ok(()) };
+        let left = |cause| {
+            let message = format!("cannot remove {}: {cause}", self.path.display());
+            Error::new(Kind::Refused, message).hint("a task may have left files of another user there")
+        };
+        temporary.close().map_err(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_directory_is_gone_afterwards_and_a_given_one_stays() {
+        let data = Data::open(None).expect("a directory");
+        let path = data.path.clone();
+        std::fs::create_dir_all(data.server()).expect("made");
+        data.close().expect("removed");
+        assert!(!path.exists());
+
+        let given = tempfile::tempdir().expect("a directory");
+        let data = Data::open(Some(&given.path().join("deep/er"))).expect("made");
+        let path = data.path.clone();
+        data.close().expect("nothing to do");
+        assert!(path.is_dir());
+    }
+}

@@ -1,0 +1,177 @@
+//! `minijob logs`: what tasks print, as they printed it.
+
+use proto::error::{Error, Kind};
+use proto::ids::AllocId;
+use proto::view::{AllocView, JobStatus};
+use proto::wire::v1;
+use serde::Serialize;
+
+use super::target::{self, Target};
+use crate::args::Global;
+use crate::connect::{self, Client, Servers};
+use crate::exit::{Exit, Failure};
+use crate::merge::{Merger, Source};
+use crate::output::{Out, Voice};
+use crate::{limits, runtime};
+
+const EXAMPLES: &str = "\
+Examples:
+  minijob logs -f web                  all allocations of a job, merged, through replacements
+  minijob logs web.api.0 --tail 100    the last lines of one allocation
+  minijob logs shop shipper --stderr   one task of a job, its errors only
+
+With --json every line is a document of its own.";
+
+/// What `logs` is asked.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A job, an allocation (job.group.index), or the beginning of an allocation's id
+    #[arg(value_name = "JOB or ALLOC")]
+    pub target: String,
+    /// Only this task
+    pub task: Option<String>,
+    /// Goes on with what is printed from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begins with the last N lines of each source [default: all that is kept]
+    #[arg(long, value_name = "N")]
+    pub tail: Option<u32>,
+    /// Only standard error
+    #[arg(long)]
+    pub stderr: bool,
+}
+
+/// One line of output as `--json` shows it.
+#[derive(Serialize)]
+struct LineDocument<'a> {
+    alloc: AllocId,
+    name: String,
+    task: &'a str,
+    stream: &'a str,
+    line: std::borrow::Cow<'a, str>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The server's refusal; without `-f` also the end of the connection.
+pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    let mut out = Out::new(global);
+    runtime::small(async {
+        let servers = Servers::new(global)?;
+        let found = target::find(&servers, global, &args.target).await?;
+        let (job, namespace, target, sources) = match &found {
+            Target::Job(job) => {
+                let summary = &job.view.summary;
+                (&summary.name, &summary.namespace, summary.name.clone(), sources_of_job(&job.view))
+            }
+            Target::Alloc(alloc) => {
+                (&alloc.view.job, &alloc.view.namespace, alloc.view.id.to_string(), alloc.view.tasks.len())
+            }
+        };
+        let request = v1::LogsRequest {
+            namespace: namespace.clone(),
+            target,
+            task: args.task.clone().unwrap_or_default(),
+            follow: args.follow,
+            tail: args.tail,
+            stdout: false,
+            stderr: args.stderr,
+        };
+        let merged = sources > 1 && (args.task.is_none() || matches!(found, Target::Job(_)));
+        stream(&servers, request, Merger::new(job, merged, out.paint), &mut out, Voice::new(global)).await
+    })?;
+    Ok(Exit::DONE)
+}
+
+/// Tasks of slots: what was replaced is no other source than its replacement.
+fn sources_of_job(job: &JobStatus) -> usize {
+    let slots: std::collections::BTreeSet<(&str, u32, &str)> = job.allocs.iter().flat_map(slots_of).collect();
+    slots.len()
+}
+
+fn slots_of(alloc: &AllocView) -> impl Iterator<Item = (&str, u32, &str)> {
+    alloc.tasks.iter().map(|task| (alloc.group.as_str(), alloc.index, task.name.as_str()))
+}
+
+/// Writes what comes until the server says that it is all. With `follow` a lost connection is made again, and said.
+///
+/// # Errors
+/// The server's refusal; [`Kind::Unavailable`] without `follow`.
+pub async fn stream(
+    servers: &Servers,
+    mut request: v1::LogsRequest,
+    mut merger: Merger,
+    out: &mut Out,
+    voice: Voice,
+) -> Result<(), Failure> {
+    let mut away = false;
+    loop {
+        let error = match once(servers, &request, &mut merger, out, voice, &mut away).await {
+            Ok(()) => return Ok(()),
+            Err(Failure::Refused(error)) if request.follow && is_passing(&error) => error,
+            Err(failure) => return Err(failure),
+        };
+        if !away {
+            voice.notice(&format!("{}; connecting again", error.message));
+            // What was shown must not come twice; what is printed while nobody is connected is in the files.
+            request.tail = Some(0);
+        }
+        away = true;
+        tokio::time::sleep(limits::ROUND * 2).await;
+    }
+}
+
+fn is_passing(error: &Error) -> bool {
+    matches!(error.kind, Kind::Unavailable | Kind::NotLeader)
+}
+
+async fn once(
+    servers: &Servers,
+    request: &v1::LogsRequest,
+    merger: &mut Merger,
+    out: &mut Out,
+    voice: Voice,
+    away: &mut bool,
+) -> Result<(), Failure> {
+    let call = |mut client: Client| {
+        let request = request.clone();
+        async move { client.logs(request).await }
+    };
+    let mut chunks = servers.ask(call).await?;
+    if std::mem::take(away) {
+        voice.notice("connected again; `minijob logs --tail N` shows what was printed meanwhile");
+    }
+    while let Some(chunk) = chunks.message().await.map_err(|status| connect::refusal(&status))? {
+        if !chunk.notice.is_empty() {
+            voice.notice(&chunk.notice);
+        } else if out.json {
+            documents(&chunk, merger, out)?;
+        } else {
+            let bytes = merger.take(source_of(&chunk), &chunk.data);
+            out.bytes(&bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn source_of(chunk: &v1::LogChunk) -> Source {
+    Source { group: chunk.group.clone(), index: chunk.index, task: chunk.task.clone() }
+}
+
+fn documents(chunk: &v1::LogChunk, merger: &Merger, out: &mut Out) -> Result<(), Failure> {
+    let lines = chunk.data.split(|byte| *byte == b'\n');
+    let ended = chunk.data.ends_with(b"\n");
+    let count = chunk.data.split(|byte| *byte == b'\n').count() - usize::from(ended);
+    for line in lines.take(count) {
+        out.document(&LineDocument {
+            alloc: AllocId(chunk.alloc_id),
+            name: merger.name(&source_of(chunk)),
+            task: &chunk.task,
+            stream: if chunk.stderr { "stderr" } else { "stdout" },
+            line: String::from_utf8_lossy(line),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! `minijob run`: submits job files and follows them.
+
+mod report; // how it went, in words, documents and exit codes
+mod submit; // the write, and what it placed
+mod watch; // from the write to the outcome
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proto::error::{Error, Kind};
+use proto::model::JobType;
+use proto::units::parse_duration;
+
+pub use submit::{Submitted, submit};
+pub use watch::watch;
+
+use crate::args::Global;
+use crate::connect::Servers;
+use crate::exit::{Exit, Failure};
+use crate::output::{Board, Voice};
+use crate::{files, limits, runtime};
+
+const EXAMPLES: &str = "\
+Examples:
+  minijob run web.yml                          until it is healthy, or has failed
+  minijob run shop/                            every *.yml and *.yaml of a directory
+  minijob run --wait --exit-code backup.yml    a batch job as if it ran here
+  cat web.yml | minijob run -m 'new image' -";
+
+/// What `run` is asked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Submits and does not follow
+    #[arg(long, conflicts_with_all = ["wait", "timeout"])]
+    pub detach: bool,
+    /// Refuses unless the job is at this version; 0: it must not exist
+    #[arg(long, value_name = "N")]
+    pub check_version: Option<u64>,
+    /// Kept in the job's history
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub message: String,
+    /// Follows a batch job until it has ended
+    #[arg(long)]
+    pub wait: bool,
+    /// Ends with the task's own exit code
+    #[arg(long, requires = "wait")]
+    pub exit_code: bool,
+    /// Follows no longer than this [default: 5m; with --wait: no limit]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Invalid files before anything is submitted; the first refusal of a server.
+pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    let jobs = files::load(&args.files, global.namespace())?;
+    if args.check_version.is_some() && jobs.len() != 1 {
+        let message = format!("--check-version is about one job, and these are {}", jobs.len());
+        return Err(Error::new(Kind::Invalid, message).into());
+    }
+    let follow =
+        Follow { timeout: args.timeout.or((!args.wait).then_some(limits::FOLLOW)), to_the_end: args.wait };
+    runtime::small(async {
+        let servers = Servers::new(global)?;
+        let voice = Voice::new(global);
+        let mut board = Board::new(global);
+        let submitted = submit(&servers, &jobs, args.check_version, &args.message, &mut board).await?;
+        if args.detach {
+            return report::detached(&submitted, &mut board);
+        }
+        let reports = tokio::select! {
+            reports = watch(&servers, &submitted, follow, &mut board, voice) => reports?,
+            _ = tokio::signal::ctrl_c() => return report::left(&submitted, &mut board),
+        };
+        let passes = args.exit_code && jobs.iter().any(|job| job.kind == JobType::Batch);
+        report::all(&reports, passes, &mut board, voice)
+    })
+}
+
+/// How long and how far jobs are followed.
+#[derive(Clone, Copy, Debug)]
+pub struct Follow {
+    /// No longer than this; none: without limit.
+    pub timeout: Option<Duration>,
+    /// Batch jobs until they have ended.
+    pub to_the_end: bool,
+}

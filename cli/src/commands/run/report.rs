@@ -1,0 +1,231 @@
+//! How it went: in words, as a document, as an exit code.
+
+use proto::error::{Error, Kind};
+use proto::ids::JobKey;
+use proto::model::{EndReason, JobType};
+use proto::time::now;
+use proto::view::{JobStatus, Written};
+use serde::Serialize;
+
+use super::Submitted;
+use crate::exit::{Exit, Failure};
+use crate::follow::{Line, Outcome, Trouble, last_lines};
+use crate::limits;
+use crate::output::{Board, Tone, Voice, count, until};
+
+/// One job that is not followed any more.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which.
+    pub key: JobKey,
+    /// Service or batch.
+    pub kind: JobType,
+    /// What the servers said when it was submitted.
+    pub written: Written,
+    /// Why it is not followed any more.
+    pub ending: Ending,
+    /// The last that was seen of it.
+    pub last: Option<JobStatus>,
+}
+
+/// Why a job is not followed any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is decided.
+    Decided(Outcome),
+    /// The time was over first.
+    TimeOver,
+}
+
+/// The document of `run --json`, one line per job: [`Written`] and how it went. `outcome` is one of healthy, complete, failed, stopped,
+/// superseded, timeout, submitted (not followed) and left (Ctrl-C).
+#[derive(Serialize)]
+struct Document<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    #[serde(flatten)]
+    written: &'a Written,
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tail: &'a str,
+}
+
+impl Report {
+    /// Returns whether it went as it was meant to.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        matches!(self.ending, Ending::Decided(Outcome::Healthy | Outcome::Complete))
+    }
+
+    /// Returns the line that says so, where it did.
+    #[must_use]
+    pub fn good_line(&self) -> Option<Line> {
+        let word = match self.ending {
+            Ending::Decided(Outcome::Healthy) => "healthy",
+            Ending::Decided(Outcome::Complete) => "complete",
+            _ => return None,
+        };
+        Some(Line::new(Tone::Good, format!("{}: {word}", self.key)))
+    }
+
+    /// Returns what to tell where it did not.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        let key = &self.key;
+        let refused = |message: String, hint: String| Some(Error::new(Kind::Refused, message).hint(hint));
+        match &self.ending {
+            Ending::Decided(Outcome::Healthy | Outcome::Complete) => None,
+            Ending::Decided(Outcome::Failed(trouble)) => Some(self.failed(trouble)),
+            Ending::Decided(Outcome::Stopped) => refused(
+                format!("{key}: somebody stopped it"),
+                format!("`minijob events {key}` shows who and when"),
+            ),
+            Ending::Decided(Outcome::Superseded(version)) => refused(
+                format!("{key}: somebody submitted version {version} meanwhile"),
+                format!("`minijob status {key}` shows how it is"),
+            ),
+            Ending::TimeOver => {
+                let hint =
+                    format!("it goes on; `minijob status {key}` shows how it is, --timeout waits longer");
+                refused(format!("{key}: not healthy in time{}", self.why_not()), hint)
+            }
+        }
+    }
+
+    fn failed(&self, trouble: &Trouble) -> Error {
+        let Trouble { alloc, node, why, tail, next_at } = trouble;
+        let mut details = last_lines(tail, limits::TAIL_OF_FAILURE);
+        details.iter_mut().for_each(|line| line.insert_str(0, "| "));
+        let next = next_at.map_or_else(String::new, |at| format!("it is tried again {}; ", until(now(), at)));
+        Error::new(Kind::Refused, format!("{alloc} failed on {node}: {why}"))
+            .details(details)
+            .hint(format!("{next}`minijob logs {alloc}` shows all of its output"))
+    }
+
+    fn why_not(&self) -> String {
+        let why = self.last.as_ref().map_or("", |status| status.summary.why.as_str());
+        if why.is_empty() { String::new() } else { format!(": {why}") }
+    }
+
+    fn document(&self) -> Document<'_> {
+        let (outcome, reason, tail) = match &self.ending {
+            Ending::Decided(Outcome::Healthy) => ("healthy", String::new(), ""),
+            Ending::Decided(Outcome::Complete) => ("complete", String::new(), ""),
+            Ending::Decided(Outcome::Failed(trouble)) => {
+                ("failed", format!("{}: {}", trouble.alloc, trouble.why), trouble.tail.as_str())
+            }
+            Ending::Decided(Outcome::Stopped) => ("stopped", String::new(), ""),
+            Ending::Decided(Outcome::Superseded(version)) => ("superseded", format!("version {version}"), ""),
+            Ending::TimeOver => {
+                ("timeout", self.last.as_ref().map_or_else(String::new, |s| s.summary.why.clone()), "")
+            }
+        };
+        document(&self.key, &self.written, outcome, reason, tail)
+    }
+}
+
+fn document<'a>(
+    key: &'a JobKey,
+    written: &'a Written,
+    outcome: &'a str,
+    reason: String,
+    tail: &'a str,
+) -> Document<'a> {
+    Document { namespace: &key.namespace, name: &key.name, written, outcome, reason, tail }
+}
+
+/// Says how every job went and returns the exit code; `pass_code` makes it the task's own.
+pub(super) fn all(
+    reports: &[Report],
+    pass_code: bool,
+    board: &mut Board,
+    voice: Voice,
+) -> Result<Exit, Failure> {
+    for report in reports {
+        if let Some(line) = report.good_line() {
+            board.line(&line);
+        }
+        board.document(&report.document())?;
+    }
+    for error in reports.iter().filter_map(Report::error) {
+        voice.error(&error);
+    }
+    if let [only] = reports
+        && only.is_good()
+    {
+        for next in next_steps(only) {
+            board.text(&next);
+        }
+    }
+    let good = reports.iter().all(Report::is_good);
+    match own_code(reports).filter(|_| pass_code && !good) {
+        Some(code) => Ok(Exit(code)),
+        None if good => Ok(Exit::DONE),
+        None => Ok(Exit::FAILED),
+    }
+}
+
+/// Says that jobs were submitted and are not followed.
+pub(super) fn detached(submitted: &[Submitted], board: &mut Board) -> Result<Exit, Failure> {
+    for one in submitted {
+        board.document(&document(&one.key, &one.written, "submitted", String::new(), ""))?;
+    }
+    Ok(Exit::DONE)
+}
+
+/// Says that nobody follows any more and that the jobs go on.
+pub(super) fn left(submitted: &[Submitted], board: &mut Board) -> Result<Exit, Failure> {
+    for one in submitted {
+        board.live(&one.key.to_string(), &[]);
+        board.document(&document(&one.key, &one.written, "left", String::new(), ""))?;
+    }
+    match submitted {
+        [one] => board.text(&format!(
+            "{0}: not followed any more; it goes on. `minijob status {0}` shows how it is",
+            one.key
+        )),
+        _ => board.text(&format!("{} are not followed any more; they go on", count(submitted.len(), "job"))),
+    }
+    Ok(Exit::INTERRUPTED)
+}
+
+fn next_steps(report: &Report) -> Vec<String> {
+    let key = &report.key;
+    let follow = if report.kind == JobType::Batch { "" } else { "-f " };
+    vec!["next:".to_owned(), format!("  minijob status {key}"), format!("  minijob logs {follow}{key}")]
+}
+
+/// Returns the exit code of the first task, by name, that failed; as a shell would say it where it has none of its own.
+fn own_code(reports: &[Report]) -> Option<u8> {
+    let allocs = reports.iter().filter_map(|report| report.last.as_ref()).flat_map(|status| &status.allocs);
+    let mut failed: Vec<_> = allocs.filter(|alloc| alloc.state == proto::model::AllocState::Failed).collect();
+    failed.sort_by_key(|alloc| (alloc.name.clone(), std::cmp::Reverse(alloc.ended_at)));
+    let ends = failed.iter().flat_map(|alloc| &alloc.tasks).filter_map(crate::follow::failed_end);
+    ends.map(|end| code_of(&end.reason)).next()
+}
+
+fn code_of(reason: &EndReason) -> u8 {
+    match reason {
+        EndReason::Exit(code) => u8::try_from(*code).unwrap_or(Exit::FAILED.0),
+        EndReason::Signal(number) => u8::try_from(128 + *number).unwrap_or(Exit::FAILED.0),
+        EndReason::Oom => 137,
+        EndReason::Timeout => 124,
+        EndReason::StartFailed { .. } => 127,
+        _ => Exit::FAILED.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_without_a_code_of_their_own_get_the_shells() {
+        assert_eq!(code_of(&EndReason::Exit(7)), 7);
+        assert_eq!(code_of(&EndReason::Signal(9)), 137);
+        assert_eq!(code_of(&EndReason::Timeout), 124);
+        assert_eq!(code_of(&EndReason::CheckFailed), 1);
+    }
+}

@@ -1,0 +1,147 @@
+//! The write: one request per job, the same request id however often it is sent.
+
+use bytes::Bytes;
+use proto::error::{Error, Kind};
+use proto::ids::{JobKey, JobVersion, Revision, random_request_id};
+use proto::model::{Job, JobType};
+use proto::view::{GroupPlacement, Placement, Written};
+use proto::wire::v1;
+
+use crate::connect::Servers;
+use crate::follow::Line;
+use crate::output::{Board, Tone};
+
+/// A job that the servers have taken.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// Which.
+    pub key: JobKey,
+    /// Service or batch.
+    pub kind: JobType,
+    /// What the servers said.
+    pub written: Written,
+}
+
+/// Submits jobs one after another and tells at once where each was placed, or why not.
+///
+/// # Errors
+/// The first refusal; it says which jobs had been taken before it. Sending the files again is safe: what is there already changes
+/// nothing.
+pub async fn submit(
+    servers: &Servers,
+    jobs: &[Job],
+    expected_version: Option<u64>,
+    message: &str,
+    board: &mut Board,
+) -> Result<Vec<Submitted>, Error> {
+    let mut submitted: Vec<Submitted> = Vec::new();
+    for job in jobs {
+        let request = v1::PutJobRequest {
+            request_id: Bytes::copy_from_slice(&random_request_id().0.to_be_bytes()),
+            job: Some(proto::wire::job::to_wire(job)),
+            expected_version,
+            message: message.to_owned(),
+        };
+        let written =
+            put(servers, request).await.map_err(|error| explained(error, job, &submitted, jobs.len()))?;
+        let one = Submitted { key: job.key.clone(), kind: job.kind, written };
+        tell(&one, board);
+        submitted.push(one);
+    }
+    Ok(submitted)
+}
+
+async fn put(servers: &Servers, request: v1::PutJobRequest) -> Result<Written, Error> {
+    let call = |mut client: crate::connect::Client| {
+        let request = request.clone();
+        async move { client.put_job(request).await }
+    };
+    let reply = servers.ask(call).await?;
+    let unreadable =
+        |cause| Error::new(Kind::Internal, format!("the server's answer is not understood: {cause}"));
+    let placement: Option<Placement> = match reply.placement_json.is_empty() {
+        true => None,
+        false => Some(serde_json::from_slice(&reply.placement_json).map_err(unreadable)?),
+    };
+    Ok(Written {
+        changed: reply.changed,
+        version: JobVersion(reply.version),
+        revision: Revision(reply.revision),
+        placement,
+    })
+}
+
+/// Says which job of several was refused, and what became of the others.
+fn explained(mut error: Error, job: &Job, before: &[Submitted], all: usize) -> Error {
+    if all > 1 {
+        error.message = format!("{}: {}", job.key, error.message);
+        let names: Vec<String> = before.iter().map(|one| one.key.to_string()).collect();
+        error.details.push(match names.len() {
+            0 => format!("none of {all} jobs was submitted"),
+            some => format!("submitted before it: {} ({some} of {all})", names.join(", ")),
+        });
+    }
+    error
+}
+
+fn tell(one: &Submitted, board: &mut Board) {
+    let (key, written) = (&one.key, &one.written);
+    board.text(&match written.changed {
+        true => format!("{key}: submitted, version {}", written.version),
+        false => format!("{key}: nothing changed, version {}", written.version),
+    });
+    for (group, placement) in written.placement.iter().flat_map(|placement| &placement.groups) {
+        for line in placed(&one.key.name, group, placement) {
+            board.line(&line);
+        }
+    }
+}
+
+/// `web: 3 placed on n1 (2), n2 (1)`, and why the rest has no place.
+fn placed(job: &str, group: &str, placement: &GroupPlacement) -> Vec<Line> {
+    let who = if job == group { job.to_owned() } else { format!("{job}.{group}") };
+    let mut lines = Vec::new();
+    let total: u32 = placement.placed.values().sum();
+    if total > 0 {
+        let nodes: Vec<String> =
+            placement.placed.iter().map(|(node, count)| format!("{node} ({count})")).collect();
+        let text = match nodes.as_slice() {
+            [_] => {
+                format!("{who}: {total} placed on {}", placement.placed.keys().next().map_or("", |name| name))
+            }
+            _ => format!("{who}: {total} placed on {}", nodes.join(", ")),
+        };
+        lines.push(Line::new(Tone::Plain, text));
+    }
+    if let Some(waiting) = &placement.waiting {
+        let verb = if waiting.count == 1 { "waits" } else { "wait" };
+        let text = format!("{who}: {} of {} {verb}: {}", waiting.count, placement.wanted, waiting.why);
+        lines.push(Line::new(Tone::Warn, text));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use proto::view::Waiting;
+
+    #[test]
+    fn it_is_said_where_things_were_placed_and_why_the_rest_was_not() {
+        let texts = |placement: &GroupPlacement| -> Vec<String> {
+            placed("shop", "api", placement).into_iter().map(|line| line.text).collect()
+        };
+        let one = BTreeMap::from([("n1".to_owned(), 3)]);
+        let mut placement = GroupPlacement { wanted: 3, placed: one, waiting: None };
+        assert_eq!(texts(&placement), ["shop.api: 3 placed on n1"]);
+        placement.placed.insert("n2".into(), 1);
+        placement.waiting = Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into() });
+        placement.wanted = 5;
+        assert_eq!(
+            texts(&placement),
+            ["shop.api: 4 placed on n1 (3), n2 (1)", "shop.api: 1 of 5 waits: 2 of 2 nodes lack memory"]
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! One allocation: where it is, its tasks, their last ends and output.
+
+use proto::time::Timestamp;
+use proto::view::{AllocView, TaskView};
+
+use super::job::{last_end, phase_tone, state, try_of};
+use super::show_tail;
+use crate::exit::Failure;
+use crate::follow::{failed_end, last_lines};
+use crate::limits;
+use crate::output::{Cell, Out, Table, Tone, ago};
+
+/// Shows an allocation.
+pub(super) fn show(out: &mut Out, alloc: &AllocView, now: Timestamp) -> Result<(), Failure> {
+    let state = state(alloc, None).painted(out.paint);
+    out.line(&format!("{}  {state}", out.paint.text(Tone::Strong, &alloc.name)))?;
+    for (key, value) in facts(alloc, now) {
+        out.line(&format!("{}{value}", out.paint.text(Tone::Dim, &format!("{key:<10}"))))?;
+    }
+    out.line("")?;
+    show_tasks(out, &alloc.tasks, now)?;
+    for task in &alloc.tasks {
+        if let Some(end) = failed_end(task) {
+            let heading = format!("last output of {} ({}, {}):", task.name, end.reason, ago(now, end.at));
+            show_tail(out, &heading, &last_lines(&end.tail, limits::TAIL_OF_FAILURE))?;
+        }
+    }
+    Ok(())
+}
+
+fn facts(alloc: &AllocView, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("id", alloc.id.to_string()),
+        ("job", format!("{}, version {}", alloc.job, alloc.version)),
+        ("node", format!("{} ({}){}", alloc.node_name, alloc.node, if alloc.lost { ", lost" } else { "" })),
+        ("placed", ago(now, alloc.created_at)),
+    ];
+    if let Some(ended) = alloc.ended_at {
+        facts.push(("ended", ago(now, ended)));
+    }
+    if alloc.desired != "run" {
+        let why = if alloc.stop_reason.is_empty() { "" } else { ": " };
+        facts.push(("wanted", format!("{}{why}{}", alloc.desired, alloc.stop_reason.replace('_', " "))));
+    }
+    if !alloc.ports.is_empty() {
+        let ports: Vec<String> = alloc.ports.iter().map(|(name, port)| format!("{name} {port}")).collect();
+        facts.push(("ports", ports.join(", ")));
+    }
+    if let Some(before) = alloc.replaces {
+        facts.push(("replaces", before.to_string()));
+    }
+    facts
+}
+
+fn show_tasks(out: &mut Out, tasks: &[TaskView], now: Timestamp) -> Result<(), Failure> {
+    let mut table = Table::new(out, &["TASK", "PHASE", "TRY", "STARTS", "PID", "SINCE", "LAST END"]);
+    for task in tasks {
+        table.row(vec![
+            task.name.as_str().into(),
+            Cell::toned(phase_tone(&task.phase), &task.phase),
+            try_of(task).into(),
+            task.attempt.to_string().into(),
+            task.pid.map_or_else(String::new, |pid| pid.to_string()).into(),
+            task.started_at.map_or_else(String::new, |at| ago(now, at)).into(),
+            last_end(task, now).into(),
+        ]);
+    }
+    out.line(&table.render())
+}

@@ -1,0 +1,65 @@
+//! All jobs, as the server orders them: the unhealthy first.
+
+use proto::model::{DEFAULT_NAMESPACE, JobType};
+use proto::time::Timestamp;
+use proto::view::{Health, JobSummary};
+
+use crate::exit::Failure;
+use crate::output::{Cell, Out, Table, Tone, ago};
+
+/// Shows all jobs.
+pub(super) fn show(out: &mut Out, jobs: &[JobSummary], now: Timestamp) -> Result<(), Failure> {
+    if jobs.is_empty() {
+        return out.line("no jobs; `minijob run FILE` submits one");
+    }
+    let foreign = jobs.iter().any(|job| job.namespace != DEFAULT_NAMESPACE);
+    let mut headings =
+        vec!["JOB", "TYPE", "VERSION", "HEALTH", "WANTED", "RUNNING", "HEALTHY", "DOWN SINCE", "WHY"];
+    if foreign {
+        headings.insert(0, "NAMESPACE");
+    }
+    let mut table = Table::new(out, &headings);
+    for job in jobs {
+        let mut row = row(job, now);
+        if foreign {
+            row.insert(0, job.namespace.as_str().into());
+        }
+        table.row(row);
+    }
+    out.line(&table.render())
+}
+
+fn row(job: &JobSummary, now: Timestamp) -> Vec<Cell> {
+    vec![
+        Cell::toned(Tone::Strong, &job.name),
+        kind(job.kind).into(),
+        job.version.to_string().into(),
+        health(job.health),
+        job.wanted.to_string().into(),
+        job.running.to_string().into(),
+        job.healthy.to_string().into(),
+        job.down_since.map_or_else(String::new, |since| ago(now, since)).into(),
+        job.why.as_str().into(),
+    ]
+}
+
+/// The word for a job's type.
+pub(super) const fn kind(kind: JobType) -> &'static str {
+    match kind {
+        JobType::Service => "service",
+        JobType::Batch => "batch",
+    }
+}
+
+/// A job's health in its colour.
+pub(super) fn health(health: Health) -> Cell {
+    let (tone, word) = match health {
+        Health::Failing => (Tone::Bad, "failing"),
+        Health::Waiting => (Tone::Warn, "waiting"),
+        Health::Pending => (Tone::Plain, "pending"),
+        Health::Healthy => (Tone::Good, "healthy"),
+        Health::Complete => (Tone::Good, "complete"),
+        Health::Stopped => (Tone::Dim, "stopped"),
+    };
+    Cell::toned(tone, word)
+}

@@ -1,0 +1,307 @@
+//! The way to the servers: each address in turn, again while nobody leads, and the same request every time.
+
+use std::error::Error as _;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use proto::error::{Error, Kind};
+use proto::time::boottime;
+use proto::wire::v1::control_client::ControlClient;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use crate::address::Address;
+use crate::args::Global;
+use crate::limits;
+use crate::token::{self, Token};
+
+/// A connection that says who asks.
+pub type Client = ControlClient<InterceptedService<Channel, Bearer>>;
+
+/// The servers of a cluster. Cheap to share by reference; every call may end at another server than the one before.
+pub struct Servers {
+    addresses: Vec<Address>,
+    token: Option<Token>,
+    /// The server that answered last, and its number in `addresses`.
+    current: Mutex<Option<(usize, Client)>>,
+}
+
+/// Puts the token on every request.
+#[derive(Clone)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Servers {
+    /// Takes addresses and token from the flags and variables, else from a running `minijob dev`, else the defaults.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for an address that is none and for a token that no header can carry.
+    pub fn new(global: &Global) -> Result<Self, Error> {
+        let given = global.addr.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let dev = crate::devnote::read();
+        let addresses = match (given, &dev) {
+            (Some(text), _) => Address::list(text)?,
+            (None, Some(note)) => Address::list(&note.addr)?,
+            (None, None) => vec![Address::default()],
+        };
+        let token = token::find(global.token.as_deref(), &addresses, dev.as_ref())?;
+        Ok(Self { addresses, token, current: Mutex::new(None) })
+    }
+
+    /// Names one server whose address and token are known.
+    ///
+    /// # Errors
+    /// See [`Servers::new`].
+    pub fn at(addr: &str, token: &str) -> Result<Self, Error> {
+        let addresses = Address::list(addr)?;
+        let token = token::find(Some(token), &addresses, None)?;
+        Ok(Self { addresses, token, current: Mutex::new(None) })
+    }
+
+    /// Asks the servers in turn until one answers, each time with the same request: a write must carry its request id,
+    /// because one whose outcome is not known is sent again.
+    ///
+    /// # Errors
+    /// The refusal of the first server that decides; [`Kind::Unavailable`] when none can be reached at all, or nobody
+    /// has led for [`limits::ELECTION`].
+    pub async fn ask<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.ask_waiting(Duration::ZERO, call).await
+    }
+
+    /// The same for a request that the server may hold for `wait` before it answers.
+    ///
+    /// # Errors
+    /// See [`Servers::ask`].
+    pub async fn ask_waiting<T, F>(&self, wait: Duration, call: impl Fn(Client) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let began = boottime();
+        let mut met = false;
+        loop {
+            let mut round = Round::default();
+            for number in self.order() {
+                match self.ask_one(number, wait, &call).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Miss::Decided(error)) => return Err(self.explained(error)),
+                    Err(miss) => round.missed(&self.addresses[number], miss),
+                }
+            }
+            // Once somebody was there, the rest may be a restart or an election, and what was sent may have been done.
+            met |= round.met;
+            if !met || boottime().since(began) >= limits::ELECTION {
+                return Err(round.into_error());
+            }
+            tokio::time::sleep(limits::ROUND).await;
+        }
+    }
+
+    /// The numbers of all servers, the one that answered last first.
+    fn order(&self) -> Vec<usize> {
+        let first = self.lock().as_ref().map_or(0, |(number, _)| *number);
+        (0..self.addresses.len()).map(|step| (first + step) % self.addresses.len()).collect()
+    }
+
+    async fn ask_one<T, F>(
+        &self,
+        number: usize,
+        wait: Duration,
+        call: &impl Fn(Client) -> F,
+    ) -> Result<T, Miss>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let client = self.client(number).await.map_err(|error| Miss::Unreached(cause_of(&error)))?;
+        let limit = limits::ANSWER + wait;
+        let result = match tokio::time::timeout(limit, call(client)).await {
+            Ok(Ok(answer)) => return Ok(answer.into_inner()),
+            Ok(Err(status)) => classify(&status),
+            Err(_) => Miss::Broken(format!("no answer within {}", crate::output::span(limit))),
+        };
+        if matches!(result, Miss::Broken(_)) {
+            *self.lock() = None;
+        }
+        Err(result)
+    }
+
+    async fn client(&self, number: usize) -> Result<Client, tonic::transport::Error> {
+        if let Some((_, client)) = self.lock().as_ref().filter(|(current, _)| *current == number) {
+            return Ok(client.clone());
+        }
+        let channel = Endpoint::from_shared(self.addresses[number].url())?
+            .connect_timeout(limits::CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(limits::KEEPALIVE)
+            .keep_alive_timeout(limits::KEEPALIVE)
+            .connect()
+            .await?;
+        let bearer = Bearer(self.token.as_ref().map(Token::header));
+        let client = ControlClient::with_interceptor(channel, bearer)
+            .max_decoding_message_size(proto::limits::MESSAGE_BYTES)
+            .max_encoding_message_size(proto::limits::MESSAGE_BYTES);
+        *self.lock() = Some((number, client.clone()));
+        Ok(client)
+    }
+
+    /// Adds the next step to a refusal for want of rights, which only this side knows.
+    fn explained(&self, error: Error) -> Error {
+        if error.kind != Kind::Forbidden || !error.hint.is_empty() {
+            return error;
+        }
+        let hint = match &self.token {
+            Some(token) => format!("the token came from {}; is it one of this cluster?", token.source),
+            None => token::hint_for_none(),
+        };
+        error.hint(hint)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(usize, Client)>> {
+        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Why one server gave no answer that counts.
+enum Miss {
+    /// Nobody there: certainly nothing was done.
+    Unreached(String),
+    /// It was there, and the connection ended without an answer: the outcome is not known.
+    Broken(String),
+    /// It answered that it cannot decide now.
+    Undecided(Error),
+    /// It decided.
+    Decided(Error),
+}
+
+/// Tells a refusal by a server from a broken connection: the former came whole over the wire, the latter has a source here.
+fn classify(status: &Status) -> Miss {
+    if status.source().is_some() {
+        return Miss::Broken(cause_of(status));
+    }
+    let error = Error::from(status);
+    match error.kind {
+        Kind::Unavailable | Kind::NotLeader => Miss::Undecided(error),
+        _ => Miss::Decided(error),
+    }
+}
+
+/// Reads the end of a stream: a broken connection is [`Kind::Unavailable`], whatever the transport calls it.
+#[must_use]
+pub fn refusal(status: &Status) -> Error {
+    match classify(status) {
+        Miss::Decided(error) | Miss::Undecided(error) => error,
+        Miss::Unreached(why) | Miss::Broken(why) => {
+            Error::new(Kind::Unavailable, format!("the connection to the server ended: {why}"))
+        }
+    }
+}
+
+/// Returns the innermost cause in a few words: `connection refused`.
+fn cause_of(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    let text = inner.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    match words.chars().next() {
+        Some(first) => first.to_lowercase().to_string() + &words[first.len_utf8()..],
+        None => "no reason given".to_owned(),
+    }
+}
+
+/// What one round through all servers gave.
+#[derive(Default)]
+struct Round {
+    /// Whether somebody was there.
+    met: bool,
+    undecided: Option<Error>,
+    misses: Vec<String>,
+}
+
+impl Round {
+    fn missed(&mut self, address: &Address, miss: Miss) {
+        let why = match miss {
+            Miss::Unreached(why) => why,
+            Miss::Broken(why) => {
+                self.met = true;
+                why
+            }
+            Miss::Undecided(error) | Miss::Decided(error) => {
+                self.met = true;
+                let why = error.message.clone();
+                self.undecided = Some(error);
+                why
+            }
+        };
+        self.misses.push(format!("{}: {why}", address.url()));
+    }
+
+    fn into_error(self) -> Error {
+        let several = self.misses.len() > 1;
+        if let Some(error) = self.undecided {
+            return if several { error.details(self.misses) } else { error };
+        }
+        let hint =
+            "try `minijob dev` for a cluster of your own, or name a server with --addr or MINIJOB_ADDR";
+        let error = if several {
+            let message = format!("none of {} servers can be reached", self.misses.len());
+            Error::new(Kind::Unavailable, message).details(self.misses)
+        } else {
+            Error::new(Kind::Unavailable, format!("no server can be reached at {}", self.misses.concat()))
+        };
+        error.hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_cause_is_said_in_a_few_words() {
+        let refused = std::io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        assert_eq!(cause_of(&refused), "connection refused");
+    }
+
+    #[test]
+    fn one_unreachable_server_is_named_in_the_message_and_several_one_by_one() {
+        let address = |text| Address::list(text).expect("an address").remove(0);
+        let mut round = Round::default();
+        round.missed(&address("http://h:1"), Miss::Unreached("connection refused".into()));
+        assert!(!round.met);
+        let error = round.into_error();
+        assert_eq!(error.message, "no server can be reached at http://h:1: connection refused");
+        assert!(error.hint.contains("minijob dev"), "{}", error.hint);
+
+        let mut round = Round::default();
+        round.missed(&address("http://h:1"), Miss::Unreached("connection refused".into()));
+        round.missed(&address("http://h:2"), Miss::Undecided(Error::new(Kind::Unavailable, "nobody leads")));
+        assert!(round.met, "a server that answers is worth another round");
+        let error = round.into_error();
+        assert_eq!(error.message, "nobody leads");
+        assert_eq!(error.details, ["http://h:1: connection refused", "http://h:2: nobody leads"]);
+    }
+
+    #[test]
+    fn a_refusal_that_came_over_the_wire_is_final_and_a_broken_connection_is_not() {
+        let refused: Status = Error::new(Kind::NotFound, "no job `a`").into();
+        assert!(matches!(classify(&refused), Miss::Decided(error) if error.kind == Kind::NotFound));
+        let broken = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+        assert!(matches!(classify(&broken), Miss::Broken(_)));
+        assert_eq!(refusal(&broken).kind, Kind::Unavailable);
+    }
+}

@@ -1,0 +1,36 @@
+//! The daemons as commands see them: what each is given, what it says when it serves, and how it is ended.
+
+pub mod agent; // assembles the agent
+pub mod keeper; // what must exist before any thread
+pub mod logging; // what daemons say, on standard error
+pub mod server; // assembles the server
+
+mod running; // a daemon in this process
+mod signals; // SIGTERM and Ctrl-C
+
+use std::path::PathBuf;
+
+pub use running::Running;
+pub use signals::Signals;
+
+/// The newest version of the replicated state that this program applies.
+pub const STATE_VERSION: u32 = 1;
+/// The newest version of files on disk that this program writes.
+pub const DISK_VERSION: u32 = 1;
+
+/// Returns where a daemon keeps its data unless told otherwise: the system's place for root, else the user's own.
+#[must_use]
+pub fn default_data_dir(daemon: &str) -> PathBuf {
+    let system = PathBuf::from("/var/lib/minijob").join(daemon);
+    if nix::unistd::geteuid().is_root() {
+        return system;
+    }
+    crate::token::user_data().map_or(system, |base| base.join(daemon))
+}
+
+/// Returns this machine's name, the default name of both daemons.
+#[must_use]
+pub fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}

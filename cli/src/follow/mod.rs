@@ -1,0 +1,189 @@
+//! Following a job: from two documents of its status, what to tell and whether it is over. Pure.
+
+mod changes; // what differs between two documents, as lines
+mod verdict; // whether it is over, and how
+
+use std::collections::BTreeSet;
+
+use proto::ids::{AllocId, JobVersion, Revision};
+use proto::model::TaskEnd;
+use proto::time::Timestamp;
+use proto::view::{AllocView, GroupStatus, JobStatus, TaskView};
+
+pub use verdict::{Outcome, Trouble, Verdict, alloc_trouble};
+
+use crate::limits;
+use crate::output::{Tone, until};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goal {
+    /// The version that was submitted.
+    pub version: JobVersion,
+    /// The revision that holds it: an older document says nothing about it.
+    pub revision: Revision,
+    /// Whether the submission changed anything. If not, failures of the past are known already.
+    pub changed: bool,
+    /// Whether a batch job is waited for until it has ended.
+    pub to_the_end: bool,
+}
+
+/// A line to tell, with output that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What it means.
+    pub tone: Tone,
+    /// The sentence.
+    pub text: String,
+    /// Lines of a task's output.
+    pub tail: Vec<String>,
+}
+
+impl Line {
+    /// A line without output.
+    pub fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Self { tone, text: text.into(), tail: Vec::new() }
+    }
+
+    /// Adds the last lines of output.
+    #[must_use]
+    pub fn tail(mut self, output: &str, lines: usize) -> Self {
+        self.tail = last_lines(output, lines);
+        self
+    }
+}
+
+/// One job being followed.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    goal: Goal,
+    /// Failures that the submission found: they are not its own.
+    past: BTreeSet<AllocId>,
+    last: Option<JobStatus>,
+    /// Whether the last document showed a failure that a replacement might still follow.
+    doubted: bool,
+}
+
+/// What a document showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What to tell.
+    pub lines: Vec<Line>,
+    /// Whether it is over.
+    pub verdict: Verdict,
+}
+
+impl Follower {
+    /// Begins to follow.
+    #[must_use]
+    pub fn new(goal: Goal) -> Self {
+        Self { goal, past: BTreeSet::new(), last: None, doubted: false }
+    }
+
+    /// Takes a newer document. One from before the submission (a server that lags) says nothing and changes nothing.
+    pub fn see(&mut self, status: JobStatus, now: Timestamp) -> Seen {
+        if status.revision < self.goal.revision || status.summary.version < self.goal.version {
+            return Seen { lines: Vec::new(), verdict: Verdict::Going };
+        }
+        if self.last.is_none() {
+            let known = |alloc: &&AllocView| {
+                alloc.state.has_ended() && (!self.goal.changed || alloc.version < self.goal.version)
+            };
+            self.past = status.allocs.iter().filter(known).map(|alloc| alloc.id).collect();
+        }
+        let judged = verdict::judge(&self.goal, &self.past, self.last.is_none(), &status);
+        let verdict = match judged {
+            Verdict::Doubtful(outcome) if self.doubted => Verdict::Over(outcome),
+            other => other,
+        };
+        self.doubted = matches!(verdict, Verdict::Doubtful(_));
+        // The failure that ends it is told in full by whoever reports the outcome.
+        let told = match &verdict {
+            Verdict::Over(Outcome::Failed(trouble)) => Some(trouble.alloc.as_str()),
+            _ => None,
+        };
+        let lines = changes::between(self.last.as_ref(), &status, &self.past, told, now);
+        self.last = Some(status);
+        Seen { lines, verdict }
+    }
+
+    /// Returns the last document, if there was one.
+    #[must_use]
+    pub fn last(&self) -> Option<&JobStatus> {
+        self.last.as_ref()
+    }
+}
+
+/// Returns one line per group for a terminal: how many, and what the matter is.
+#[must_use]
+pub fn live_lines(status: &JobStatus, now: Timestamp) -> Vec<Line> {
+    let line = |(name, group): (&String, &GroupStatus)| {
+        let counts = format!("{} wanted, {} running, {} healthy", group.wanted, group.running, group.healthy);
+        let done = if group.complete > 0 { format!(", {} complete", group.complete) } else { String::new() };
+        let matter = matter(status, name, group, now);
+        let tone = match (&matter, group.healthy + group.complete >= group.wanted) {
+            (Some((tone, _)), _) => *tone,
+            (None, true) => Tone::Good,
+            (None, false) => Tone::Plain,
+        };
+        let matter = matter.map_or_else(String::new, |(_, text)| format!(" - {text}"));
+        Line::new(tone, format!("{}  {counts}{done}{matter}", path(&status.summary.name, name)))
+    };
+    status.groups.iter().map(line).collect()
+}
+
+/// What is the matter with a group, in a few words.
+fn matter(status: &JobStatus, name: &str, group: &GroupStatus, now: Timestamp) -> Option<(Tone, String)> {
+    if let Some(waiting) = &group.waiting {
+        return Some((
+            Tone::Warn,
+            format!("{} {}: {}", waiting.count, wait_verb(waiting.count), waiting.why),
+        ));
+    }
+    let tasks = status.allocs.iter().filter(|alloc| alloc.group == name && !alloc.state.has_ended());
+    let between = tasks.flat_map(|alloc| &alloc.tasks).find(|task| task.phase == "backoff");
+    if let Some((task, end)) = between.and_then(|task| Some((task, task.last_end.as_ref()?))) {
+        return Some((Tone::Bad, format!("{} ({}){}", end.reason, tries(task), next_start(task, now))));
+    }
+    let at = group.next_at.filter(|_| group.running < group.wanted)?;
+    Some((Tone::Warn, format!("placed anew {}", until(now, at))))
+}
+
+/// `try 2 of 4`, or `try 2` where they never end.
+#[must_use]
+pub fn tries(task: &TaskView) -> String {
+    match task.window_tries {
+        Some(all) => format!("try {} of {all}", task.window_try),
+        None => format!("try {}", task.attempt.max(task.window_try)),
+    }
+}
+
+fn next_start(task: &TaskView, now: Timestamp) -> String {
+    task.next_start_at.map_or_else(String::new, |at| format!(", starts again {}", until(now, at)))
+}
+
+fn wait_verb(count: u32) -> &'static str {
+    if count == 1 { "waits" } else { "wait" }
+}
+
+/// `web` for the group of a short form, which has its job's name; else `shop.api`.
+fn path(job: &str, group: &str) -> String {
+    if job == group { job.to_owned() } else { format!("{job}.{group}") }
+}
+
+/// Returns how the task ended last if that was a failure.
+#[must_use]
+pub fn failed_end(task: &TaskView) -> Option<&TaskEnd> {
+    task.last_end.as_ref().filter(|end| !end.reason.is_success())
+}
+
+/// Returns the last lines of a text, without empty ones at its end.
+#[must_use]
+pub fn last_lines(text: &str, most: usize) -> Vec<String> {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let skipped = lines.len().saturating_sub(most.min(limits::TAIL_OF_FAILURE));
+    lines.into_iter().skip(skipped).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! Every bound of the command line, each with its reason.
+
+use std::time::Duration;
+
+/// Servers named by `--addr`: more than any cluster has; a list of thousands would only hide a typing error.
+pub const SERVERS: usize = 32;
+/// Until a connection stands: a machine that is up answers within a round trip, and the next server waits for its turn.
+pub const CONNECT: Duration = Duration::from_secs(2);
+/// Until an answer comes, beside what the request itself waits: a frozen server must not freeze the person.
+pub const ANSWER: Duration = Duration::from_secs(10);
+/// How long a command goes round servers that answer "nobody leads": three elections in a row fit.
+pub const ELECTION: Duration = Duration::from_secs(6);
+/// Between two rounds through all servers.
+pub const ROUND: Duration = Duration::from_millis(250);
+/// How long one read waits at the server for a change; below the idle timeouts of what may stand between.
+pub const WAIT: Duration = Duration::from_secs(10);
+/// A silent connection of a follower is probed after this, so that a dead peer is noticed within twice the time.
+pub const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How long `run` follows a job unless told otherwise: a service that is not healthy after this needs a person.
+pub const FOLLOW: Duration = Duration::from_secs(300);
+/// A failure that a replacement may still follow is believed when it is still there after this: a scheduling round takes less.
+pub const CONFIRM: Duration = Duration::from_millis(500);
+/// Between two reads of one follower: a busy cluster changes thousands of times a second, mostly elsewhere.
+pub const LEAST_PAUSE: Duration = Duration::from_millis(50);
+/// Between two redraws of live lines: an eye follows no faster.
+pub const REDRAW: Duration = Duration::from_millis(200);
+/// Jobs followed at the same time: each holds one waiting request.
+pub const FOLLOWED_AT_ONCE: usize = 64;
+/// Live lines on a terminal: what fits on any screen; the rest is in the plain lines.
+pub const LIVE_LINES: usize = 16;
+/// Lines that say the same of allocations of one group before they become one line with a number.
+pub const LINES_OF_A_KIND: usize = 10;
+/// Ended allocations that `status JOB` shows without `--all`: the last failures, not the whole history.
+pub const ENDED_SHOWN: usize = 5;
+/// Lines of output shown with a try that is tried again.
+pub const TAIL_OF_TRY: usize = 5;
+/// Lines of output shown with what has failed for good.
+pub const TAIL_OF_FAILURE: usize = 20;
+/// Starts of a task that is tried for ever before `run` calls it a crash loop: as many as the default policy allows.
+pub const CRASH_LOOP_STARTS: u32 = 4;
+/// Bytes of a token or of the note that `dev` leaves: both are far smaller.
+pub const SMALL_FILE: u64 = 64 << 10;
+/// How long the tasks of `dev` may take to end before it says what it waits for.
+pub const DEV_STOP_NOTICE: Duration = Duration::from_secs(3);

@@ -1,0 +1,21 @@
+//! What people and scripts see of a command.
+
+mod age; // "3m ago"
+mod board; // live progress of `run` and `dev`
+mod out; // standard output: text, bytes, documents
+mod paint; // colour, or none
+mod table; // columns
+mod voice; // standard error: errors, notices
+
+pub use age::{ago, span, until};
+pub use board::Board;
+pub use out::Out;
+pub use paint::{Paint, Tone};
+pub use table::{Cell, Table};
+pub use voice::Voice;
+
+/// Returns a number with its noun: `1 job`, `2 jobs`.
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,77 @@
+//! Standard output. Writing never panics: a reader that has gone is a [`Failure`] that ends the command quietly.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::{Paint, Tone};
+use crate::args::Global;
+use crate::exit::Failure;
+
+/// Standard output, and how it is to be used.
+pub struct Out {
+    /// Whether documents are asked for.
+    pub json: bool,
+    /// Whether a person looks at it directly.
+    pub terminal: bool,
+    /// Colour.
+    pub paint: Paint,
+    to: Box<dyn Write>,
+}
+
+impl Out {
+    /// Opens standard output as the flags say.
+    #[must_use]
+    pub fn new(global: &Global) -> Self {
+        let stdout = std::io::stdout();
+        Self {
+            json: global.json,
+            terminal: stdout.is_terminal() && !global.json,
+            paint: Paint::of(global.color, &stdout),
+            to: Box::new(stdout),
+        }
+    }
+
+    /// Writes a line, or several that are joined by line ends.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] when standard output takes no more.
+    pub fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// Writes a line in a tone.
+    ///
+    /// # Errors
+    /// See [`Out::line`].
+    pub fn toned(&mut self, tone: Tone, text: &str) -> Result<(), Failure> {
+        let text = self.paint.text(tone, text);
+        self.line(&text)
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// See [`Out::line`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.to.write_all(bytes).and_then(|()| self.to.flush()).map_err(Failure::Output)
+    }
+
+    /// Writes a document on a line of its own.
+    ///
+    /// # Errors
+    /// See [`Out::line`].
+    pub fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_vec(document).map_err(|cause| Failure::Output(cause.into()))?;
+        text.push(b'\n');
+        self.bytes(&text)
+    }
+
+    /// Writes a document as the server sent it, so that fields which this program does not know are kept.
+    ///
+    /// # Errors
+    /// See [`Out::line`].
+    pub fn passed_on(&mut self, document: &[u8]) -> Result<(), Failure> {
+        self.bytes(&[document.trim_ascii_end(), b"\n"].concat())
+    }
+}

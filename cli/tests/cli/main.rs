@@ -1,0 +1,9 @@
+//! The command line as people and scripts meet it: the built program against a scripted server on a real socket.
+
+mod connecting; // which server is asked, with which token, how often
+mod jobs; // run, stop
+mod reading; // status, logs, events
+mod server; // the scripted server
+mod usage; // validate, version, help, wrong usage, closed pipes
+mod views; // documents to answer with
+mod world; // the program, in an environment of its own

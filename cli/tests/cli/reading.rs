@@ -1,0 +1,272 @@
+//! `status`, `logs`, `events`: what people see, and the documents that scripts get.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proto::ids::{JobVersion, Revision};
+use proto::model::{AllocState, EndReason, Severity, TaskEnd};
+use proto::time::{Timestamp, now};
+use proto::view::{AllocView, EventList, Health, JobSummary, TaskView, Waiting};
+use proto::wire::v1::LogChunk;
+
+use crate::server::{End, Script, Server};
+use crate::views::{alloc, event, failed, healthy, job, summary, task, three_minutes_ago};
+use crate::world::World;
+
+#[test]
+fn status_lists_jobs_as_the_server_orders_them_with_down_since() {
+    let failing = JobSummary {
+        down_since: Some(three_minutes_ago()),
+        why: "web.web.0: exit code 7".into(),
+        version: JobVersion(12),
+        ..summary("web", Health::Failing)
+    };
+    let jobs = vec![failing, summary("database", Health::Healthy)];
+    let server = Server::start(Script { jobs, ..Script::default() });
+    let world = World::new();
+    world.ask(&server.url(), &["status"]).expect(
+        0,
+        "JOB       TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN SINCE  WHY\n\
+         web       service  12       failing  1       1        0        3m ago      web.web.0: exit code 7\n\
+         database  service  1        healthy  1       1        1\n",
+        "",
+    );
+    let json = world.ask(&server.url(), &["status", "--json"]).json();
+    assert_eq!(json["items"][0]["name"], "web");
+    assert_eq!(json["items"][0]["health"], "failing");
+    assert!(json["items"][0]["down_since"].as_str().expect("text").ends_with('Z'), "{json}");
+    assert_eq!(json["revision"], 10);
+}
+
+#[test]
+fn jobs_of_other_namespaces_are_shown_with_theirs() {
+    let foreign = JobSummary { namespace: "dmz".into(), ..summary("proxy", Health::Healthy) };
+    let jobs = vec![summary("web", Health::Healthy), foreign];
+    let server = Server::start(Script { jobs, ..Script::default() });
+    let world = World::new();
+    let shown = world.ask(&server.url(), &["status"]).stdout;
+    assert!(shown.starts_with("NAMESPACE  JOB "), "{shown}");
+    world.ask(&server.url(), &["status", "--namespace", "dmz"]);
+    let asked: Vec<String> =
+        server.script().list_requests.iter().map(|list| list.namespace.clone()).collect();
+    assert_eq!(asked, ["", "dmz"]);
+}
+
+#[test]
+fn a_cluster_without_jobs_says_how_to_submit_one() {
+    let server = Server::start(Script::default());
+    World::new().ask(&server.url(), &["status"]).expect(0, "no jobs; `minijob run FILE` submits one\n", "");
+}
+
+#[test]
+fn status_of_a_job_tells_where_it_runs_what_failed_and_why_the_rest_waits() {
+    let end = TaskEnd {
+        reason: EndReason::Oom,
+        at: three_minutes_ago(),
+        ran: std::time::Duration::from_secs(9),
+        tail: "loading\n".into(),
+    };
+    let dying = TaskView {
+        attempt: 2,
+        window_try: 2,
+        next_start_at: Some(Timestamp(now().0 + 3_600_000 * 2 + 30_000)),
+        last_end: Some(end),
+        pid: None,
+        ..task("web", "backoff")
+    };
+    let backoff = AllocView { tasks: vec![dying], ..alloc("web", 1, AllocState::Running) };
+    let mut status = job("web", Health::Failing, 10, vec![healthy("web", 0), backoff, failed("web", 2)]);
+    status.summary.down_since = Some(three_minutes_ago());
+    let group = status.groups.get_mut("web").expect("there");
+    (group.wanted, group.healthy) = (4, 1);
+    group.waiting = Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into() });
+    let server = Server::with_job(vec![status]);
+    let ids: Vec<String> =
+        (1..=3).map(|id| proto::ids::AllocId(id).to_string().chars().take(8).collect()).collect();
+    let expected = format!(
+        "web  failing, down since 3m ago\n\
+         service, version 1, submitted 3m ago\n\
+         \n\
+         GROUP  WANTED  RUNNING  HEALTHY  NEXT\n\
+         web    4       2        1\n\
+         web: 1 of 4 without a place: 2 of 2 nodes lack memory\n\
+         \n\
+         ALLOCATION  ID        NODE  VERSION  STATE    TRY     SINCE   LAST END\n\
+         web.web.0   {}  n1    1        healthy  1 of 4  3m ago\n\
+         web.web.1   {}  n1    1        backoff  2 of 4  3m ago  killed by the kernel: out of memory, 3m ago; starts again in 2h\n\
+         web.web.2   {}  n1    1        failed   4 of 4  3m ago  exit code 7, 3m ago\n\
+         \n\
+         last output of web.web.2 (exit code 7, 3m ago):\n\
+         \x20 | starting\n\
+         \x20 | no database\n",
+        ids[0], ids[1], ids[2]
+    );
+    let world = World::new();
+    world.ask(&server.url(), &["status", "web"]).expect(0, &expected, "");
+    let json = world.ask(&server.url(), &["status", "--json", "web"]).json();
+    assert_eq!(json["groups"]["web"]["waiting"]["count"], 1);
+    assert_eq!(json["allocs"][1]["tasks"][0]["last_end"]["reason"], "oom");
+}
+
+#[test]
+fn of_many_ended_allocations_only_the_newest_are_shown_unless_all_are_asked_for() {
+    let ended =
+        |index: u32| AllocView { ended_at: Some(Timestamp(u64::from(index))), ..failed("web", index) };
+    let server = Server::with_job(vec![job("web", Health::Failing, 10, (0..9).map(ended).collect())]);
+    let world = World::new();
+    let few = world.ask(&server.url(), &["status", "web"]).stdout;
+    assert_eq!(few.matches("web.web.").count(), 6, "five and the output of one: {few}");
+    assert!(few.contains("web.web.8 ") && !few.contains("web.web.3 "), "{few}");
+    assert!(few.contains("and 4 more that ended; --all shows them\n"), "{few}");
+    let all = world.ask(&server.url(), &["status", "web", "--all"]).stdout;
+    assert!(all.contains("web.web.0 "), "{all}");
+}
+
+#[test]
+fn an_allocation_is_found_by_its_name_and_by_the_beginning_of_its_id() {
+    let one = AllocView { ports: BTreeMap::from([("http".into(), 20_001)]), ..healthy("web", 0) };
+    let id = one.id.to_string();
+    let allocs = BTreeMap::from([("web.web.0".to_owned(), one.clone()), (id[..6].to_owned(), one)]);
+    let server = Server::start(Script { allocs, ..Script::default() });
+    let world = World::new();
+    let expected = format!(
+        "web.web.0  healthy\n\
+         id        {id}\n\
+         job       web, version 1\n\
+         node      n1 ({})\n\
+         placed    3m ago\n\
+         ports     http 20001\n\
+         \n\
+         TASK  PHASE    TRY     STARTS  PID   SINCE   LAST END\n\
+         web   running  1 of 4  1       4711  3m ago\n",
+        proto::ids::NodeId(1)
+    );
+    world.ask(&server.url(), &["status", "web.web.0"]).expect(0, &expected, "");
+    world.ask(&server.url(), &["status", &id[..6]]).expect(0, &expected, "");
+}
+
+#[test]
+fn what_does_not_exist_is_exit_3_with_the_servers_suggestion() {
+    let server = Server::start(Script::default());
+    let world = World::new();
+    let expected = "error: there is no job `wbe`\nhint: did you mean `web`?\n";
+    world.ask(&server.url(), &["status", "wbe"]).expect(3, "", expected);
+    world.ask(&server.url(), &["logs", "wbe"]).expect(3, "", expected);
+    let json = world.ask(&server.url(), &["status", "wbe", "--json"]);
+    assert_eq!(json.code, Some(3));
+    assert_eq!(json.error_json()["kind"], "not_found");
+    assert_eq!(json.error_json()["hint"], "did you mean `web`?");
+}
+
+fn chunk(index: u32, data: &str) -> LogChunk {
+    LogChunk {
+        alloc_id: u64::from(index) + 1,
+        group: "web".into(),
+        index,
+        task: "web".into(),
+        data: data.to_owned().into(),
+        ..LogChunk::default()
+    }
+}
+
+fn log_server(allocs: u32, logs: Vec<(Vec<LogChunk>, End)>) -> Server {
+    let status = job("web", Health::Healthy, 10, (0..allocs).map(|index| healthy("web", index)).collect());
+    let statuses = BTreeMap::from([("web".to_owned(), VecDeque::from([status]))]);
+    Server::start(Script { statuses, logs: logs.into(), ..Script::default() })
+}
+
+#[test]
+fn logs_of_one_task_are_passed_on_as_they_are() {
+    let server = log_server(1, vec![(vec![chunk(0, "a\n\x1b[31mb\n"), chunk(0, "no end")], End::Done)]);
+    let shown = World::new().ask(&server.url(), &["logs", "web", "--tail", "7", "--stderr"]);
+    shown.expect(0, "a\n\x1b[31mb\nno end", "");
+    let request = server.script().log_requests[0].clone();
+    assert_eq!((request.target.as_str(), request.tail), ("web", Some(7)));
+    assert_eq!((request.stdout, request.stderr, request.follow), (false, true, false));
+}
+
+#[test]
+fn logs_of_several_allocations_are_merged_with_prefixes() {
+    let chunks = vec![chunk(0, "a\nb\n"), chunk(1, "c\n")];
+    let notice = LogChunk { notice: "web.web.2: its node does not answer".into(), ..chunk(2, "") };
+    let server = log_server(2, vec![(vec![chunks[0].clone(), notice, chunks[1].clone()], End::Done)]);
+    World::new().ask(&server.url(), &["logs", "web"]).expect(
+        0,
+        "web.web.0/web | a\nweb.web.0/web | b\nweb.web.1/web | c\n",
+        "minijob: web.web.2: its node does not answer\n",
+    );
+}
+
+#[test]
+fn logs_as_json_are_one_document_per_line() {
+    let server = log_server(1, vec![(vec![chunk(0, "a\nb\n")], End::Done)]);
+    let shown = World::new().ask(&server.url(), &["logs", "web", "--json"]).stdout;
+    let lines: Vec<serde_json::Value> =
+        shown.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    assert_eq!(lines.len(), 2, "{shown}");
+    assert_eq!(lines[1]["line"], "b");
+    assert_eq!((&lines[1]["name"], &lines[1]["stream"]), (&"web.web.0".into(), &"stdout".into()));
+}
+
+#[test]
+fn followed_logs_go_on_after_the_connection_was_lost_and_show_nothing_twice() {
+    let first = (vec![chunk(0, "a\n")], End::Break);
+    let second = (vec![chunk(0, "b\n")], End::Done);
+    let server = log_server(1, vec![first, second]);
+    let shown = World::new().ask(&server.url(), &["logs", "-f", "web"]);
+    assert_eq!((shown.stdout.as_str(), shown.code), ("a\nb\n", Some(0)), "{shown:?}");
+    assert_eq!(
+        shown.stderr,
+        "minijob: the server ends; connecting again\n\
+         minijob: connected again; `minijob logs --tail N` shows what was printed meanwhile\n"
+    );
+    let tails: Vec<Option<u32>> = server.script().log_requests.iter().map(|request| request.tail).collect();
+    assert_eq!(tails, [None, Some(0)]);
+}
+
+#[test]
+fn logs_that_break_without_follow_are_an_error_and_not_a_silent_end() {
+    let server = log_server(1, vec![(vec![chunk(0, "a\n")], End::Break)]);
+    World::new().ask(&server.url(), &["logs", "web"]).expect(4, "a\n", "error: the server ends\n");
+}
+
+fn events(items: Vec<proto::model::Event>) -> serde_json::Value {
+    let revision = items.last().map_or(Revision(0), |event| event.revision);
+    serde_json::to_value(EventList { items, next: None, revision }).expect("serialises")
+}
+
+#[test]
+fn events_are_lines_with_time_severity_subject_and_message() {
+    let list =
+        events(vec![event(5, 0, Severity::Info, "started"), event(6, 0, Severity::Critical, "exit code 7")]);
+    let server = || {
+        let events = VecDeque::from([(vec![list.clone()], End::Done)]);
+        Server::start(Script { events, ..Script::default() })
+    };
+    let world = World::new();
+    let asked = server();
+    world.ask(&asked.url(), &["events", "web", "--limit", "2"]).expect(
+        0,
+        "2023-11-14T22:13:20.125Z  info      web.web.0  started\n\
+         2023-11-14T22:13:20.125Z  critical  web.web.0  exit code 7\n",
+        "",
+    );
+    let request = asked.script().event_requests[0].clone();
+    assert_eq!((request.subject.as_str(), request.limit, request.follow), ("web", 2, false));
+    let json = world.ask(&server().url(), &["events", "--json"]).json();
+    assert_eq!(json["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["items"][1]["message"], "exit code 7");
+    let colour = world.ask(&server().url(), &["events", "--color", "always"]).stdout;
+    assert!(colour.contains("\x1b[31m2023"), "{colour:?}");
+}
+
+#[test]
+fn followed_events_come_once_each_also_when_the_connection_is_lost_within_a_change() {
+    let first = events(vec![event(5, 0, Severity::Info, "one"), event(6, 0, Severity::Info, "two")]);
+    let again = events(vec![event(6, 0, Severity::Info, "two"), event(6, 1, Severity::Info, "three")]);
+    let events = VecDeque::from([(vec![first], End::Break), (vec![again], End::Done)]);
+    let server = Server::start(Script { events, ..Script::default() });
+    let shown = World::new().ask(&server.url(), &["events", "-f"]);
+    let messages: Vec<&str> = shown.stdout.lines().filter_map(|line| line.split("  ").last()).collect();
+    assert_eq!(messages, ["one", "two", "three"], "{shown:?}");
+    assert_eq!(server.script().event_requests[1].after, 5, "the change of the last event is asked for again");
+}

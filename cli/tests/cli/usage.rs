@@ -1,0 +1,113 @@
+//! What needs no server: `validate`, `version`, help, wrong usage; and readers that go away.
+
+use std::io::Read;
+
+use proto::view::Health;
+
+use crate::server::{Script, Server};
+use crate::views::summary;
+use crate::world::{World, outcome};
+
+#[test]
+fn version_says_what_it_is() {
+    let world = World::new();
+    let version = env!("CARGO_PKG_VERSION");
+    let shown = world.run(&["version"]);
+    assert!(shown.stdout.starts_with(&format!("minijob {version} (wire 1, state ")), "{shown:?}");
+    assert_eq!(world.run(&["version", "--json"]).json()["version"], version);
+}
+
+#[test]
+fn validate_counts_what_is_in_a_valid_file() {
+    let world = World::new();
+    world.file("hello.yml", "name: hello\ncount: 2\ncommand: /bin/hello\n");
+    let shown = world.run(&["validate", "hello.yml"]);
+    shown.expect(0, "hello.yml: ok (1 job, 1 group, 2 allocations)\n", "");
+    let json = world.run(&["validate", "hello.yml", "--json"]).json();
+    assert_eq!((&json["valid"], &json["files"][0]["jobs"][0]["allocations"]), (&true.into(), &2.into()));
+}
+
+#[test]
+fn validate_names_every_fault_of_every_file_and_still_the_valid_ones() {
+    let world = World::new();
+    world.file("good.yml", "name: hello\ncommand: /bin/hello\n");
+    world.file("bad.yml", "name: UPPER\ncomand: /bin/hello\n");
+    let shown = world.run(&["validate", "good.yml", "bad.yml"]);
+    assert_eq!(shown.code, Some(2));
+    assert_eq!(shown.stdout, "good.yml: ok (1 job, 1 group, 1 allocation)\n");
+    assert!(shown.stderr.contains("bad.yml:1:7") && shown.stderr.contains("bad.yml:2:1"), "{shown:?}");
+    let json = world.run(&["validate", "--json", "good.yml", "bad.yml"]);
+    assert_eq!(json.json()["files"][1]["faults"][0]["line"], 1);
+    assert_eq!(json.code, Some(2));
+}
+
+#[test]
+fn validate_explain_is_a_job_file_that_explains_to_itself() {
+    let world = World::new();
+    world.file("hello.yml", "name: hello\ncommand: /bin/hello\n---\nname: other\ncommand: /bin/other\n");
+    let first = world.run(&["validate", "--explain", "hello.yml"]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    world.file("explained.yml", &first.stdout);
+    world.run(&["validate", "--explain", "explained.yml"]).expect(0, &first.stdout, "");
+}
+
+#[test]
+fn help_begins_with_what_to_try_and_lists_the_exit_codes() {
+    let shown = World::new().run(&["--help"]);
+    assert_eq!(shown.code, Some(0));
+    assert!(shown.stdout.contains("minijob dev hello.yml"), "{shown:?}");
+    assert!(shown.stdout.contains("4 no server reachable"), "{shown:?}");
+    for command in ["dev", "run", "validate", "status", "logs", "stop", "events", "server", "agent"] {
+        let help = World::new().run(&[command, "--help"]);
+        assert!(help.code == Some(0) && help.stdout.contains("Examples:"), "{help:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_2_also_as_json() {
+    let world = World::new();
+    assert_eq!(world.run(&[]).code, Some(2));
+    let shown = world.run(&["status", "--nonsense"]);
+    assert_eq!(shown.code, Some(2));
+    assert!(shown.stderr.starts_with("error: unexpected argument '--nonsense'"), "{shown:?}");
+    let json = world.run(&["status", "--json", "--nonsense"]);
+    assert_eq!((json.code, &json.error_json()["kind"]), (Some(2), &"invalid".into()));
+    assert_eq!(world.run(&["run"]).code, Some(2));
+    assert_eq!(world.run(&["run", "--exit-code", "x.yml"]).code, Some(2), "only with --wait");
+    let bare = world.run(&["run", "--timeout", "5", "x.yml"]);
+    assert!(bare.stderr.contains("`5` has no unit: write for example `5s`"), "{bare:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let jobs = (0..20_000).map(|number| summary(&format!("job-{number}"), Health::Healthy)).collect();
+    let server = Server::start(Script { jobs, ..Script::default() });
+    let world = World::new();
+    let mut command = world.command(&["status"]);
+    command.env("MINIJOB_ADDR", server.url()).env("MINIJOB_TOKEN", crate::server::TOKEN);
+    let mut child = command.spawn().expect("it starts");
+    let mut stdout = child.stdout.take().expect("piped");
+    stdout.read_exact(&mut [0; 10]).expect("a beginning");
+    drop(stdout);
+    let ended = outcome(child);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let world = World::new();
+    let mut command = world.command(&["version"]);
+    let ended = outcome(command.stdout(full).spawn().expect("it starts"));
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("cannot write the output: No space left on device"), "{ended:?}");
+}
+
+#[test]
+fn dev_checks_its_files_before_it_starts_anything() {
+    let world = World::new();
+    world.file("bad.yml", "name: x\n");
+    let shown = world.run(&["dev", "bad.yml"]);
+    assert_eq!((shown.code, shown.stdout.as_str()), (Some(2), ""), "{shown:?}");
+    assert!(!world.path("minijob-dev.json").exists());
+}
