@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const REQUESTS_KEPT: usize = 50_000;
 /// Events about the cluster as a whole: leaders come and go rarely.
 pub const EVENTS_OF_CLUSTER: usize = 1000;
+/// Batches of facts kept for followers that read slower than facts arise; who falls further behind reads the state's log.
+pub const FACT_BATCHES_KEPT: usize = 1024;
 /// Dynamic host ports begin here: above what programs choose for themselves, below the kernel's ephemeral range.
 pub const DYNAMIC_PORT_FIRST: u16 = 20_000;
 /// The last dynamic host port.
