@@ -3,6 +3,10 @@
 // A test that unwraps fails with the place and the reason, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agents;
+pub mod cluster;
 pub mod core;
+pub mod leader;
 pub mod limits;
+pub mod machine;
 pub mod raft;

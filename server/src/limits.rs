@@ -6,6 +6,30 @@ use std::time::Duration;
 pub const REQUESTS_KEPT: usize = 50_000;
 /// Events about the cluster as a whole: leaders come and go rarely.
 pub const EVENTS_OF_CLUSTER: usize = 1000;
+/// Batches of facts kept for followers that read slower than facts arise; who falls further behind reads the state's log.
+pub const FACT_BATCHES_KEPT: usize = 1024;
+/// Jobs of one scheduling decision: more would make the first of them wait for the last, fewer would leave the log's syncs unused.
+pub const JOBS_PER_DECISION: usize = 256;
+/// Bytes of a plan in one command, with room for the command around it.
+pub const PLAN_BYTES_MAX: usize = COMMAND_BYTES_MAX - 1024;
+/// Bytes of reports in one command, with room for the command around them.
+pub const STATUS_BYTES_MAX: usize = COMMAND_BYTES_MAX - 1024;
+/// Reports of one node that wait for the log, the latest of each allocation: more allocations than a machine runs.
+pub const STATUSES_PENDING: usize = 20_000;
+/// Batches of reports of one node that wait for their acknowledgement; an agent sends one per 20 ms at most.
+pub const BATCHES_PENDING: usize = 1000;
+/// Messages that wait for one agent; one that reads slower is disconnected and asks for the complete set when it returns.
+pub const SESSION_MESSAGES_QUEUED: usize = 128;
+/// Bytes of assignments in one message to an agent: far below what it accepts, large enough that most sets are one message.
+pub const SESSION_MESSAGE_BYTES: usize = 1 << 20;
+/// How long an agent may take to register after it has connected.
+pub const REGISTER_WITHIN: Duration = Duration::from_secs(5);
+/// How long an agent may take to dial when somebody reads a task's output.
+pub const DIAL_WITHIN: Duration = Duration::from_secs(10);
+/// Readers that wait for an agent to dial: each is a request of a person.
+pub const DIALS_PENDING: usize = 1000;
+/// Chunks of output between an agent's connection and its reader: enough to keep both busy; a slow reader slows the agent down.
+pub const LOG_CHUNKS_QUEUED: usize = 16;
 /// Dynamic host ports begin here: above what programs choose for themselves, below the kernel's ephemeral range.
 pub const DYNAMIC_PORT_FIRST: u16 = 20_000;
 /// The last dynamic host port.

@@ -1,0 +1,17 @@
+//! Where agents come in: one control stream per node, and the connections on which they bring logs.
+
+/// Who is connected.
+mod hub;
+/// What an agent reports, on its way into the log.
+mod inbox;
+/// Connections that agents dial when somebody reads a task's output.
+mod logs;
+/// The gRPC service.
+mod service;
+/// One agent's control stream.
+mod session;
+/// What an agent must be told.
+mod wanted;
+
+pub use hub::Hub;
+pub use logs::LogsSpec;

@@ -1,0 +1,19 @@
+//! What only the leader does: loops that look at the state, decide with `core`, and propose. Losing the term drops them.
+
+/// Which job is looked at next, and when again.
+mod desk;
+/// Leases of nodes.
+mod liveness;
+/// Plans that are too large for one command.
+mod plan_parts;
+/// One driver for every rule.
+mod rule_loop;
+/// Dirty jobs in, plans out.
+mod scheduler_loop;
+/// A term owns its loops.
+mod term;
+/// Waiting for a time of the cluster's clock.
+mod timer;
+
+pub use liveness::LeaseBook;
+pub use term::{Duties, Overrides, run};
