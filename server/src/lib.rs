@@ -7,4 +7,5 @@ pub mod cluster;
 pub mod core;
 pub mod limits;
 pub mod machine;
+pub mod ops;
 pub mod raft;

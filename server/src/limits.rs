@@ -71,3 +71,8 @@ pub const SNAPSHOT_INTERVAL_MIN: Duration = Duration::from_secs(30);
 
 /// How long a proposal may wait before its caller is told that nobody answered.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Allocations in the document of one job: each takes up to 1 KiB, and the document must pass in one message of 8 MiB.
+pub const ALLOCS_SHOWN: usize = 5_000;
+/// Bytes of output of failed tries in the document of one job: the first 128 failures say what is wrong with the rest.
+pub const TAILS_SHOWN_BYTES: usize = 512 << 10;
