@@ -76,3 +76,11 @@ pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const ALLOCS_SHOWN: usize = 5_000;
 /// Bytes of output of failed tries in the document of one job: the first 128 failures say what is wrong with the rest.
 pub const TAILS_SHOWN_BYTES: usize = 512 << 10;
+/// How long a read may wait for news: longer, and proxies between would cut it off without an answer.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long the answer to a submission waits for its placement: a person does not notice it, the scheduler needs far less.
+pub const PLACEMENT_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of what a person says about a version: a sentence; every version in history keeps it.
+pub const MESSAGE_OF_VERSION_BYTES: usize = 4 << 10;
+/// Facts in one list: each carries at most 4 KiB of output, and a list must pass in one message of 8 MiB.
+pub const EVENTS_PER_LIST: usize = 1_000;

@@ -65,7 +65,8 @@ fn end_text(end: &TaskEnd) -> String {
 }
 
 /// Returns the name of a node, or its id when the node is not known.
-pub(super) fn node_name(state: &State, id: NodeId) -> Cow<'_, str> {
+#[must_use]
+pub fn node_name(state: &State, id: NodeId) -> Cow<'_, str> {
     match state.nodes.get(&id) {
         Some(node) => Cow::Borrowed(&node.identity.name),
         None => Cow::Owned(id.to_string()),

@@ -7,7 +7,7 @@ mod node;
 mod tally;
 mod words;
 
-pub use alloc::alloc;
+pub use alloc::{alloc, node_name};
 pub use health::{Verdict, judge};
 pub use job::{job_list, job_status, placement};
 pub use node::{node, node_list};
