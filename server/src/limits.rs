@@ -84,3 +84,9 @@ pub const PLACEMENT_WAIT: Duration = Duration::from_millis(500);
 pub const MESSAGE_OF_VERSION_BYTES: usize = 4 << 10;
 /// Facts in one list: each carries at most 4 KiB of output, and a list must pass in one message of 8 MiB.
 pub const EVENTS_PER_LIST: usize = 1_000;
+/// Output streams that one reader has open at once: each is a connection of an agent.
+pub const LOG_SOURCES: usize = 256;
+/// Pieces of output on their way to one reader: a slow one holds its sources back, not our memory.
+pub const LOG_PIECES_QUEUED: usize = 32;
+/// Bytes of a line that are held back until it is whole.
+pub const LOG_LINE_BYTES: usize = 64 << 10;

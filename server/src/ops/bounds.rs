@@ -33,7 +33,8 @@ pub fn check(job: &Job) -> Result<(), Error> {
     let bytes = stored_size(job);
     if bytes > limits::JOB_STORED_BYTES {
         let most = limits::JOB_STORED_BYTES;
-        let message = format!("job `{}` takes {bytes} bytes as it is stored, at most {most} are allowed", job.key);
+        let message =
+            format!("job `{}` takes {bytes} bytes as it is stored, at most {most} are allowed", job.key);
         return Err(Error::new(Kind::TooLarge, message).hint("split it, or move long values into files"));
     }
     Ok(())
@@ -42,7 +43,9 @@ pub fn check(job: &Job) -> Result<(), Error> {
 fn check_group(faults: &mut Faults, name: &str, group: &Group) {
     let at = |what: &str| format!("group `{name}`: {what}");
     let most = limits::ALLOCATIONS_PER_GROUP;
-    faults.unless(group.count <= most, || at(&format!("`count` is {}, at most {most} are allowed", group.count)));
+    faults.unless(group.count <= most, || {
+        at(&format!("`count` is {}, at most {most} are allowed", group.count))
+    });
     faults.count(&at("tasks"), group.tasks.len(), 1, limits::TASKS_PER_GROUP);
     faults.count(&at("ports"), group.ports.len(), 0, limits::PORTS_PER_GROUP);
     check_ports(faults, name, group);
@@ -105,17 +108,22 @@ impl Faults {
 
     fn name(&mut self, what: &str, name: &str) {
         self.unless(is_name(name), || {
-            let shown: String = name.chars().take(limits::NAME_CHARS + 1).flat_map(char::escape_debug).collect();
+            let shown: String =
+                name.chars().take(limits::NAME_CHARS + 1).flat_map(char::escape_debug).collect();
             format!("{what} `{shown}` is not 1 to {} of a-z, 0-9 and `-` between them", limits::NAME_CHARS)
         });
     }
 
     fn count(&mut self, what: &str, count: usize, least: usize, most: usize) {
-        self.unless((least..=most).contains(&count), || format!("{what}: {count} of {least} to {most} allowed"));
+        self.unless((least..=most).contains(&count), || {
+            format!("{what}: {count} of {least} to {most} allowed")
+        });
     }
 
     fn entries(&mut self, what: &str, map: &BTreeMap<String, String>, most: usize) {
-        self.unless(map.len() <= most, || format!("{what}: {} entries, at most {most} are allowed", map.len()));
+        self.unless(map.len() <= most, || {
+            format!("{what}: {} entries, at most {most} are allowed", map.len())
+        });
     }
 
     /// The kernel ends a text at the first zero byte: what follows would be lost without a word.
@@ -155,11 +163,15 @@ mod tests {
             (details(|job| job.groups.clear()), "groups: 0 of 1 to 100 allowed"),
             (details(|job| group(job, |group| group.count = 10_001)), "`count` is 10001"),
             (details(|job| group(job, |group| group.tasks.clear())), "tasks: 0 of 1 to 100"),
-            (details(|job| group(job, |group| group.restart.delay = std::time::Duration::ZERO)), "below 100ms"),
+            (
+                details(|job| group(job, |group| group.restart.delay = std::time::Duration::ZERO)),
+                "below 100ms",
+            ),
             (
                 details(|job| {
                     group(job, |group| {
-                        let two = [("a", 80), ("b", 80)].map(|(name, port)| (name.to_owned(), Port::Static(port)));
+                        let two =
+                            [("a", 80), ("b", 80)].map(|(name, port)| (name.to_owned(), Port::Static(port)));
                         group.ports = two.into();
                     });
                 }),
@@ -168,7 +180,8 @@ mod tests {
             (
                 details(|job| {
                     group(job, |group| {
-                        let bad = Task { env: [("A=B".to_owned(), "x\0y".to_owned())].into(), ..task("/bin/x") };
+                        let bad =
+                            Task { env: [("A=B".to_owned(), "x\0y".to_owned())].into(), ..task("/bin/x") };
                         group.tasks.insert("t".into(), bad);
                     });
                 }),

@@ -53,8 +53,14 @@ pub fn events(
         kept.drain(..kept.len().saturating_sub(query.limit));
     }
     let seen = state.revision.max(query.after);
-    let follower =
-        Follower { cluster: cluster.clone(), facts, filter, seen, pending: VecDeque::new(), follow: query.follow };
+    let follower = Follower {
+        cluster: cluster.clone(),
+        facts,
+        filter,
+        seen,
+        pending: VecDeque::new(),
+        follow: query.follow,
+    };
     let first = into_lists(kept, state.revision);
     Ok(stream::unfold((first, follower), |(mut pending, mut follower)| async move {
         if pending.is_empty() {
@@ -159,9 +165,8 @@ impl Filter {
             None => self.caller.namespace.is_none(),
         };
         let asked = self.subject.as_ref().is_none_or(|(key, node)| {
-            let of_job = |key: &JobKey| {
-                job.is_some_and(|job| job.job == key.name && job.namespace == key.namespace)
-            };
+            let of_job =
+                |key: &JobKey| job.is_some_and(|job| job.job == key.name && job.namespace == key.namespace);
             key.as_ref().is_some_and(of_job) || (node.is_some() && event.subject.node == *node)
         });
         seen && asked
@@ -178,7 +183,8 @@ fn subject(
     let job = state.jobs.get(&key).map(|record| record.key.as_ref().clone());
     let id: Option<NodeId> = name.parse().ok();
     // A node's name may have had several holders; the newest is meant.
-    let named = state.nodes.iter().filter(|(node, record)| record.identity.name == name || Some(**node) == id);
+    let named =
+        state.nodes.iter().filter(|(node, record)| record.identity.name == name || Some(**node) == id);
     let node = named.max_by_key(|(_, record)| record.registered_at).map(|(node, _)| *node);
     if job.is_none() && node.is_none() {
         let message = format!("there is no job and no node `{name}`");

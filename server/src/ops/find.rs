@@ -50,7 +50,10 @@ pub fn no_job(state: &State, caller: &Caller, key: &JobKey) -> Error {
 pub fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let most = (text.chars().count() / 3).max(1);
     let scored = names.map(|name| (strsim::osa_distance(text, name), name));
-    scored.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+    scored
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
 }
 
 /// Returns what a text names: an id, `job.group.index`, a job, or the beginning of an id, in this order.
@@ -116,7 +119,8 @@ fn only_one<'s>(state: &'s State, key: &JobKey) -> Result<&'s Alloc, Error> {
 
 /// Returns the allocations of a job, ended ones too.
 pub fn all_of<'s>(state: &'s State, key: &JobKey) -> impl Iterator<Item = &'s Alloc> {
-    let ids = state.jobs.get(key).into_iter().flat_map(|record| record.live.iter().chain(record.ended.iter()));
+    let ids =
+        state.jobs.get(key).into_iter().flat_map(|record| record.live.iter().chain(record.ended.iter()));
     ids.filter_map(|id| state.allocs.get(*id))
 }
 

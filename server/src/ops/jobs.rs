@@ -90,7 +90,9 @@ fn written(outcome: Outcome) -> Result<Written, Error> {
         Outcome::Written { changed, version, revision } => {
             Ok(Written { changed, version, revision, placement: None })
         }
-        other => Err(Error::new(ErrorKind::Internal, format!("a write of a job was answered with {other:?}"))),
+        other => {
+            Err(Error::new(ErrorKind::Internal, format!("a write of a job was answered with {other:?}")))
+        }
     }
 }
 
@@ -108,9 +110,7 @@ pub async fn list_jobs(
     let only = if namespace.is_empty() { None } else { Some(caller.namespace(namespace)?) };
     let state = wait.snapshot(cluster).await;
     let asked = |namespace: &String| only.as_ref().is_none_or(|only| only == namespace);
-    Ok(views::job_list(&state, |record| {
-        asked(&record.key.namespace) && caller.sees(&record.key.namespace)
-    }))
+    Ok(views::job_list(&state, |record| asked(&record.key.namespace) && caller.sees(&record.key.namespace)))
 }
 
 /// Shows everything about one job.

@@ -2,28 +2,28 @@
 //!
 //! Reads are served from this server's snapshot, led or not; writes only where this server leads.
 
+/// One allocation is shown.
+mod allocs;
+/// Whether a job that came over the wire keeps the limits of the language.
+mod bounds;
 /// Who asks, and what they may do.
 mod caller;
+/// Facts, kept and as they arise.
+mod events;
+/// What a name or the beginning of an id means.
+mod find;
+/// Jobs are submitted, stopped, listed, shown.
+mod jobs;
+/// The output of tasks, merged.
+pub mod logs;
+/// Nodes are listed.
+mod nodes;
+/// What this binary speaks.
+mod version;
 /// The state as documents.
 pub mod views;
 /// Until when a read waits.
 mod wait;
-/// What a name or the beginning of an id means.
-mod find;
-/// Whether a job that came over the wire keeps the limits of the language.
-mod bounds;
-/// Jobs are submitted, stopped, listed, shown.
-mod jobs;
-/// One allocation is shown.
-mod allocs;
-/// Nodes are listed.
-mod nodes;
-/// Facts, kept and as they arise.
-mod events;
-/// The output of tasks, merged.
-pub mod logs;
-/// What this binary speaks.
-mod version;
 
 pub use allocs::alloc_status;
 pub use caller::{Caller, Capabilities, Capability};

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, Generation, Incarnation, JobKey, NodeId, ServerId};
 use proto::model::{
-    AllocState, AllocStatus, EndReason, Group, Job, JobType, Liveness, LogPolicy, NodeIdentity, Port, Process,
-    Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
+    AllocState, AllocStatus, EndReason, Group, Job, JobType, Liveness, LogPolicy, NodeIdentity, Port,
+    Process, Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
 
-use crate::core::state::{
-    Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, PlanWait, State,
-};
+use crate::core::state::{Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, PlanWait, State};
 
 /// When worlds begin: 2023-11-14T22:13:20Z.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
@@ -133,7 +131,8 @@ impl World {
         let id = AllocId(self.state.next_id);
         let job = JobKey::new("default", name);
         let version = self.state.jobs.get(&job).expect("the job").current().version;
-        let run = PlanRun { node: NodeId(node), generation: self.generation(node), first_index: index, count: 1 };
+        let run =
+            PlanRun { node: NodeId(node), generation: self.generation(node), first_index: index, count: 1 };
         let item = PlanItem { job, version, group: name.to_owned(), runs: vec![run] };
         let outcome = self.plan(Plan { items: vec![item], ..Plan::default() });
         assert_eq!(outcome, Outcome::Planned { refused: Vec::new() });
@@ -173,8 +172,11 @@ impl World {
 
     /// A node lets its lease run out.
     pub(crate) fn lose(&mut self, node: u64) {
-        let change =
-            LivenessChange { node: NodeId(node), generation: self.generation(node), liveness: Liveness::Down };
+        let change = LivenessChange {
+            node: NodeId(node),
+            generation: self.generation(node),
+            liveness: Liveness::Down,
+        };
         self.apply(Kind::NodeLiveness(vec![change]));
     }
 
