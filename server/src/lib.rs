@@ -9,4 +9,5 @@ pub mod core;
 pub mod leader;
 pub mod limits;
 pub mod machine;
+pub mod ops;
 pub mod raft;

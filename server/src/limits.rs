@@ -93,3 +93,22 @@ pub const SNAPSHOT_INTERVAL_MIN: Duration = Duration::from_secs(30);
 
 /// How long a proposal may wait before its caller is told that nobody answered.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Allocations in the document of one job: each takes up to 1 KiB, and the document must pass in one message of 8 MiB.
+pub const ALLOCS_SHOWN: usize = 5_000;
+/// Bytes of output of failed tries in the document of one job: the first 128 failures say what is wrong with the rest.
+pub const TAILS_SHOWN_BYTES: usize = 512 << 10;
+/// How long a read may wait for news: longer, and proxies between would cut it off without an answer.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long the answer to a submission waits for its placement: a person does not notice it, the scheduler needs far less.
+pub const PLACEMENT_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of what a person says about a version: a sentence; every version in history keeps it.
+pub const MESSAGE_OF_VERSION_BYTES: usize = 4 << 10;
+/// Facts in one list: each carries at most 4 KiB of output, and a list must pass in one message of 8 MiB.
+pub const EVENTS_PER_LIST: usize = 1_000;
+/// Output streams that one reader has open at once: each is a connection of an agent.
+pub const LOG_SOURCES: usize = 256;
+/// Pieces of output on their way to one reader: a slow one holds its sources back, not our memory.
+pub const LOG_PIECES_QUEUED: usize = 32;
+/// Bytes of a line that are held back until it is whole.
+pub const LOG_LINE_BYTES: usize = 64 << 10;

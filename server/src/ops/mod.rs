@@ -1,0 +1,37 @@
+//! What a request means. Knows no transport: every function takes the [`Cluster`](crate::cluster::Cluster) and a [`Caller`].
+//!
+//! Reads are served from this server's snapshot, led or not; writes only where this server leads.
+
+/// One allocation is shown.
+mod allocs;
+/// Whether a job that came over the wire keeps the limits of the language.
+mod bounds;
+/// Who asks, and what they may do.
+mod caller;
+/// Facts, kept and as they arise.
+mod events;
+/// What a name or the beginning of an id means.
+mod find;
+/// Jobs are submitted, stopped, listed, shown.
+mod jobs;
+/// The output of tasks, merged.
+pub mod logs;
+/// Nodes are listed.
+mod nodes;
+/// What this binary speaks.
+mod version;
+/// The state as documents.
+pub mod views;
+/// Until when a read waits.
+mod wait;
+
+pub use allocs::alloc_status;
+pub use caller::{Caller, Capabilities, Capability};
+pub use events::{EventsQuery, events};
+pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
+pub use nodes::list_nodes;
+pub use version::version;
+pub use wait::Wait;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,211 @@
+//! How a job is, in a word; since when it is not as it should be, and why.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::model::{EndReason, EventKind, JobType, TaskEnd, TaskPhase, TaskStatus};
+use proto::time::Timestamp;
+use proto::view::Health;
+
+use super::alloc::node_name;
+use super::tally::{Tally, is_current, live};
+use super::words::one_line;
+use crate::core::state::{Alloc, JobRecord, Slot, State};
+
+/// Causes that one line names; the rest are counted.
+const CAUSES_SHOWN: usize = 2;
+
+/// What is to be said of a job in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The word.
+    pub health: Health,
+    /// Since when it is not as it should be.
+    pub down_since: Option<Timestamp>,
+    /// The cause, or empty.
+    pub why: String,
+}
+
+/// One thing that is not as it should be.
+struct Cause {
+    health: Health,
+    since: Option<Timestamp>,
+    text: String,
+}
+
+/// Judges a job by the worst of its groups. `tallies` are those of the same state.
+///
+/// Failing: a slot failed and nothing runs in its place, or a task is between two tries or not yet believed after one that
+/// ended badly. Waiting: no place. Pending: the rest of what is wanted and not healthy. A job that a person stopped is `stopped`
+/// from that moment, whatever still ends.
+#[must_use]
+pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -> Verdict {
+    if record.stopped {
+        return Verdict { health: Health::Stopped, down_since: None, why: String::new() };
+    }
+    let mut causes = failures(state, record);
+    causes.extend(waits(record));
+    causes.extend(delays(state, record, tallies));
+    let Some(worst) = causes.iter().map(|cause| cause.health).min() else {
+        let batch = record.current().job.kind == JobType::Batch;
+        let complete = batch && tallies.values().all(Tally::is_complete);
+        let health = if complete { Health::Complete } else { Health::Healthy };
+        return Verdict { health, down_since: None, why: String::new() };
+    };
+    let down_since = causes.iter().filter_map(|cause| cause.since).min();
+    causes.retain(|cause| cause.health == worst);
+    Verdict { health: worst, down_since, why: said(&causes) }
+}
+
+fn said(causes: &[Cause]) -> String {
+    let mut shown: Vec<String> =
+        causes.iter().take(CAUSES_SHOWN).map(|cause| one_line(&cause.text)).collect();
+    if causes.len() > CAUSES_SHOWN {
+        shown.push(format!("and {} more", causes.len() - CAUSES_SHOWN));
+    }
+    shown.join("; ")
+}
+
+/// Slots that failed and are empty, then tasks that fail again and again.
+fn failures(state: &State, record: &JobRecord) -> Vec<Cause> {
+    let version = record.current();
+    let slots = record.groups.iter().flat_map(|(name, group)| {
+        let wanted = version.job.groups.get(name).map_or(0, |group| group.count);
+        group.failed.range(..wanted).map(move |(index, slot)| (name.as_str(), *index, slot))
+    });
+    let empty = slots.map(|(name, index, slot)| failed_slot(state, record, name, index, slot));
+    let looping = live(state, record).filter(|alloc| alloc.is_active() && !alloc.healthy);
+    let looping = looping.filter_map(|alloc| crash_loop(state, record, alloc));
+    empty.chain(looping).collect()
+}
+
+fn failed_slot(state: &State, record: &JobRecord, group: &str, index: u32, slot: &Slot) -> Cause {
+    let last = state.allocs.get(slot.last);
+    let culprit = last.and_then(|alloc| alloc.tasks.iter().find(|task| ended_badly(record, task).is_some()));
+    let why = culprit.and_then(|task| ended_badly(record, task).map(|end| (task, end)));
+    let why = why.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason));
+    let next = match slot.due {
+        Some(due) => format!("; replaced at {due}"),
+        None => "; not tried again: submit the job anew once the cause is gone".to_owned(),
+    };
+    let node = node_name(state, slot.node);
+    let task = culprit.map(|task| task.name.as_str());
+    let since = failing_since(state, record, group, index, task).unwrap_or(slot.failed_at);
+    let text = format!("{}.{group}.{index} failed on {node}{why}{next}", record.key.name);
+    Cause { health: Health::Failing, since: Some(since), text }
+}
+
+/// Explains an allocation that is not healthy because a task of it ended badly and is tried again.
+fn crash_loop(state: &State, record: &JobRecord, alloc: &Alloc) -> Option<Cause> {
+    let (task, end) = alloc.tasks.iter().find_map(|task| {
+        let again = task.window_try > 1 && matches!(task.phase, TaskPhase::Starting | TaskPhase::Running);
+        let down = matches!(task.phase, TaskPhase::Backoff(_) | TaskPhase::Ended);
+        ended_badly(record, task).filter(|_| again || down).map(|end| (task, end))
+    })?;
+    let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
+    let next = match task.phase {
+        TaskPhase::Backoff(until) => format!("; try {}{of} at {until}", task.window_try.saturating_add(1)),
+        TaskPhase::Ended => String::new(),
+        _ => format!("; try {}{of}", task.window_try),
+    };
+    let node = node_name(state, alloc.node);
+    let text = format!("{} on {node}: task {}: {}{next}", alloc.name(), task.name, end.reason);
+    let since = failing_since(state, record, &alloc.group, alloc.index, Some(&task.name)).unwrap_or(end.at);
+    Some(Cause { health: Health::Failing, since: Some(since), text })
+}
+
+/// Returns how a task last ended, if that is not what it was meant to do: a service is not meant to end at all.
+fn ended_badly<'t>(record: &JobRecord, task: &'t TaskStatus) -> Option<&'t TaskEnd> {
+    let service = record.current().job.kind == JobType::Service;
+    task.last_end.as_ref().filter(|end| match end.reason {
+        EndReason::Exit(0) => service,
+        EndReason::Stopped => false,
+        _ => true,
+    })
+}
+
+/// Returns when the present series of failures of a slot began: at the first one after a time of good running, which is as long as
+/// the one after which the restart policy starts over. None when the events that would say so are no longer kept.
+fn failing_since(
+    state: &State,
+    record: &JobRecord,
+    group: &str,
+    index: u32,
+    task: Option<&str>,
+) -> Option<Timestamp> {
+    let good = record.current().job.groups.get(group).map_or(Duration::MAX, |group| group.restart.max_delay);
+    let events: Vec<_> = state.events.of_job(&record.key).collect();
+    let mut since: Option<Timestamp> = None;
+    for event in events.into_iter().rev() {
+        let subject = &event.subject;
+        let of_slot = subject.group.as_deref() == Some(group) && subject.index == Some(index);
+        let of_task = of_slot && (task.is_none() || subject.task.as_deref() == task);
+        match event.kind {
+            EventKind::TaskEnded if of_task && event.reason != "stopped" => since = Some(event.time),
+            EventKind::AllocFailed if of_slot => since = Some(event.time),
+            EventKind::TaskStarted
+                if of_task && since.is_some_and(|since| since.since(event.time) > good) =>
+            {
+                return since;
+            }
+            EventKind::JobSubmitted => return since,
+            _ => {}
+        }
+    }
+    since
+}
+
+fn waits(record: &JobRecord) -> impl Iterator<Item = Cause> {
+    let waiting = record.groups.iter().filter_map(|(name, group)| Some((name, group.wait.as_ref()?)));
+    waiting.map(|(name, wait)| {
+        let text = format!("{} of {name} cannot be placed: {}", allocations(wait.count), wait.why);
+        Cause { health: Health::Waiting, since: Some(wait.since), text }
+    })
+}
+
+/// What is on its way: one cause per group that is not complete and not healthy yet, whatever else is wrong with it.
+fn delays(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -> Vec<Cause> {
+    let unsettled = tallies.iter().filter(|(_, tally)| !tally.is_healthy());
+    unsettled.map(|(name, tally)| delay(state, record, name, tally)).collect()
+}
+
+fn delay(state: &State, record: &JobRecord, group: &str, tally: &Tally) -> Cause {
+    let of_group: Vec<&Alloc> = live(state, record).filter(|alloc| *alloc.group == *group).collect();
+    let starting = tally.current - tally.current_healthy;
+    let unplaced = tally.wanted.saturating_sub(tally.complete + tally.current);
+    let older = of_group.iter().filter(|alloc| alloc.is_active() && !is_current(record, alloc)).count();
+    let lost: Vec<&&Alloc> = of_group.iter().filter(|alloc| alloc.lost).collect();
+    let mut parts = Vec::new();
+    if unplaced > 0 {
+        parts.push(format!("{unplaced} of {} not placed yet", tally.wanted));
+    }
+    if starting > 0 {
+        parts.push(format!("{starting} of {} not healthy yet", tally.wanted));
+    }
+    if older > 0 {
+        parts.push(format!("{older} of an older version"));
+    }
+    if let Some(alloc) = lost.first() {
+        parts.push(format!("{} lost with node {}", lost.len(), node_name(state, alloc.node)));
+    }
+    let since = of_group.iter().filter_map(|alloc| outage(state, record, alloc)).min();
+    Cause { health: Health::Pending, since, text: format!("{group}: {}", parts.join(", ")) }
+}
+
+/// Returns since when the slot of a live allocation has been without healthy work, where it once had some.
+fn outage(state: &State, record: &JobRecord, alloc: &Alloc) -> Option<Timestamp> {
+    if alloc.lost {
+        return alloc.lost_at;
+    }
+    if !alloc.is_active() || alloc.healthy {
+        return None;
+    }
+    let before = alloc.previous.and_then(|id| state.allocs.get(id));
+    let lost_at = before.filter(|before| before.lost).and_then(|before| before.lost_at);
+    let failing = || failing_since(state, record, &alloc.group, alloc.index, None);
+    lost_at.or_else(|| (alloc.replacements > 0).then(failing).flatten())
+}
+
+fn allocations(count: u32) -> String {
+    if count == 1 { "1 allocation".to_owned() } else { format!("{count} allocations") }
+}

@@ -1,0 +1,118 @@
+//! Jobs as people and scripts read them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use proto::time::Timestamp;
+use proto::view::{
+    AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement, Waiting,
+};
+
+use super::alloc::{alloc, node_name};
+use super::health::judge;
+use super::tally::{Tally, is_current, live, tally};
+use crate::core::state::{Alloc, GroupState, JobRecord, State};
+use crate::limits;
+
+/// Shows all jobs that `shown` accepts, the unhealthy first, then by namespace and name.
+#[must_use]
+pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool) -> JobList {
+    let records = state.jobs.iter().map(|(_, record)| record).filter(|record| shown(record));
+    let mut items: Vec<JobSummary> =
+        records.map(|record| summary(state, record, &tally(state, record))).collect();
+    items.sort_by(|a, b| (a.health, &a.namespace, &a.name).cmp(&(b.health, &b.namespace, &b.name)));
+    JobList { items, next: None, revision: state.revision }
+}
+
+/// Shows everything about one job. Of a very large one only [`limits::ALLOCS_SHOWN`] allocations, those that are not healthy first.
+#[must_use]
+pub fn job_status(state: &State, record: &JobRecord) -> JobStatus {
+    let tallies = tally(state, record);
+    let shown = |(name, tally): (&&str, &Tally)| ((*name).to_owned(), group_status(record, name, tally));
+    JobStatus {
+        summary: summary(state, record, &tallies),
+        created_at: record.created_at,
+        submitted_at: record.current().at,
+        revision: state.revision,
+        groups: tallies.iter().map(shown).collect(),
+        allocs: allocs(state, record),
+    }
+}
+
+/// Shows where the present version of a job was placed, and what waits.
+#[must_use]
+pub fn placement(state: &State, record: &JobRecord) -> Placement {
+    let mut groups: BTreeMap<String, GroupPlacement> = BTreeMap::new();
+    for (name, group) in &record.current().job.groups {
+        let wanted = if record.stopped { 0 } else { group.count };
+        let waiting = record.group(name).and_then(waiting);
+        groups.insert(name.clone(), GroupPlacement { wanted, waiting, ..GroupPlacement::default() });
+    }
+    for alloc in live(state, record).filter(|alloc| alloc.is_active() && is_current(record, alloc)) {
+        if let Some(group) = groups.get_mut(&*alloc.group) {
+            *group.placed.entry(node_name(state, alloc.node).into_owned()).or_default() += 1;
+        }
+    }
+    Placement { groups }
+}
+
+fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -> JobSummary {
+    let total = tallies.values().fold(Tally::default(), |sum, tally| sum.plus(*tally));
+    let verdict = judge(state, record, tallies);
+    JobSummary {
+        namespace: record.key.namespace.clone(),
+        name: record.key.name.clone(),
+        kind: record.current().job.kind,
+        version: record.current().version,
+        health: verdict.health,
+        wanted: total.wanted,
+        running: total.running,
+        healthy: total.healthy,
+        down_since: verdict.down_since,
+        why: verdict.why,
+    }
+}
+
+fn group_status(record: &JobRecord, name: &str, tally: &Tally) -> GroupStatus {
+    let memory = record.group(name);
+    GroupStatus {
+        wanted: tally.wanted,
+        running: tally.running,
+        healthy: tally.healthy,
+        complete: tally.complete,
+        waiting: memory.and_then(waiting),
+        next_at: memory.filter(|_| !record.stopped).and_then(next_at),
+    }
+}
+
+fn waiting(group: &GroupState) -> Option<Waiting> {
+    group.wait.as_ref().map(|wait| Waiting { count: wait.count, why: wait.why.clone() })
+}
+
+fn next_at(group: &GroupState) -> Option<Timestamp> {
+    group.failed.values().filter_map(|slot| slot.due).min()
+}
+
+/// Live allocations first, then by group, index and age.
+fn allocs(state: &State, record: &JobRecord) -> Vec<AllocView> {
+    let ended = record.ended.iter().filter_map(|id| state.allocs.get(*id));
+    let mut rows: Vec<&Alloc> = live(state, record).chain(ended).collect();
+    if rows.len() > limits::ALLOCS_SHOWN {
+        rows.sort_by_key(|alloc| (alloc.has_ended(), alloc.healthy, Reverse(alloc.id)));
+        rows.truncate(limits::ALLOCS_SHOWN);
+    }
+    rows.sort_by_key(|alloc| (alloc.has_ended(), alloc.group.clone(), alloc.index, Reverse(alloc.id)));
+    let mut tails = limits::TAILS_SHOWN_BYTES;
+    rows.into_iter().map(|row| with_less_output(alloc(state, row), &mut tails)).collect()
+}
+
+/// Leaves out the output of failed tries once a document holds enough of it; `alloc status` shows it.
+fn with_less_output(mut alloc: AllocView, left: &mut usize) -> AllocView {
+    for end in alloc.tasks.iter_mut().filter_map(|task| task.last_end.as_mut()) {
+        match left.checked_sub(end.tail.len()) {
+            Some(rest) => *left = rest,
+            None => end.tail.clear(),
+        }
+    }
+    alloc
+}

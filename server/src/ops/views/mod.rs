@@ -1,0 +1,17 @@
+//! The state as the documents of [`proto::view`]: pure, no clock, no I/O.
+
+mod alloc;
+mod health;
+mod job;
+mod node;
+mod tally;
+mod words;
+
+pub use alloc::{alloc, node_name};
+pub use health::{Verdict, judge};
+pub use job::{job_list, job_status, placement};
+pub use node::{node, node_list};
+pub use tally::{Tally, tally};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! How many allocations of each group are where.
+
+use std::collections::BTreeMap;
+
+use crate::core::state::{Alloc, JobRecord, State};
+
+/// The counts of one group. "Current" is work of the present version; older work is being replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Allocations wanted; none of a stopped job.
+    pub wanted: u32,
+    /// Active allocations all of whose tasks run.
+    pub running: u32,
+    /// Active allocations that are healthy.
+    pub healthy: u32,
+    /// Slots whose work is done (batch).
+    pub complete: u32,
+    /// Current active allocations.
+    pub current: u32,
+    /// Current active allocations that are healthy.
+    pub current_healthy: u32,
+}
+
+impl Tally {
+    /// Adds the shown numbers of another group.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            wanted: self.wanted.saturating_add(other.wanted),
+            running: self.running + other.running,
+            healthy: self.healthy + other.healthy,
+            complete: self.complete + other.complete,
+            current: self.current + other.current,
+            current_healthy: self.current_healthy + other.current_healthy,
+        }
+    }
+
+    /// Returns whether the work of every slot is done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete >= self.wanted
+    }
+
+    /// Returns whether all that is wanted runs and is healthy, or is done.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.complete + self.current_healthy >= self.wanted
+    }
+}
+
+/// Counts the groups of the present version, and those that only allocations still belong to.
+#[must_use]
+pub fn tally<'r>(state: &'r State, record: &'r JobRecord) -> BTreeMap<&'r str, Tally> {
+    let version = record.current();
+    let done = |name: &String| record.group(name).map_or(0, |group| group.done.len());
+    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+    for (name, group) in &version.job.groups {
+        let wanted = if record.stopped { 0 } else { group.count };
+        let complete = u32::try_from(done(name)).unwrap_or(u32::MAX);
+        tallies.insert(name, Tally { wanted, complete, ..Tally::default() });
+    }
+    for alloc in live(state, record).filter(|alloc| alloc.is_active()) {
+        let tally = tallies.entry(&alloc.group).or_default();
+        let current = is_current(record, alloc);
+        tally.running += u32::from(alloc.running_since.is_some());
+        tally.healthy += u32::from(alloc.healthy);
+        tally.current += u32::from(current);
+        tally.current_healthy += u32::from(current && alloc.healthy);
+    }
+    tallies
+}
+
+/// Returns the allocations of a job that have not ended, oldest first.
+pub(super) fn live<'r>(state: &'r State, record: &'r JobRecord) -> impl Iterator<Item = &'r Alloc> {
+    record.live.iter().filter_map(|id| state.allocs.get(*id))
+}
+
+/// Returns whether an allocation does the work of the present version.
+pub(super) fn is_current(record: &JobRecord, alloc: &Alloc) -> bool {
+    record.current().work.get(&*alloc.group) == Some(&alloc.work)
+}
