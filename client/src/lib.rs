@@ -7,7 +7,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
-pub mod core;
 pub mod agent;
 pub mod session;
 pub mod allocs;
