@@ -54,7 +54,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let servers = Address::list(&args.servers)?;
     let token = token::find(global.token.as_deref(), &servers, None)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(|| daemon::default_data_dir("agent"));
-    daemon::keeper::ensure(&data_dir)?;
+    let keeper = daemon::keeper::ensure(&data_dir, false)?;
     logging::init(&args.logging, global)?;
     runtime::large(async {
         let mut signals = Signals::new()?;
@@ -62,11 +62,12 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let options = daemon::agent::Options {
             name: name.clone(),
             data_dir: data_dir.clone(),
+            keeper,
             servers: servers.iter().map(Address::host_and_port).collect(),
             token: token.map(|token| token.secret),
             advertise: args.advertise.clone(),
             meta: args.meta.iter().cloned().collect::<BTreeMap<_, _>>(),
-            tasks_end_too: false,
+            personal: false,
         };
         let mut agent = daemon::agent::start(options).await?;
         info!("node {name} of {}, data in {}", args.servers, data_dir.display());

@@ -6,6 +6,7 @@ mod show; // what it tells while it runs
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
+use client::keeper::Connector;
 use proto::error::Error;
 use proto::model::Job;
 
@@ -60,9 +61,9 @@ pub struct Args {
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let jobs = files::load(&args.files, global.namespace())?;
     let data = Data::open(args.data_dir.as_deref())?;
-    daemon::keeper::ensure(&data.agent())?;
+    let keeper = daemon::keeper::ensure(&data.agent(), true)?;
     logging::init(&logging::Args { log_level: args.log_level.clone(), log_json: false }, global)?;
-    let result = runtime::large(life(args, global, &jobs, &data));
+    let result = runtime::large(life(args, global, &jobs, &data, keeper));
     // Also after a failure: what server and agent left is of no use to anybody.
     let removed = data.close();
     let exit = result?;
@@ -70,11 +71,17 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-async fn life(args: &Args, global: &Global, jobs: &[Job], data: &Data) -> Result<Exit, Failure> {
+async fn life(
+    args: &Args,
+    global: &Global,
+    jobs: &[Job],
+    data: &Data,
+    keeper: Connector,
+) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     let voice = Voice::new(global);
     let listener = listener(args.listen, voice)?;
-    let mut cluster = Cluster::start(listener, data).await?;
+    let mut cluster = Cluster::start(listener, data, keeper).await?;
     // Without a note a second terminal needs the address and the token: worth a line, no reason to end.
     let note = devnote::write(&cluster.url, &cluster.token);
     if let Err(cause) = &note {
@@ -117,7 +124,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start(listener: TcpListener, data: &Data) -> Result<Self, Error> {
+    async fn start(listener: TcpListener, data: &Data, keeper: Connector) -> Result<Self, Error> {
         let address = listener.local_addr().map_or_else(|_| LISTEN.to_owned(), |address| address.to_string());
         let serving = daemon::server::start(daemon::server::Options {
             name: NODE.to_owned(),
@@ -129,11 +136,12 @@ impl Cluster {
         let agent = daemon::agent::start(daemon::agent::Options {
             name: NODE.to_owned(),
             data_dir: data.agent(),
+            keeper,
             servers: vec![address.clone()],
             token: Some(serving.token.clone()),
             advertise: None,
             meta: std::collections::BTreeMap::new(),
-            tasks_end_too: true,
+            personal: true,
         })
         .await;
         match agent {
