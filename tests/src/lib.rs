@@ -1,1 +1,7 @@
-//! placeholder
+//! What stories, simulation and benchmarks share: real clusters of real processes, jobs, and waiting with a reason.
+
+pub mod cluster;
+pub mod command;
+pub mod job;
+pub mod process;
+pub mod wait;

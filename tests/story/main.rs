@@ -1,0 +1,17 @@
+//! The promises of minijob as observable behaviour: the built program, real processes, real kills. One file per promise.
+
+mod agent_dies;
+mod batch_ends;
+mod dev_leaves_nothing;
+mod hopeless_start;
+mod invalid_file;
+mod kills_differ;
+mod logs_follow;
+mod node_lost;
+mod restarts;
+mod same_file_twice;
+mod server_dies;
+mod stop_reaches_all;
+mod three_run;
+mod token_wanted;
+mod waits_for_room;
