@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::{explain, parse, testing};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_job_explained_reads_back_as_the_same_job(job in testing::job()) {
