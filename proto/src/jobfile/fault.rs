@@ -88,14 +88,19 @@ impl fmt::Display for Faults {
 }
 
 impl From<Faults> for Error {
-    /// An invalid request with one detail per fault.
+    /// An invalid request with one detail per fault, each on one line.
     fn from(faults: Faults) -> Self {
         let file = faults.0.first().map_or("the job file", |fault| &fault.file);
         let message = match faults.0.len() {
             1 => format!("{file}: 1 error"),
             several => format!("{file}: {several} errors"),
         };
-        let details = faults.0.iter().map(Fault::to_string).collect();
+        let detail = |fault: &Fault| {
+            let Fault { file, line, column, message, hint, .. } = fault;
+            let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
+            format!("{file}:{line}:{column}: {message}{hint}")
+        };
+        let details = faults.0.iter().map(detail).collect();
         Self::new(Kind::Invalid, message).details(details)
     }
 }
@@ -133,6 +138,14 @@ mod tests {
         }
         assert_eq!(pointed_at(&fault_at("abcXe", 4)), Some('X'));
         assert_eq!(pointed_at(&fault_at("\t\tX", 3)), Some('X'));
+    }
+
+    #[test]
+    fn a_refusal_has_one_line_for_each_fault() {
+        let right = Fault { hint: "did you mean `right`?".into(), ..fault_at("abc", 2) };
+        let error = Error::from(Faults(vec![fault_at("abc", 1), right]));
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Invalid, "job.yml: 2 errors"));
+        assert_eq!(error.details, ["job.yml:7:1: wrong", "job.yml:7:2: wrong (did you mean `right`?)"]);
     }
 
     #[test]

@@ -16,9 +16,10 @@ pub(super) fn foreign(reader: &mut Reader<'_>, root: &Node) -> bool {
     let ours = ["command", "image", "tasks", "groups", "jobs"].iter().any(|key| entry(key).is_some());
     let is_map = |value: &Node| matches!(value.value, Value::Map(_));
     let compose = match (entry("services"), entry("version"), entry("include")) {
+        _ if ours => None,
         (Some((at, services)), ..) if is_map(services) => Some(at),
-        (_, Some((at, _)), _) | (.., Some((at, _))) if !ours => Some(at),
-        _ if !ours && entry("name").is_none() => first_format(pairs),
+        (_, Some((at, _)), _) | (.., Some((at, _))) => Some(at),
+        _ if entry("name").is_none() => first_format(pairs),
         _ => None,
     };
     if let Some(at) = compose {

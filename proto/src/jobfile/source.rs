@@ -47,6 +47,7 @@ impl<'t> Source<'t> {
     /// Makes a fault at a place.
     pub fn fault(&self, at: Mark, message: String, hint: String) -> Fault {
         let source_line = excerpt(self.line(at.line), at.column as usize);
+        let (message, hint) = (harmless(&message), harmless(&hint));
         Fault { file: self.file.to_owned(), line: at.line, column: at.column, source_line, message, hint }
     }
 
@@ -56,6 +57,12 @@ impl<'t> Source<'t> {
         let end = self.line_starts.get(index + 1).copied().unwrap_or(self.text.len());
         self.text.get(*start..end).unwrap_or("").trim_end_matches(['\n', '\r']).trim_start_matches('\u{feff}')
     }
+}
+
+/// Returns a sentence that may hold text of the file: on one line, bounded, and nothing that a terminal would obey.
+fn harmless(sentence: &str) -> String {
+    const MOST: usize = 600;
+    sentence.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

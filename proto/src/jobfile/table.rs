@@ -161,6 +161,9 @@ fn home(name: &str, level: Level, here: &[Level]) -> String {
             )
         }
         Level::Group if here.contains(&Level::Task) => "it goes beside `tasks`, one level up".to_owned(),
+        Level::Job if name == "name" => {
+            "groups and tasks are named by their keys: `tasks: {NAME: {...}}`".to_owned()
+        }
         Level::Job => "it goes to the top of the file, beside `name`".to_owned(),
         Level::Restart => format!("write `restart: {{{name}: ...}}`"),
         Level::Reschedule => format!("write `reschedule: {{{name}: ...}}`"),

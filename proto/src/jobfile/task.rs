@@ -97,7 +97,12 @@ fn absolute(reader: &mut Reader<'_>, node: &Node, key: &str, text: &str) -> Stri
         return text.to_owned();
     };
     let joined: std::path::PathBuf = base.join(text).components().collect();
-    joined.to_string_lossy().into_owned()
+    let Some(path) = joined.to_str() else {
+        let hint = "the path of the job file is not valid UTF-8: write an absolute path";
+        reader.fault(node.at, format!("`{key}` is {}, a relative path", quote(text)), hint);
+        return text.to_owned();
+    };
+    path.to_owned()
 }
 
 fn args(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> Vec<String> {

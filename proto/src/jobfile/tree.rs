@@ -264,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn aliases_that_deepen_do_not_exhaust_the_stack() {
+        let levels = limits::YAML_DEPTH - 2;
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        let mut text = format!("a0: &a0 {open}{close}\n");
+        for level in 1..100 {
+            text.push_str(&format!("a{level}: &a{level} {open}*a{}{close}\n", level - 1));
+        }
+        let broken = read_text(&text).broken.expect("is refused");
+        assert!(broken.message.contains("more than"), "{}", broken.message);
+    }
+
+    #[test]
     fn what_stands_before_a_syntax_error_is_still_read() {
         let documents = read_text("name: a\ncuont: 3\nargs: [a, b\n");
         assert!(documents.broken.is_some());

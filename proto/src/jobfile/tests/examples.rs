@@ -57,6 +57,15 @@ fn the_manual_names_every_key() {
 }
 
 #[test]
+fn the_full_example_shows_every_key_that_is_acted_on() {
+    let full = read(&repository().join("examples/full.yml"));
+    let acted = keys::Level::ALL.iter().flat_map(|level| level.keys()).filter(|key| key.later.is_none());
+    for key in acted {
+        assert!(full.contains(&format!("{}:", key.name)), "`{}` is not in examples/full.yml", key.name);
+    }
+}
+
+#[test]
 fn files_of_docker_compose_are_refused_in_one_sentence() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/jobfile/tests/compose");
     for path in files(&folder) {

@@ -172,6 +172,11 @@ fn anchors_line_ends_and_byte_order_marks_are_yamls_business() {
     let group = &job("name: a\ntasks:\n  b: &b {command: x, env: {A: b}}\n  c: *b\n").groups["a"];
     assert_eq!(group.tasks["b"], group.tasks["c"]);
     assert_eq!(job("\u{feff}name: a\r\ncommand: b\r\n"), job("name: a\ncommand: b\n"));
+    let faults = parse("job.yml", "\u{feff}nam: a\ncommand: b\n").expect_err("is wrong");
+    assert!(
+        faults.to_string().starts_with("job.yml:1:1: unknown key `nam`\n  | nam: a\n  | ^\n"),
+        "{faults}"
+    );
     assert_eq!(job("{\"name\": \"a\", \"command\": \"b\"}"), job("name: a\ncommand: b\n"));
 }
 

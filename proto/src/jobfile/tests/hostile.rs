@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::{explain, parse, testing};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_job_explained_reads_back_as_the_same_job(job in testing::job()) {
@@ -32,6 +32,8 @@ proptest! {
         let text = pieces.concat();
         for fault in parse("job.yml", &text).err().into_iter().flat_map(|faults| faults.0) {
             let line = text.split(['\n', '\r']).map(|line| line.chars().count()).max().unwrap_or(0);
+            let said = format!("{}{}{}", fault.source_line, fault.message, fault.hint);
+            prop_assert!(!said.contains(|c: char| c.is_control() && c != '\t'), "{:?}", said);
             prop_assert!(fault.line >= 1 && fault.column >= 1 && fault.column as usize <= line + 1, "{}", fault);
         }
     }
@@ -101,6 +103,8 @@ const PIECES: &[&str] = &[
     "delay: 1s",
     "attempts: -1",
     "jobs:\n",
+    "\u{1b}[2J",
+    "a b \u{7}",
     "services: {}\n",
     "~",
     "0",
@@ -116,6 +120,21 @@ fn edit() -> impl Strategy<Value = (proptest::sample::Index, usize, String)> {
         any::<char>().prop_map(String::from)
     ];
     (any::<proptest::sample::Index>(), prop_oneof![Just(0usize), 0..3usize, 0..200usize], piece)
+}
+
+#[test]
+fn what_is_said_about_a_file_cannot_control_a_terminal() {
+    for text in [
+        "a: *b\u{1b}[2J",
+        "command: \"a\\e[2J b\"",
+        "args: [\"${x\\e[2J}\"]",
+        "\"a\\nb\\u009b\": 1",
+        "a: \u{9b}",
+    ] {
+        let faults = parse("job.yml", &format!("name: a\n{text}\n")).expect_err("is wrong");
+        let said = faults.to_string();
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    }
 }
 
 #[test]
