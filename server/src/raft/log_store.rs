@@ -147,12 +147,24 @@ pub trait LogStore: Send {
 /// process has it open, [`Error::Corrupt`] when it is damaged, [`Error::Io`] and [`Error::Sled`] when the disk or the
 /// database failed. None of them changes what the directory holds.
 pub fn open(dir: &Path, options: Options) -> Result<Box<dyn LogStore>, Error> {
-    let claim = format::claim(dir, options.backend)?;
-    let store: Box<dyn LogStore> = match options.backend {
-        Backend::Sled => Box::new(sled::Store::open(claim)?),
-        Backend::Segments => Box::new(segments::Store::open(claim, options.segment_bytes)?),
+    let store = match open_backend(dir, options) {
+        Err(Error::Corrupt { path, what }) if !witness::exists(dir) => {
+            // Nothing was ever made durable here, so the power failed while the store was made. It is made again.
+            tracing::warn!(path = %path.display(), what, "a first start was cut off; starting over");
+            format::set_aside(dir)?;
+            open_backend(dir, options)?
+        }
+        opened => opened?,
     };
     Ok(Box::new(witness::Witnessed::open(dir, store)?))
+}
+
+fn open_backend(dir: &Path, options: Options) -> Result<Box<dyn LogStore>, Error> {
+    let claim = format::claim(dir, options.backend)?;
+    Ok(match options.backend {
+        Backend::Sled => Box::new(sled::Store::open(claim)?),
+        Backend::Segments => Box::new(segments::Store::open(claim, options.segment_bytes)?),
+    })
 }
 
 /// Why a store could not be opened, read or written.

@@ -16,6 +16,7 @@ pub const FORMAT: u32 = 1;
 const FILE: &str = "format";
 const LOCK: &str = "lock";
 pub(super) const DATA: &str = "log";
+const ASIDE: &str = "log.unfinished";
 const FIRST_LINE: &str = "minijob log";
 
 /// A directory that is ours: of a known format, of the right back-end, and locked for as long as this lives.
@@ -50,6 +51,22 @@ pub(crate) fn claim(dir: &Path, backend: Backend) -> Result<Claim, Error> {
     }
     durable::create_dir(&data).map_err(Error::io("create", &data))?;
     Ok(Claim { data, _lock: lock })
+}
+
+/// Moves the back-end's files out of the way, in place of what was moved before.
+pub(super) fn set_aside(dir: &Path) -> Result<(), Error> {
+    let (data, aside) = (dir.join(DATA), dir.join(ASIDE));
+    if !data.exists() {
+        return Ok(());
+    }
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::Io { doing: "remove", path: aside, source: error });
+        }
+        _ => {}
+    }
+    std::fs::rename(&data, &aside).map_err(Error::io("move aside", &data))?;
+    durable::sync_dir(dir).map_err(Error::io("sync", dir))
 }
 
 /// Refuses what a newer release or another back-end wrote.

@@ -347,3 +347,17 @@ fn fill(path: &Path) {
     }
     panic!("the limit did not bite");
 }
+
+#[test]
+fn a_first_start_that_was_cut_off_starts_over_but_only_where_nothing_was_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), options(Backend::Sled)).unwrap());
+    std::fs::write(dir.path().join("log/conf"), [0; 64]).unwrap();
+    let mut store = open(dir.path(), options(Backend::Sled)).unwrap();
+    append(&mut *store, 0, 1, 10);
+    store.sync().unwrap();
+    drop(store);
+    std::fs::write(dir.path().join("log/conf"), [0; 64]).unwrap();
+    let error = open(dir.path(), options(Backend::Sled)).err().unwrap();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}

@@ -53,6 +53,11 @@ impl Note {
     }
 }
 
+/// Whether anything was ever made durable in `dir`. When in doubt it was.
+pub(super) fn exists(dir: &Path) -> bool {
+    dir.join(FILE).try_exists().unwrap_or(true)
+}
+
 impl Witnessed {
     /// Compares what the store holds with the note in `dir`.
     pub(super) fn open(dir: &Path, store: Box<dyn LogStore>) -> Result<Self, Error> {
