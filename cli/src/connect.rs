@@ -92,6 +92,7 @@ impl Servers {
     {
         let began = boottime();
         let mut met = false;
+        let mut broken = 0;
         loop {
             let mut round = Round::default();
             for number in self.order() {
@@ -103,7 +104,8 @@ impl Servers {
             }
             // Once somebody was there, the rest may be a restart or an election, and what was sent may have been done.
             met |= round.met;
-            if !met || boottime().since(began) >= limits::ELECTION {
+            broken += u32::from(round.broken);
+            if !met || broken >= limits::BROKEN_ROUNDS || boottime().since(began) >= limits::ELECTION {
                 return Err(round.into_error());
             }
             tokio::time::sleep(limits::ROUND).await;
@@ -228,6 +230,8 @@ fn cause_of(error: &dyn std::error::Error) -> String {
 struct Round {
     /// Whether somebody was there.
     met: bool,
+    /// Whether somebody was there who hung up.
+    broken: bool,
     undecided: Option<Error>,
     misses: Vec<String>,
 }
@@ -237,8 +241,8 @@ impl Round {
         let why = match miss {
             Miss::Unreached(why) => why,
             Miss::Broken(why) => {
-                self.met = true;
-                why
+                (self.met, self.broken) = (true, true);
+                format!("the connection ended without an answer ({why})")
             }
             Miss::Undecided(error) | Miss::Decided(error) => {
                 self.met = true;

@@ -12,6 +12,8 @@ pub const ANSWER: Duration = Duration::from_secs(10);
 pub const ELECTION: Duration = Duration::from_secs(6);
 /// Between two rounds through all servers.
 pub const ROUND: Duration = Duration::from_millis(250);
+/// Rounds in which somebody hung up before that is the answer: a server that restarts does it once, a program that is no server always.
+pub const BROKEN_ROUNDS: u32 = 3;
 /// How long one read waits at the server for a change; below the idle timeouts of what may stand between.
 pub const WAIT: Duration = Duration::from_secs(10);
 /// A silent connection of a follower is probed after this, so that a dead peer is noticed within twice the time.

@@ -13,7 +13,7 @@ use proto::view::{AllocView, GroupStatus, JobStatus, TaskView};
 pub use verdict::{Outcome, Trouble, Verdict, alloc_trouble};
 
 use crate::limits;
-use crate::output::{Tone, until};
+use crate::output::{Tone, harmless, until};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,12 +177,12 @@ pub fn failed_end(task: &TaskView) -> Option<&TaskEnd> {
     task.last_end.as_ref().filter(|end| !end.reason.is_success())
 }
 
-/// Returns the last lines of a text, without empty ones at its end.
+/// Returns the last lines of a task's output, without empty ones at its end, and without what could steer a terminal.
 #[must_use]
 pub fn last_lines(text: &str, most: usize) -> Vec<String> {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     let skipped = lines.len().saturating_sub(most.min(limits::TAIL_OF_FAILURE));
-    lines.into_iter().skip(skipped).map(str::to_owned).collect()
+    lines.into_iter().skip(skipped).map(harmless).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod age; // "3m ago"
 mod board; // live progress of `run` and `dev`
+mod harmless; // a task's output among our own lines
 mod out; // standard output: text, bytes, documents
 mod paint; // colour, or none
 mod table; // columns
@@ -9,6 +10,7 @@ mod voice; // standard error: errors, notices
 
 pub use age::{ago, span, until};
 pub use board::Board;
+pub use harmless::harmless;
 pub use out::Out;
 pub use paint::{Paint, Tone};
 pub use table::{Cell, Table};

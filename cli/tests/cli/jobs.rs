@@ -125,6 +125,26 @@ fn run_says_why_a_job_waits_and_gives_up_at_the_timeout() {
 }
 
 #[test]
+fn of_several_jobs_each_is_followed_and_one_failure_is_the_exit_code() {
+    let statuses = [
+        job("api", Health::Failing, 11, vec![failed("api", 0)]),
+        job("web", Health::Healthy, 11, vec![healthy("web", 0)]),
+    ];
+    let statuses = statuses.map(|status| (status.summary.name.clone(), VecDeque::from([status]))).into();
+    let server = Server::start(Script { statuses, ..Script::default() });
+    let world = world();
+    world.file("api.yml", &WEB.replace("web", "api"));
+    let shown = world.ask(&server.url(), &["run", "."]);
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    assert!(shown.stdout.starts_with("api: submitted, version 1\nweb: submitted, version 1\n"), "{shown:?}");
+    assert!(shown.stdout.ends_with("web: healthy\n"), "{shown:?}");
+    assert!(shown.stderr.starts_with("error: api.api.0 failed on n1: exit code 7"), "{shown:?}");
+    let json = world.ask(&server.url(), &["run", "--json", "."]).stdout;
+    let outcomes: Vec<bool> = json.lines().map(|line| line.contains(r#""outcome":"healthy""#)).collect();
+    assert_eq!(outcomes, [false, true], "one document per job, in the order of submission: {json}");
+}
+
+#[test]
 fn run_detached_does_not_follow() {
     let server = Server::with_job(vec![job("web", Health::Pending, 10, vec![])]);
     let world = world();
@@ -185,8 +205,7 @@ fn a_batch_job_whose_failure_is_followed_by_a_replacement_is_not_over() {
         "{shown:?}"
     );
     assert!(
-        shown.stdout.ends_with("web: complete\nnext:\n  minijob status web\n  minijob logs web\n")
-            || shown.stdout.contains("web: complete\n"),
+        shown.stdout.ends_with("web: complete\nnext:\n  minijob status web\n  minijob logs -f web\n"),
         "{shown:?}"
     );
     assert_eq!(shown.code, Some(0), "{shown:?}");

@@ -186,7 +186,7 @@ fn logs_of_one_task_are_passed_on_as_they_are() {
 
 #[test]
 fn logs_of_several_allocations_are_merged_with_prefixes() {
-    let chunks = vec![chunk(0, "a\nb\n"), chunk(1, "c\n")];
+    let chunks = [chunk(0, "a\nb\n"), chunk(1, "c\n")];
     let notice = LogChunk { notice: "web.web.2: its node does not answer".into(), ..chunk(2, "") };
     let server = log_server(2, vec![(vec![chunks[0].clone(), notice, chunks[1].clone()], End::Done)]);
     World::new().ask(&server.url(), &["logs", "web"]).expect(

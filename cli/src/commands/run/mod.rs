@@ -64,8 +64,10 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let message = format!("--check-version is about one job, and these are {}", jobs.len());
         return Err(Error::new(Kind::Invalid, message).into());
     }
-    let follow =
-        Follow { timeout: args.timeout.or((!args.wait).then_some(limits::FOLLOW)), to_the_end: args.wait };
+    let batch = jobs.iter().any(|job| job.kind == JobType::Batch);
+    let endless = args.wait && batch;
+    let timeout = args.timeout.or((!endless).then_some(limits::FOLLOW));
+    let follow = Follow { timeout, to_the_end: args.wait };
     runtime::small(async {
         let servers = Servers::new(global)?;
         let voice = Voice::new(global);
@@ -78,8 +80,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             reports = watch(&servers, &submitted, follow, &mut board, voice) => reports?,
             _ = tokio::signal::ctrl_c() => return report::left(&submitted, &mut board),
         };
-        let passes = args.exit_code && jobs.iter().any(|job| job.kind == JobType::Batch);
-        report::all(&reports, passes, &mut board, voice)
+        report::all(&reports, args.exit_code && batch, &mut board, voice)
     })
 }
 

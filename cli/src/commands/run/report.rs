@@ -89,7 +89,8 @@ impl Report {
             Ending::TimeOver => {
                 let hint =
                     format!("it goes on; `minijob status {key}` shows how it is, --timeout waits longer");
-                refused(format!("{key}: not healthy in time{}", self.why_not()), hint)
+                let wanted = if self.kind == JobType::Batch { "over" } else { "healthy" };
+                refused(format!("{key}: not {wanted} in time{}", self.why_not()), hint)
             }
         }
     }
