@@ -131,7 +131,7 @@ fn state(registry: &mut Registry, state: &State) {
     registry.register("commands", "Commands applied in the life of the cluster: its revision", commands);
     let jobs: Family<HealthLabels, Amount> = Family::default();
     for health in HEALTHS {
-        jobs.get_or_create(&HealthLabels { health: health_word(health) });
+        drop(jobs.get_or_create(&HealthLabels { health: health_word(health) }));
     }
     for (_, record) in state.jobs.iter() {
         let health = views::judge(state, record, &views::tally(state, record)).health;

@@ -4,8 +4,6 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// Characters of a token that we make: 128 bits in hexadecimal digits.
-const MADE_CHARS: usize = 32;
 /// The fewest characters that are accepted: an empty or forgotten line must never open the door.
 const LEAST_CHARS: usize = 16;
 /// The most characters that are accepted: it travels in a header.
@@ -68,7 +66,7 @@ mod tests {
     #[test]
     fn a_token_is_itself_alone_and_never_shows_by_accident() {
         let (token, other) = (Token::random(), Token::random());
-        assert_eq!(token.reveal().len(), MADE_CHARS);
+        assert_eq!(token.reveal().len(), 32);
         assert!(token.is(token.reveal().as_bytes()));
         assert!(!token.is(other.reveal().as_bytes()));
         assert!(!token.is(b"") && !token.is(&token.reveal().as_bytes()[..31]));
