@@ -4,10 +4,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agents;
+pub mod api;
 pub mod cluster;
 pub mod core;
 pub mod leader;
 pub mod limits;
 pub mod machine;
+pub mod metrics;
 pub mod ops;
 pub mod raft;

@@ -112,3 +112,19 @@ pub const LOG_SOURCES: usize = 256;
 pub const LOG_PIECES_QUEUED: usize = 32;
 /// Bytes of a line that are held back until it is whole.
 pub const LOG_LINE_BYTES: usize = 64 << 10;
+/// Bytes of a body over HTTP: a job file of 1 MiB, escaped as JSON.
+pub const HTTP_BODY_BYTES: usize = 2 << 20;
+/// Until a connection must have shown a token, and a head of a request must have been read.
+pub const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection without a token may take to end after that.
+pub const STRANGER_ENDS_WITHIN: Duration = Duration::from_secs(1);
+/// Connections that have not shown a token: with the two bounds before, what strangers can hold is bounded.
+pub const STRANGERS_MAX: usize = 1_000;
+/// How long requests may take to end when the server stops: followers of logs and events never do by themselves.
+pub const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes buffered of one HTTP/1 connection; the head of a request must fit.
+pub const HTTP1_BUFFER_BYTES: usize = 64 << 10;
+/// Bytes of the head of a request over HTTP/2.
+pub const HTTP2_HEAD_BYTES: u32 = 16 << 10;
+/// Requests beside each other on one HTTP/2 connection: a CLI needs one or two, an agent a few.
+pub const STREAMS_PER_CONNECTION: u32 = 256;

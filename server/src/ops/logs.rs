@@ -8,9 +8,10 @@ mod lines;
 mod merge;
 mod pick;
 
-use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, Stream};
 use proto::error::{Error, Kind};
 use proto::ids::{AllocId, NodeId};
@@ -61,12 +62,12 @@ pub struct Wanted {
 pub type Chunks = BoxStream<'static, Result<Bytes, Error>>;
 
 /// Who fetches output from nodes.
-pub trait Sources: Clone + Send + Sync + 'static {
+pub trait Sources: Send + Sync + 'static {
     /// Opens one source.
     ///
     /// # Errors
     /// When the node cannot be asked: it is not connected, or too many streams are open.
-    fn open(&self, wanted: Wanted) -> impl Future<Output = Result<Chunks, Error>> + Send;
+    fn open(&self, wanted: Wanted) -> BoxFuture<'static, Result<Chunks, Error>>;
 }
 
 /// A piece of output, or something that a reader must know about it.
@@ -96,12 +97,12 @@ pub struct Piece {
 /// # Errors
 /// Forbidden; `not_leader` where this server does not lead, because nodes are connected to the leader; those of naming a target;
 /// not found when no task has that name.
-pub fn logs<S: Sources>(
+pub fn logs(
     cluster: &Cluster,
-    sources: &S,
+    sources: &Arc<dyn Sources>,
     caller: &Caller,
     query: LogsQuery,
-) -> Result<impl Stream<Item = Piece> + Send + use<S>, Error> {
+) -> Result<impl Stream<Item = Piece> + Send + use<>, Error> {
     caller.need(Capability::Read)?;
     let state = cluster.snapshot();
     let target = find::target(&state, caller, &query.namespace, &query.target)?;

@@ -1,6 +1,7 @@
 //! Reads the sources of a target and sends what they hold, until there is no more or nobody listens.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,9 +37,9 @@ enum Progress {
     Again(Instant),
 }
 
-pub(super) struct Merge<S> {
+pub(super) struct Merge {
     cluster: Cluster,
-    sources: S,
+    sources: Arc<dyn Sources>,
     target: Target,
     query: LogsQuery,
     to: Sender<Piece>,
@@ -56,10 +57,10 @@ struct Ended {
     result: Result<(), Error>,
 }
 
-impl<S: Sources> Merge<S> {
+impl Merge {
     pub(super) fn new(
         cluster: Cluster,
-        sources: S,
+        sources: Arc<dyn Sources>,
         target: Target,
         query: LogsQuery,
         to: Sender<Piece>,

@@ -1,0 +1,185 @@
+//! Who may ask what: one layer before everything else maps a path to the capability that it requires.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method, Uri, header};
+use proto::error::{Error, Kind};
+
+use super::Context;
+use super::http::Failure;
+use super::serve::Gate;
+use crate::ops::{Caller, Capability};
+
+/// Every gRPC path begins so.
+const GRPC: &str = "/minijob.v1.";
+
+/// Refuses what a browser was tricked into sending, and who brings no token; else adds the [`Caller`] and goes on.
+pub(super) async fn check(State(context): State<Context>, mut request: Request, next: Next) -> Response {
+    let grpc = request.uri().path().starts_with(GRPC);
+    let response = match admit(&context, &request) {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                if let Some(gate) = request.extensions().get::<Arc<Gate>>() {
+                    gate.admit();
+                }
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(error) if grpc => tonic::Status::from(error).into_http::<axum::body::Body>(),
+        Err(error) => Failure(error).into_response(),
+    };
+    context.metrics.count_request(if grpc { "grpc" } else { "http" }, response.status());
+    response
+}
+
+/// Returns who asks; none for what anybody may ask.
+fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> {
+    let host = host(request.uri(), request.headers())?;
+    check_host(&context.hosts, &host)?;
+    check_origin(&host, request.headers())?;
+    let Some(capability) = required(request.method(), request.uri().path()) else { return Ok(None) };
+    let caller = identify(context, request.headers())?;
+    caller.need(capability)?;
+    check_body(request)?;
+    Ok(Some(caller))
+}
+
+/// Returns what a path requires; none: nothing. What is not named here requires a token too, so that asking for a path tells
+/// a stranger nothing about it.
+fn required(method: &Method, path: &str) -> Option<Capability> {
+    if path == "/health" {
+        return None;
+    }
+    Some(match path.strip_prefix(GRPC) {
+        Some("Control/PutJob" | "Control/StopJob") => Capability::Submit,
+        Some(rest) if rest.starts_with("Control/") => Capability::Read,
+        Some(rest) if rest.starts_with("Agent/") => Capability::Node,
+        Some(_) => Capability::Operator,
+        None if *method == Method::GET || *method == Method::HEAD => Capability::Read,
+        None => Capability::Submit,
+    })
+}
+
+fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
+    let hint = "bring the header `Authorization: Bearer TOKEN`; the token is in the file `token` of a server's data directory";
+    let forbidden = |message: &str| Error::new(Kind::Forbidden, message).hint(hint);
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(|| forbidden("a token is required"))?;
+    let bytes = value.as_bytes();
+    let scheme = bytes.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    let token = scheme.map(|_| bytes[7..].trim_ascii());
+    if token.is_some_and(|token| context.token.is(token)) {
+        return Ok(Caller::operator());
+    }
+    Err(forbidden("the token is not the one of this cluster"))
+}
+
+/// Returns the host that the client believes to talk to, without its port.
+fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, Error> {
+    let bad = || Error::new(Kind::Invalid, "the Host header is missing or makes no sense");
+    let authority = match uri.authority() {
+        Some(authority) => authority.clone(),
+        None => {
+            let value = headers.get(header::HOST).and_then(|value| value.to_str().ok()).ok_or_else(bad)?;
+            value.parse().map_err(|_| bad())?
+        }
+    };
+    Ok(authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase())
+}
+
+/// A browser that a foreign page sent here under its own name (DNS rebinding) shows that name.
+fn check_host(ours: &[String], host: &str) -> Result<(), Error> {
+    let known = host == "localhost"
+        || host.parse::<IpAddr>().is_ok()
+        || ours.iter().any(|name| name.eq_ignore_ascii_case(host));
+    if known {
+        return Ok(());
+    }
+    let shown: String = host.chars().take(100).collect();
+    let error = Error::new(Kind::Forbidden, format!("this server is not `{shown}`"));
+    Err(error.hint("use its address, or start the server with that name in --advertise"))
+}
+
+/// A page of another site shows its origin; a page of this server has this host.
+fn check_origin(host: &str, headers: &HeaderMap) -> Result<(), Error> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let uri: Option<Uri> = origin.to_str().ok().and_then(|text| text.parse().ok());
+    let named = uri.as_ref().and_then(Uri::host);
+    let same = named
+        .is_some_and(|named| named.trim_start_matches('[').trim_end_matches(']').eq_ignore_ascii_case(host));
+    if same { Ok(()) } else { Err(Error::new(Kind::Forbidden, "requests of other sites are refused")) }
+}
+
+/// A form of another site can post anything but JSON without asking first.
+fn check_body(request: &Request) -> Result<(), Error> {
+    if request.method() != Method::POST || request.uri().path().starts_with(GRPC) {
+        return Ok(());
+    }
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let error = Error::new(Kind::Invalid, "a POST must be JSON");
+    Err(error.hint("send the header `Content-Type: application/json`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_health_is_for_anybody_and_only_agents_paths_are_for_agents() {
+        let get = |path| required(&Method::GET, path);
+        assert_eq!(get("/health"), None);
+        for path in ["/", "/health/", "/healthz", "/metrics", "/v1/jobs", "/nothing"] {
+            assert_eq!(get(path), Some(Capability::Read), "{path}");
+        }
+        assert_eq!(required(&Method::POST, "/v1/jobs"), Some(Capability::Submit));
+        assert_eq!(required(&Method::DELETE, "/v1/jobs/web"), Some(Capability::Submit));
+        let post = |path| required(&Method::POST, path);
+        assert_eq!(post("/minijob.v1.Control/PutJob"), Some(Capability::Submit));
+        assert_eq!(post("/minijob.v1.Control/ListJobs"), Some(Capability::Read));
+        assert_eq!(post("/minijob.v1.Agent/Session"), Some(Capability::Node));
+        assert_eq!(post("/minijob.v1.Raft/Append"), Some(Capability::Operator));
+    }
+
+    #[test]
+    fn hosts_are_addresses_localhost_and_our_names() {
+        let ours = ["s1.example".to_owned()];
+        for host in ["127.0.0.1", "::1", "10.1.2.3", "localhost", "s1.example"] {
+            assert_eq!(check_host(&ours, host), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "s1.example.evil", "localhost.evil", "127.0.0.1.evil", ""] {
+            assert!(check_host(&ours, host).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_read_without_its_port() {
+        let host_of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, text.parse().expect("a header"));
+            host(&Uri::from_static("/v1/jobs"), &headers)
+        };
+        assert_eq!(host_of("S1.example:4650").as_deref(), Ok("s1.example"));
+        assert_eq!(host_of("[::1]:4650").as_deref(), Ok("::1"));
+        assert!(host_of("a b").is_err());
+        assert!(host(&Uri::from_static("/"), &HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn an_origin_must_be_the_host_itself() {
+        let check = |origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().expect("a header"));
+            check_origin("10.0.0.1", &headers).is_ok()
+        };
+        assert!(check("http://10.0.0.1:4650") && check("https://10.0.0.1"));
+        assert!(!check("null") && !check("https://evil.example") && !check("http://10.0.0.10") && !check(""));
+    }
+}

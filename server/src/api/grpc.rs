@@ -1,0 +1,174 @@
+//! The control service: the same operations, for the CLI.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use proto::error::{Error, Kind};
+use proto::ids::{JobKey, JobVersion, RequestId, Revision};
+use proto::wire::job::from_wire;
+use proto::wire::v1;
+use serde::Serialize;
+use tonic::{Request, Response, Status};
+
+use super::Context;
+use crate::ops::logs::{LogsQuery, Piece};
+use crate::ops::{self, Caller, EventsQuery, PutJob, Wait};
+
+type Reply<T> = Result<Response<T>, Status>;
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The service.
+pub(super) struct Control {
+    context: Context,
+}
+
+impl Control {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::control_server::Control for Control {
+    type EventsStream = Streamed<v1::Document>;
+    type LogsStream = Streamed<v1::LogChunk>;
+
+    async fn put_job(&self, request: Request<v1::PutJobRequest>) -> Reply<v1::PutJobReply> {
+        let (caller, put) = opened(request)?;
+        let job = put.job.ok_or_else(|| Error::new(Kind::Invalid, "the request holds no job"))?;
+        let job = from_wire(job).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+        let put = PutJob {
+            request: request_id(&put.request_id)?,
+            job,
+            expected: put.expected_version.map(JobVersion),
+            message: put.message,
+        };
+        let written = ops::put_job(&self.context.cluster, &caller, put).await?;
+        Ok(Response::new(v1::PutJobReply {
+            changed: written.changed,
+            version: written.version.0,
+            revision: written.revision.0,
+            placement_json: json(&written.placement.unwrap_or_default())?,
+        }))
+    }
+
+    async fn stop_job(&self, request: Request<v1::StopJobRequest>) -> Reply<v1::StopJobReply> {
+        let (caller, stop) = opened(request)?;
+        let (id, key) = (request_id(&stop.request_id)?, JobKey::new(stop.namespace, stop.name));
+        let written = ops::stop_job(&self.context.cluster, &caller, id, key, stop.purge).await?;
+        Ok(Response::new(v1::StopJobReply {
+            changed: written.changed,
+            version: written.version.0,
+            revision: written.revision.0,
+        }))
+    }
+
+    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Reply<v1::Document> {
+        let (caller, list) = opened(request)?;
+        let jobs = ops::list_jobs(&self.context.cluster, &caller, &list.namespace, wait(list.wait));
+        document(&jobs.await?)
+    }
+
+    async fn job_status(&self, request: Request<v1::JobStatusRequest>) -> Reply<v1::Document> {
+        let (caller, status) = opened(request)?;
+        let key = JobKey::new(status.namespace, status.name);
+        document(&ops::job_status(&self.context.cluster, &caller, key, wait(status.wait)).await?)
+    }
+
+    async fn alloc_status(&self, request: Request<v1::AllocStatusRequest>) -> Reply<v1::Document> {
+        let (caller, status) = opened(request)?;
+        document(&ops::alloc_status(&self.context.cluster, &caller, &status.namespace, &status.alloc)?)
+    }
+
+    async fn list_nodes(&self, request: Request<v1::ListNodesRequest>) -> Reply<v1::Document> {
+        let (caller, list) = opened(request)?;
+        document(&ops::list_nodes(&self.context.cluster, &caller, wait(list.wait)).await?)
+    }
+
+    async fn events(&self, request: Request<v1::EventsRequest>) -> Reply<Self::EventsStream> {
+        let (caller, asked) = opened(request)?;
+        let query = EventsQuery {
+            namespace: asked.namespace,
+            subject: asked.subject,
+            follow: asked.follow,
+            after: Revision(asked.after),
+            limit: asked.limit as usize,
+        };
+        let lists = ops::events(&self.context.cluster, &caller, query)?;
+        Ok(Response::new(Box::pin(lists.map(|list| Ok(v1::Document { json: json(&list)? })))))
+    }
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Reply<Self::LogsStream> {
+        let (caller, asked) = opened(request)?;
+        let query = LogsQuery {
+            namespace: asked.namespace,
+            target: asked.target,
+            task: asked.task,
+            follow: asked.follow,
+            tail: asked.tail,
+            stdout: asked.stdout,
+            stderr: asked.stderr,
+        };
+        let pieces = ops::logs::logs(&self.context.cluster, &self.context.sources, &caller, query)?;
+        Ok(Response::new(Box::pin(pieces.map(|piece| Ok(chunk(piece))))))
+    }
+
+    async fn version(&self, _: Request<v1::VersionRequest>) -> Reply<v1::VersionReply> {
+        let version = ops::version();
+        Ok(Response::new(v1::VersionReply {
+            version: version.version,
+            wire: version.wire,
+            state: version.state,
+            disk: version.disk,
+        }))
+    }
+}
+
+/// Takes a request apart into who asks and what.
+fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+    let (_, extensions, message) = request.into_parts();
+    // The layer before adds it; without that layer nobody may do anything.
+    let caller = extensions.get::<Caller>().cloned();
+    let caller = caller.ok_or_else(|| Error::new(Kind::Forbidden, "nobody said who asks"))?;
+    Ok((caller, message))
+}
+
+/// Reads the name of a write; an empty one means that it has none.
+fn request_id(bytes: &[u8]) -> Result<RequestId, Error> {
+    if bytes.is_empty() {
+        return Ok(RequestId::default());
+    }
+    let id = <[u8; 16]>::try_from(bytes)
+        .map_err(|_| Error::new(Kind::Invalid, format!("`request_id` has {} bytes, not 16", bytes.len())))?;
+    Ok(RequestId(u128::from_be_bytes(id)))
+}
+
+fn wait(wait: Option<v1::Wait>) -> Wait {
+    wait.map_or(Wait::NO, |wait| Wait {
+        after: Revision(wait.revision),
+        at_most: Duration::from_millis(wait.wait_ms),
+    })
+}
+
+fn document(document: &impl Serialize) -> Reply<v1::Document> {
+    Ok(Response::new(v1::Document { json: json(document)? }))
+}
+
+fn json(document: &impl Serialize) -> Result<Bytes, Error> {
+    let encoded = serde_json::to_vec(document);
+    encoded.map(Bytes::from).map_err(|error| Error::new(Kind::Internal, error.to_string()))
+}
+
+fn chunk(piece: Piece) -> v1::LogChunk {
+    v1::LogChunk {
+        alloc_id: piece.alloc.0,
+        group: piece.group,
+        index: piece.index,
+        task: piece.task,
+        stderr: piece.stderr,
+        data: piece.data,
+        notice: piece.notice,
+    }
+}

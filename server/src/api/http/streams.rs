@@ -1,0 +1,121 @@
+//! Facts and output over HTTP: whole, or as they come.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::header;
+use proto::error::{Error, Kind};
+use proto::ids::Revision;
+use proto::view::EventList;
+use serde::Deserialize;
+
+use super::Failure;
+use super::query::{Params, switch};
+use crate::api::Context;
+use crate::limits;
+use crate::ops::logs::{LogsQuery, Piece};
+use crate::ops::{self, Caller, EventsQuery};
+
+/// Which facts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventsParams {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    subject: String,
+    #[serde(default, deserialize_with = "switch")]
+    follow: bool,
+    #[serde(default)]
+    after: u64,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Which output.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogsParams {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    task: String,
+    #[serde(default, deserialize_with = "switch")]
+    follow: bool,
+    #[serde(default)]
+    tail: Option<u32>,
+    #[serde(default, deserialize_with = "switch")]
+    stdout: bool,
+    #[serde(default, deserialize_with = "switch")]
+    stderr: bool,
+}
+
+/// One list of the most recent facts; with `follow` one fact per line, without end.
+pub(super) async fn events(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Params(params): Params<EventsParams>,
+) -> Result<Response, Failure> {
+    let most = limits::EVENTS_PER_LIST;
+    let query = EventsQuery {
+        namespace: params.namespace,
+        subject: params.subject,
+        follow: params.follow,
+        after: Revision(params.after),
+        limit: params.limit.unwrap_or(most).clamp(1, most),
+    };
+    let lists = ops::events(&context.cluster, &caller, query)?;
+    if params.follow {
+        return Ok(streamed("application/x-ndjson", lists.map(|list| lines(&list))));
+    }
+    let list = std::pin::pin!(lists).next().await;
+    let none = || Failure(Error::new(Kind::Internal, "the events gave no list"));
+    list.map(|list| Json(list).into_response()).ok_or_else(none)
+}
+
+fn lines(list: &EventList) -> Bytes {
+    let mut text = Vec::new();
+    for event in &list.items {
+        // Plain data always becomes JSON.
+        if serde_json::to_writer(&mut text, event).is_ok() {
+            text.push(b'\n');
+        }
+    }
+    text.into()
+}
+
+/// The output of a job or an allocation as plain text; what could not be read is a line that begins with `minijob: `.
+pub(super) async fn logs(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(target): Path<String>,
+    Params(params): Params<LogsParams>,
+) -> Result<Response, Failure> {
+    let query = LogsQuery {
+        namespace: params.namespace,
+        target,
+        task: params.task,
+        follow: params.follow,
+        tail: params.tail,
+        stdout: params.stdout,
+        stderr: params.stderr,
+    };
+    let pieces = ops::logs::logs(&context.cluster, &context.sources, &caller, query)?;
+    Ok(streamed("text/plain; charset=utf-8", pieces.map(text)))
+}
+
+fn text(piece: Piece) -> Bytes {
+    if piece.notice.is_empty() {
+        return piece.data;
+    }
+    format!("minijob: {}.{} {}: {}\n", piece.group, piece.index, piece.task, piece.notice).into()
+}
+
+fn streamed(content_type: &'static str, stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let body = Body::from_stream(stream.map(Ok::<_, std::convert::Infallible>));
+    ([(header::CONTENT_TYPE, content_type), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], body)
+        .into_response()
+}

@@ -1,0 +1,163 @@
+//! Accepting connections within limits: who has not shown a token yet has five seconds, and there are at most a thousand of them.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use bytes::Bytes;
+use http::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpConnectInfo;
+use tower::Service;
+
+use crate::limits;
+
+/// The pause after an accept that failed for want of descriptors: others must end first.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Between two pings to a silent peer.
+const PING: Duration = Duration::from_secs(10);
+/// How long it may take to answer one.
+const PONG: Duration = Duration::from_secs(5);
+
+/// Whether a connection has shown that it belongs to the cluster. Until then it holds one of few places and ends soon.
+#[derive(Debug)]
+pub(super) struct Gate {
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+    admitted: Notify,
+}
+
+impl Gate {
+    fn new(place: OwnedSemaphorePermit) -> Self {
+        Self { place: Mutex::new(Some(place)), admitted: Notify::new() }
+    }
+
+    /// Gives the place free. A second call does nothing.
+    pub(super) fn admit(&self) {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if place.is_some() {
+            self.admitted.notify_one();
+        }
+    }
+
+    /// Returns when the time is over and nothing admitted the connection; never when something did.
+    async fn refused(&self) {
+        if timeout(limits::FIRST_REQUEST_WITHIN, self.admitted.notified()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Serves connections until told to stop, then gives open requests [`limits::STOP_WITHIN`] to end.
+pub async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(limits::STRANGERS_MAX));
+    let connections = tokio_util::task::TaskTracker::new();
+    loop {
+        // The kernel keeps who waits for a place; its queue is bounded as well.
+        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                connections.spawn(connection(stream, peer, router.clone(), Gate::new(place), stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: axum::Router,
+    gate: Gate,
+    stop: CancellationToken,
+) {
+    // Answers are small and somebody waits for each; where the option fails they are merely later.
+    stream.set_nodelay(true).ok();
+    let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(peer) };
+    let gate = Arc::new(gate);
+    let service = OfConnection { router, gate: gate.clone(), info };
+    let builder = builder();
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let grace = tokio::select! {
+        ended = serving.as_mut() => {
+            if let Err(error) = ended {
+                tracing::debug!(%peer, error, "a connection broke");
+            }
+            return;
+        }
+        () = gate.refused() => limits::STRANGER_ENDS_WITHIN,
+        () = stop.cancelled() => limits::STOP_WITHIN,
+    };
+    serving.as_mut().graceful_shutdown();
+    if timeout(grace, serving).await.is_err() {
+        tracing::debug!(%peer, "a connection was cut off");
+    }
+}
+
+/// Adds to every request what it cannot say itself: its connection.
+#[derive(Clone)]
+struct OfConnection {
+    router: axum::Router,
+    gate: Arc<Gate>,
+    info: TcpConnectInfo,
+}
+
+impl<B> Service<Request<B>> for OfConnection
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.router, context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.gate.clone());
+        request.extensions_mut().insert(self.info.clone());
+        self.router.call(request)
+    }
+}
+
+/// Limits for both protocols: time for the head of a request, bytes of it, streams beside each other.
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::FIRST_REQUEST_WITHIN)
+        .max_buf_size(limits::HTTP1_BUFFER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+        .max_header_list_size(limits::HTTP2_HEAD_BYTES)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG);
+    builder
+}
