@@ -6,7 +6,9 @@
 pub mod agents;
 pub mod cluster;
 pub mod core;
+pub mod identity;
 pub mod leader;
 pub mod limits;
 pub mod machine;
 pub mod raft;
+pub mod server;
