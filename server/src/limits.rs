@@ -24,6 +24,8 @@ pub const SESSION_MESSAGES_QUEUED: usize = 128;
 pub const SESSION_MESSAGE_BYTES: usize = 1 << 20;
 /// How long an agent may take to register after it has connected.
 pub const REGISTER_WITHIN: Duration = Duration::from_secs(5);
+/// How long open requests may take to end when a server stops.
+pub const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// How long an agent may take to dial when somebody reads a task's output.
 pub const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// Readers that wait for an agent to dial: each is a request of a person.

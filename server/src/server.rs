@@ -1,0 +1,194 @@
+//! Assembles a server: identity, log, state, leader loops, sessions, and the port they are all reached at.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use axum::serve::ListenerExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::agents::Hub;
+use crate::cluster::Cluster;
+use crate::identity::{self, Identity};
+use crate::leader::{self, Duties, LeaseBook, Overrides};
+use crate::limits::STOP_WITHIN;
+use crate::raft::{self, Backend, Timings};
+
+/// What a server is given.
+#[derive(Debug)]
+pub struct Config {
+    /// Where everything is kept; made if it is missing.
+    pub data_dir: PathBuf,
+    /// What people call it.
+    pub name: String,
+    /// Where it listens. Bound by the caller, so that a taken port is found before anything is touched.
+    pub listener: TcpListener,
+    /// Where others reach it, if not where it listens.
+    pub advertise: Option<String>,
+    /// Where the log is kept; fixed by the first start of a data directory.
+    pub backend: Backend,
+    /// Elections.
+    pub timings: Timings,
+    /// Settings that it puts into the state when it begins to lead.
+    pub overrides: Overrides,
+}
+
+impl Config {
+    /// The defaults.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>, name: impl Into<String>, listener: TcpListener) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            name: name.into(),
+            listener,
+            advertise: None,
+            backend: Backend::default(),
+            timings: Timings::default(),
+            overrides: Overrides::default(),
+        }
+    }
+}
+
+/// Why a server did not start. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory")]
+    Identity(#[source] identity::Error),
+    /// The log or the state cannot be opened.
+    #[error("cannot open the replicated log")]
+    Raft(#[source] raft::StartError),
+    /// The listener cannot be used.
+    #[error("cannot listen")]
+    Listen(#[source] std::io::Error),
+}
+
+/// A server that runs. It must be stopped with [`Handle::stop`]; dropping it leaves its tasks to the runtime.
+pub struct Handle {
+    cluster: Cluster,
+    hub: Hub,
+    addr: SocketAddr,
+    identity: Identity,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    fatal: watch::Receiver<Option<String>>,
+}
+
+/// Starts a server. When this returns it listens; it leads, and serves agents, a moment later.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(config: Config) -> Result<Handle, StartError> {
+    let Config { data_dir, name, listener, advertise, backend, timings, overrides } = config;
+    listener.set_nonblocking(true).map_err(StartError::Listen)?;
+    let addr = listener.local_addr().map_err(StartError::Listen)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Listen)?;
+    let identity = Identity::open(&data_dir).map_err(StartError::Identity)?;
+    let reached_at = advertise.unwrap_or_else(|| addr.to_string());
+    let log = raft::Config {
+        store: raft::log_store::Options::new(backend),
+        timings,
+        ..raft::Config::new(data_dir, identity.member.server.0, &reached_at, &name)
+    };
+    let cluster = Cluster::start(log, identity.member).await.map_err(StartError::Raft)?;
+    let leases = LeaseBook::default();
+    let hub = Hub::new(cluster.clone(), leases.clone());
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let duties = Duties { cluster: cluster.clone(), leases, overrides };
+    tasks.spawn(leader::run(duties, cluster.leadership(), stop.clone()));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(hub.clone().run()));
+    tasks.spawn(serve(listener, router(&hub), stop.clone()));
+    let (died, fatal) = watch::channel(None);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(watch_for_failure(cluster.clone(), died)));
+    Ok(Handle { cluster, hub, addr, identity, stop, tasks, fatal })
+}
+
+impl Handle {
+    /// Returns where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Returns what requests must bring.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.identity.token
+    }
+
+    /// Returns whether this was the first start of its data directory.
+    #[must_use]
+    pub fn is_first_start(&self) -> bool {
+        self.identity.token_is_new
+    }
+
+    /// Returns the cluster as this server sees it.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Returns the agents that are connected here.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Becomes `Some`, with the reason, when the server cannot go on; the process must then end.
+    #[must_use]
+    pub fn fatal(&self) -> watch::Receiver<Option<String>> {
+        self.fatal.clone()
+    }
+
+    /// Stops: sessions are closed, open requests end, the log is synced and closed. When it returns the data directory may be
+    /// opened again.
+    pub async fn stop(self) {
+        // Agents first: they look for another server while this one still answers.
+        self.hub.close();
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.cluster.stop().await;
+    }
+}
+
+/// Says why the server cannot go on, once.
+async fn watch_for_failure(cluster: Cluster, died: watch::Sender<Option<String>>) {
+    let (mut log, mut state) = (cluster.raft_failure(), cluster.view().broken());
+    let reason = tokio::select! {
+        Ok(reason) = log.wait_for(Option::is_some) => reason.clone(),
+        Ok(reason) = state.wait_for(Option::is_some) => reason.clone(),
+        else => None,
+    };
+    if let Some(reason) = &reason {
+        tracing::error!(reason, "this server cannot go on");
+    }
+    died.send_replace(reason);
+}
+
+/// Puts everything that the port answers together.
+fn router(hub: &Hub) -> axum::Router {
+    Routes::new(hub.service()).into_axum_router()
+}
+
+/// Serves connections until told to stop, then gives open requests [`STOP_WITHIN`] to end.
+async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: CancellationToken) {
+    let listener = listener.tap_io(|stream| {
+        // Messages are small and somebody waits for each; where the option fails they are merely later.
+        stream.set_nodelay(true).ok();
+    });
+    let stopped = stop.clone().cancelled_owned();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => if let Err(error) = served {
+            tracing::error!(%error, "the port is not served any more");
+        },
+        () = late => tracing::debug!("open requests were cut off"),
+    }
+}
