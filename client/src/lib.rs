@@ -4,8 +4,6 @@
 //! process that really owns the tasks, `logs` how their output is written and read; `store` is what the agent remembers over
 //! its own death; `limits` holds every bound with its reason.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
-
 pub mod core;
 pub mod driver;
 pub mod keeper;
