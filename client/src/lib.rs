@@ -11,6 +11,7 @@ pub mod agent;
 pub mod session;
 pub mod allocs;
 pub mod tasks;
+pub mod core;
 pub mod driver;
 pub mod keeper;
 pub mod logs;

@@ -284,12 +284,16 @@ fn a_process_with_threads_is_not_forked() {
 async fn a_task_gets_what_is_given_and_nothing_else() {
     let host = Host::new("auto");
     let driver = host.connect();
-    let script = "pwd; umask; id -u; id -g; id -G; ls /proc/self/fd | wc -l; readlink /proc/self/fd/0; \
+    let script = "pwd; umask; id -u | grep -c 65534; id -G | grep -cE '65533 7|^65534'; ls /proc/self/fd | wc -l; readlink /proc/self/fd/0; \
                   grep -E 'SigBlk|SigIgn' /proc/self/status; cat /proc/self/oom_score_adj; ulimit -n; env | sort";
     let spec = StartSpec {
         env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello world".into())],
         workdir: Some("/usr".into()),
-        user: Some(UserIds { uid: 65534, gid: 65533, groups: vec![65533, 7] }),
+        user: nix::unistd::geteuid().is_root().then(|| UserIds {
+            uid: 65534,
+            gid: 65533,
+            groups: vec![65533, 7],
+        }),
         ..host.script(script)
     };
     // The log directory belongs to the keeper; the task needs none of it.
@@ -299,7 +303,7 @@ async fn a_task_gets_what_is_given_and_nothing_else() {
     let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().0;
     let oom = own("oom_score_adj");
     let wanted = format!(
-        "/usr\n0022\n65534\n65533\n65533 7\n4\n/dev/null\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n{oom}{limit}\n"
+        "/usr\n0022\n1\n1\n4\n/dev/null\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n{oom}{limit}\n"
     );
     let (head, env) = end.tail.split_at(wanted.len().min(end.tail.len()));
     assert_eq!(head, wanted);
@@ -465,4 +469,56 @@ async fn a_long_data_directory_is_no_obstacle() {
     let spec = host.script("exit 5");
     start(&driver, &spec).await;
     assert_eq!(ended(&driver, &spec).await.cause, EndCause::Exit(5));
+}
+
+#[tokio::test]
+async fn garbage_and_crowds_on_the_socket_disturb_nobody() {
+    use std::io::{Read, Write};
+    let host = Host::new("auto");
+    let driver = host.connect();
+    let spec = host.script("exec sleep 1000");
+    start(&driver, &spec).await;
+    let open = || std::os::unix::net::UnixStream::connect(host.data().join("keeper.sock")).unwrap();
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[3, 0, 0, 0, 0xff, 0xff, 0xff]] {
+        let mut stream = open();
+        stream.write_all(garbage).unwrap();
+        stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+        assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "{garbage:?} must be hung up on");
+    }
+    let crowd: Vec<_> = (0..40).map(|_| open()).collect();
+    assert_eq!(driver.list().await.unwrap().len(), 1);
+    drop(crowd);
+    driver.stop(spec.id.clone(), libc::SIGTERM, Duration::from_secs(5)).await.unwrap().unwrap();
+    assert_eq!(ended(&driver, &spec).await.cause, EndCause::Signal(libc::SIGTERM));
+    assert_eq!(fs::read_to_string(format!("/proc/{}/comm", host.keeper)).unwrap(), "minijob keeper\n");
+}
+
+#[tokio::test]
+async fn the_socket_and_its_directory_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = Host::new("auto");
+    let mode = |name: &str| fs::metadata(host.data().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("keeper.sock"), mode("keeper"), mode("keeper.lock")), (0o600, 0o700, 0o600));
+}
+
+#[tokio::test]
+async fn a_tree_that_forks_while_it_is_killed_ends_too() {
+    for cgroups in ["v2", "v1", "off"] {
+        let host = Host::new(cgroups);
+        let driver = host.connect();
+        // Every process replaces itself by a new one as fast as it can.
+        let hydra =
+            "trap '' TERM; echo ready; hop() { sh -c \"$HOP\" & }; for i in 1 2 3; do hop; done; sleep 1000";
+        let mut spec = host.script(hydra);
+        let hop = "trap '' TERM; sleep 0.01; sh -c \"$HOP\" & exit";
+        spec.env = vec![("HOP".into(), hop.into()), ("PATH".into(), "/usr/bin:/bin".into())];
+        let pid = start(&driver, &spec).await.pid;
+        host.printed(&spec, "ready").await;
+        driver.stop(spec.id.clone(), libc::SIGTERM, Duration::from_millis(100)).await.unwrap().unwrap();
+        let end = ended(&driver, &spec).await;
+        assert_eq!((end.cause, end.stopped_by_us), (EndCause::Killed, true), "{cgroups}");
+        assert!(!alive(pid));
+        wait_for("only the keeper beneath the guard", || (children(host.guard).len() == 1).then_some(()))
+            .await;
+    }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use client::driver::{Driver, StartSpec};
-use support::{Host, wait_for};
+use support::Host;
 
 fn pss_kb(pid: u32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
@@ -89,6 +89,39 @@ async fn start_latency_and_density() {
         for known in driver.list().await.unwrap() {
             driver.collect(known.id).await.unwrap().unwrap();
         }
-        wait_for("nothing", || Some(())).await;
     }
+}
+
+#[tokio::test]
+#[ignore = "a measurement, not a promise"]
+async fn a_loud_task_and_its_neighbours() {
+    let host = Host::new("auto");
+    let driver = host.connect();
+    let mut loud = StartSpec {
+        args: vec!["-c".into(), "exec yes 0123456789012345678901234567890".into()],
+        ..host.script("")
+    };
+    loud.logs = client::logs::Policy { files: 3, file_bytes: 10 << 20 };
+    let read = |pid: u32| -> u64 {
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+        io.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok()).unwrap()
+    };
+    driver.start(loud).await.unwrap().unwrap();
+    let (begun, bytes, cpu) = (Instant::now(), read(host.keeper), cpu_ms(host.keeper));
+    let mut latencies = Vec::new();
+    while begun.elapsed() < Duration::from_secs(5) {
+        let one = Instant::now();
+        driver.start(sleeper(&host)).await.unwrap().unwrap();
+        latencies.push(one.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let rate = (read(host.keeper) - bytes) as f64 / begun.elapsed().as_secs_f64() / 1e6;
+    latencies.sort();
+    println!(
+        "loud: {rate:.0} MB/s, keeper cpu {} ms in 5 s, neighbours start p50 {:?} max {:?}, keeper PSS {} kB",
+        cpu_ms(host.keeper) - cpu,
+        latencies[latencies.len() / 2],
+        latencies.last().unwrap(),
+        pss_kb(host.keeper)
+    );
 }

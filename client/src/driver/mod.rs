@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use proto::ids::AllocId;
+
 pub use crate::logs::Policy as LogPolicy;
 pub use ends::Ends;
 
@@ -34,7 +36,7 @@ pub struct AttemptId {
 
 impl fmt::Display for AttemptId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:x}/{}#{}", self.alloc, self.task, self.attempt)
+        write!(out, "{}/{}#{}", AllocId(self.alloc), self.task, self.attempt)
     }
 }
 

@@ -414,3 +414,31 @@ impl From<message::Ended> for Ended {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_keeper_nobody_answers_and_the_status_says_why() {
+        let driver = Processes::at("/nonexistent/keeper.sock".into());
+        let begun = Instant::now();
+        driver.list().await.expect_err("there is no keeper");
+        assert!(begun.elapsed() >= KEEPER_PATIENCE);
+        let Status::Away { why } = driver.status().borrow().clone() else { panic!("it cannot be connected") };
+        assert!(why.contains("No such file"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_start_that_no_frame_can_carry_fails_by_itself() {
+        let driver = Processes::at("/nonexistent/keeper.sock".into());
+        let id = AttemptId { alloc: 1, task: "web".into(), attempt: 1 };
+        let mut spec = StartSpec::new(id, "/bin/true", "/logs");
+        spec.args = vec!["x".repeat(3 << 20)];
+        let failure = driver.start(spec).await.expect("decided here").expect_err("too large");
+        assert_eq!(
+            (failure.step.as_str(), failure.errno, failure.hopeless),
+            ("args", Some(libc::E2BIG), true)
+        );
+    }
+}

@@ -80,6 +80,14 @@ impl Groups {
         }
     }
 
+    /// Lists the slots that have a group.
+    pub(super) fn slots(&self) -> Vec<u64> {
+        let Some(home) = &self.home else { return Vec::new() };
+        let entries = fs::read_dir(&home.base).into_iter().flatten().flatten();
+        let slot = |name: &str| u64::from_str_radix(name.strip_prefix('t')?, 16).ok();
+        entries.filter_map(|entry| slot(entry.file_name().to_str()?)).collect()
+    }
+
     /// Makes the group of a slot; returns its directory (v2) and its open `cgroup.procs`.
     pub(super) fn create(&self, slot: u64) -> io::Result<Option<(Option<File>, File)>> {
         let Some(home) = &self.home else { return Ok(None) };

@@ -29,6 +29,13 @@ pub struct Config {
     pub cgroups: Choice,
 }
 
+impl Config {
+    /// Returns the configuration of a keeper that stays for its tasks.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Config {
+        Config { data_dir: data_dir.into(), end_with_agent: None, cgroups: Choice::Auto }
+    }
+}
+
 /// The way to a keeper that answered.
 #[derive(Debug, Clone)]
 pub struct Connector {

@@ -22,6 +22,9 @@
 //!   because nobody reads its output and nobody could tell its end.
 //! - the machine: ends of the last seconds may be lost with the disk's cache; nothing of them runs.
 //!
+//! What can stall it: the keeper has one thread, and the kernel may hold that up in a write to a disk that cannot keep up and in
+//! the `exec` of a program on a dead network file system. Tasks run on meanwhile; stops and fences are late by as much.
+//!
 //! Modules in reading order: [`ensure`] finds or makes a keeper; `guard`, `link` and `process` are the guard and its helpers;
 //! `serve` is the keeper's loop, with `token`, `connection`, `requests`, `life`, `attempt`, `output`, `restore` and `idle`;
 //! `spawn` and `clone` start programs; `cgroup`, `tree` and `pidfd` find and kill what belongs together; `record` and `journal`

@@ -79,6 +79,12 @@ pub(super) fn origin() -> Origin {
     Origin { nofile, oom_score: oom_score.trim().to_owned() }
 }
 
+/// Returns how many descriptors this process may have.
+pub(super) fn files_max() -> usize {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .map_or(1024, |(soft, _)| soft as usize)
+}
+
 /// Takes the guard's own protection and limits as far as permitted.
 pub(super) fn take_protection(origin: &Origin) {
     // Without permission (not root) the keeper is as mortal as anybody.

@@ -117,6 +117,12 @@ impl Keeper {
         if self.attempts.len() >= KEEPER_ATTEMPTS_MAX {
             return refuse("full", "the keeper holds as many attempts as it may; collect the ended ones");
         }
+        if self.attempts.len() - self.ends.len() >= self.running_max {
+            return refuse(
+                "full",
+                "the keeper has no descriptors left for another task; raise the limit of open files",
+            );
+        }
         match self.start(start) {
             Ok(started) => Say::Started(started),
             Err(failure) => Say::StartFailed(failure),

@@ -31,6 +31,14 @@ impl Keeper {
                 self.main_ended(slot, None);
             }
         }
+        for slot in self.house.cgroups.slots() {
+            if !self.attempts.contains_key(&slot) {
+                // The journal was behind (a full disk) when guard and keeper died. Nobody will ever ask for it, and its
+                // replacement may already be on its way.
+                self.house.cgroups.kill(slot);
+                self.remove_group(slot);
+            }
+        }
         if records > 0 {
             note(&format!("took over {records} attempts"));
         }

@@ -92,6 +92,8 @@ pub(super) struct Keeper {
     next_connection: u64,
     pub(super) idle: super::idle::Idle,
     pub(super) guard_lost: bool,
+    /// Attempts that may run at once: each has two pipes and up to two log files, and some room must be left.
+    pub(super) running_max: usize,
 }
 
 /// The slot of timers that concern the keeper itself.
@@ -173,6 +175,7 @@ impl Keeper {
             next_connection: 1,
             idle,
             guard_lost: false,
+            running_max: super::process::files_max().saturating_sub(64) / 5,
         })
     }
 
@@ -188,10 +191,8 @@ impl Keeper {
             let count = self.epoll.wait(&mut events, EpollTimeout::NONE).unwrap_or(0);
             let ready: Vec<(Token, EpollFlags)> =
                 events[..count].iter().map(|event| (Token::unpack(event.data()), event.events())).collect();
-            // Ends first: a timer must not signal a process that is known to have ended.
-            if ready.iter().any(|(token, _)| *token == Token::Guard || *token == Token::Timer) {
-                self.hear_guard();
-            }
+            // Ends first: neither timer nor request must signal a process that is known to have ended.
+            self.hear_guard();
             let mut touched = HashSet::new();
             for (token, flags) in ready {
                 match token {
@@ -250,7 +251,16 @@ impl Keeper {
     }
 
     fn accept(&mut self) {
-        while let Ok((stream, _)) = self.house.listener.accept() {
+        loop {
+            let stream = match self.house.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // Out of descriptors: the listener stays ready, and the loop must not spin on it.
+                    std::thread::sleep(Duration::from_millis(2));
+                    return;
+                }
+            };
             if self.connections.len() >= KEEPER_CONNECTIONS_MAX {
                 note("too many connections; one was refused");
                 continue;

@@ -132,7 +132,7 @@ impl Prepared {
             oom_score: origin.oom_score.as_ptr(),
             oom_score_bytes: origin.oom_score.len(),
             nofile: origin.nofile,
-            user: start.user.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
+            user: other_user(start).map_or(std::ptr::null(), std::ptr::from_ref),
             step: Step::None,
             errno: 0,
         };
@@ -195,6 +195,12 @@ pub(super) fn failed(step: &str, errno: i32, message: &str) -> StartFailed {
     ];
     let hopeless = !passing.contains(&errno) && !matches!(step, "guard" | "stdio" | "cgroup" | "fork");
     StartFailed { step: step.into(), errno, message: message.into(), hopeless }
+}
+
+/// Returns whom to become; a keeper that is not root may be asked to stay who it is, and could not even set that.
+fn other_user(start: &Start) -> Option<&User> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    start.user.as_ref().filter(|user| uid.is_root() || user.uid != uid.as_raw() || user.gid != gid.as_raw())
 }
 
 fn describe(errno: i32) -> String {

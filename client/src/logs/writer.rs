@@ -117,8 +117,10 @@ impl Sink {
 
     fn report(&mut self) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let line =
-            format!("\n[minijob: {} bytes of output were dropped, the disk was full]\n", self.unreported);
+        let line = format!(
+            "\n[minijob: {} bytes of output were dropped here, they could not be written]\n",
+            self.unreported
+        );
         let written = file.write(line.as_bytes())?;
         self.size += written as u64;
         if written == line.len() {
@@ -203,7 +205,7 @@ mod tests {
         sink.write(place(dir.path(), 3), b"kept\n");
         assert_eq!(
             read(dir.path(), 0),
-            "\n[minijob: 11 bytes of output were dropped, the disk was full]\nkept\n"
+            "\n[minijob: 11 bytes of output were dropped here, they could not be written]\nkept\n"
         );
         assert_eq!(sink.dropped(), 11);
     }
