@@ -15,7 +15,6 @@ pub mod core;
 pub mod driver;
 pub mod keeper;
 pub mod logs;
-pub mod core;
 pub mod store;
 pub mod fingerprint;
 pub mod clock;
