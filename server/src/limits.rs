@@ -122,8 +122,6 @@ pub const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(5);
 pub const STRANGER_ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// Connections that have not shown a token: with the two bounds before, what strangers can hold is bounded.
 pub const STRANGERS_MAX: usize = 1_000;
-/// How long requests may take to end when the server stops: followers of logs and events never do by themselves.
-pub const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes buffered of one HTTP/1 connection; the head of a request must fit.
 pub const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of the head of a request over HTTP/2.

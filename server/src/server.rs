@@ -2,18 +2,19 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use axum::serve::ListenerExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::agents::Hub;
+use crate::api;
 use crate::cluster::Cluster;
 use crate::identity::{self, Identity};
 use crate::leader::{self, Duties, LeaseBook, Overrides};
-use crate::limits::STOP_WITHIN;
+use crate::metrics::Metrics;
 use crate::raft::{self, Backend, Timings};
 
 /// What a server is given.
@@ -63,6 +64,11 @@ pub enum StartError {
     /// The listener cannot be used.
     #[error("cannot listen")]
     Listen(#[source] std::io::Error),
+    /// The token in the data directory is none.
+    #[error(
+        "the file `token` in the data directory holds no token: put one there, or remove it to have a new one made"
+    )]
+    Token(#[source] api::BadToken),
 }
 
 /// A server that runs. It must be stopped with [`Handle::stop`]; dropping it leaves its tasks to the runtime.
@@ -99,7 +105,15 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let duties = Duties { cluster: cluster.clone(), leases, overrides };
     tasks.spawn(leader::run(duties, cluster.leadership(), stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(hub.clone().run()));
-    tasks.spawn(serve(listener, router(&hub), stop.clone()));
+    let context = api::Context {
+        cluster: cluster.clone(),
+        sources: Arc::new(hub.clone()),
+        token: Arc::new(api::Token::parse(&identity.token).map_err(StartError::Token)?),
+        hosts: [reached_at.as_str(), name.as_str()].iter().map(|host| host_of(host)).collect(),
+        metrics: Metrics::default(),
+    };
+    let router = api::router(context, Routes::new(hub.service()));
+    tasks.spawn(api::serve(listener, router, stop.clone()));
     let (died, fatal) = watch::channel(None);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_for_failure(cluster.clone(), died)));
     Ok(Handle { cluster, hub, addr, identity, stop, tasks, fatal })
@@ -168,27 +182,8 @@ async fn watch_for_failure(cluster: Cluster, died: watch::Sender<Option<String>>
     died.send_replace(reason);
 }
 
-/// Puts everything that the port answers together.
-fn router(hub: &Hub) -> axum::Router {
-    Routes::new(hub.service()).into_axum_router()
-}
-
-/// Serves connections until told to stop, then gives open requests [`STOP_WITHIN`] to end.
-async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: CancellationToken) {
-    let listener = listener.tap_io(|stream| {
-        // Messages are small and somebody waits for each; where the option fails they are merely later.
-        stream.set_nodelay(true).ok();
-    });
-    let stopped = stop.clone().cancelled_owned();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
-    let late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(STOP_WITHIN).await;
-    };
-    tokio::select! {
-        served = serving => if let Err(error) = served {
-            tracing::error!(%error, "the port is not served any more");
-        },
-        () = late => tracing::debug!("open requests were cut off"),
-    }
+/// Returns the host of `host:port`, as a `Host` header has it.
+fn host_of(address: &str) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_matches(['[', ']']).to_owned()
 }

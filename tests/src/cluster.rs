@@ -262,7 +262,6 @@ impl Cluster {
     }
 
     /// Runs a service of shell and waits until all of it runs. Returns its processes.
-    #[must_use]
     pub fn serve(&self, name: &str, count: u32, script: &str) -> Vec<u32> {
         self.submit(&job::shell(name, count, script));
         let status = self.wait_job(name, "all of it runs", |status| status["running"] == count);

@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use proto::error::{Error, Kind};
+use server::server::Config;
+use tokio_util::sync::CancellationToken;
 
 use super::Running;
 
@@ -39,6 +41,24 @@ pub struct Serving {
 /// What keeps it from serving.
 pub async fn start(options: Options) -> Result<Serving, Error> {
     let Options { name, data_dir, listener, advertise } = options;
-    let _ = (name, data_dir, listener, advertise);
-    Err(Error::new(Kind::Internal, "this build has no server"))
+    let token_file = data_dir.join(server::identity::TOKEN_FILE);
+    let mut config = Config::new(data_dir, name, listener);
+    config.advertise = advertise;
+    let handle = server::server::start(config).await;
+    let handle = handle.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
+    let (token, first_start) = (handle.token().to_owned(), handle.is_first_start());
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    let running = Running::spawn("server", stop, async move {
+        let mut fatal = handle.fatal();
+        let died = tokio::select! {
+            () = asked.cancelled() => None,
+            Ok(reason) = fatal.wait_for(Option::is_some) => reason.clone(),
+        };
+        handle.stop().await;
+        died.map_or(Ok(()), |reason| {
+            Err(Error::new(Kind::Internal, format!("the server cannot go on: {reason}")))
+        })
+    });
+    Ok(Serving { token, token_file, first_start, running })
 }
