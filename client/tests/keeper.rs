@@ -377,42 +377,63 @@ async fn an_agent_that_does_not_read_delays_nobody() {
     assert_eq!(known.len(), 500);
 }
 
-#[tokio::test]
-async fn killing_the_keeper_at_any_moment_runs_every_attempt_once() {
-    let host = Host::new("auto");
+/// Starts 200 attempts while a process of the keeper's is killed again and again; each must have run once. Returns their ends.
+async fn start_under_fire(host: &Host, rounds: u64, victim: impl Fn(u32) -> u32) -> Vec<EndCause> {
     let driver = host.connect();
     let mut status = driver.status();
     let killer = async {
-        for round in 0..8u64 {
+        for round in 0..rounds {
             let connected =
                 status.wait_for(|status| matches!(status, Status::Connected { .. })).await.unwrap().clone();
             let Status::Connected { keeper_pid, .. } = connected else { unreachable!() };
             // Different distances into whatever it is doing.
             tokio::time::sleep(Duration::from_micros(700 * round + 100)).await;
-            kill(keeper_pid);
+            kill(victim(keeper_pid));
             status.wait_for(|status| matches!(status, Status::Away { .. })).await.unwrap();
         }
     };
     let runs = host.dir.path().join("runs");
-    let specs: Vec<StartSpec> = (0..200)
-        .map(|number| host.script(&format!("echo {number} >> {}; exit {}", runs.display(), number % 100)))
-        .collect();
+    let script = |number| format!("echo {number} >> {}; exit {}", runs.display(), number % 100);
+    let specs: Vec<StartSpec> = (0..200).map(|number| host.script(&script(number))).collect();
     let starter = async {
-        let mut starts = Vec::new();
         for spec in &specs {
-            starts.push(start(&driver, spec).await.pid);
+            // A start that meets the guard's death may fail, and leaves nothing then: the agent tries again.
+            while let Err(failure) = driver.start(spec.clone()).await.expect("reached") {
+                assert!(!failure.hopeless, "{failure:?}");
+            }
         }
-        starts
     };
-    let (_, pids) = tokio::join!(killer, starter);
-    for (number, spec) in specs.iter().enumerate() {
-        let end = ended(&driver, spec).await;
-        assert_eq!(end.cause, EndCause::Exit(number as i32 % 100), "attempt {number}, pid {}", pids[number]);
+    tokio::join!(killer, starter);
+    let mut causes = Vec::new();
+    for spec in &specs {
+        causes.push(ended(&driver, spec).await.cause);
     }
     let text = fs::read_to_string(&runs).unwrap();
     let mut ran: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
     ran.sort_unstable();
     assert_eq!(ran, (0..200).collect::<Vec<u32>>(), "each ran, and ran once");
+    causes
+}
+
+#[tokio::test]
+async fn killing_the_keeper_at_any_moment_runs_every_attempt_once() {
+    let causes = start_under_fire(&Host::new("auto"), 8, |keeper| keeper).await;
+    for (number, cause) in causes.into_iter().enumerate() {
+        assert_eq!(cause, EndCause::Exit(number as i32 % 100), "attempt {number}");
+    }
+}
+
+#[tokio::test]
+async fn killing_the_guard_at_any_moment_runs_every_attempt_once() {
+    for cgroups in ["auto", "off"] {
+        let causes =
+            start_under_fire(&Host::new(cgroups), 5, |keeper| support::stat(keeper).unwrap().1).await;
+        for (number, cause) in causes.into_iter().enumerate() {
+            let expected = EndCause::Exit(number as i32 % 100);
+            // Only a guard knows the status of what ended as it died.
+            assert!(cause == expected || cause == EndCause::Lost, "attempt {number}: {cause:?}");
+        }
+    }
 }
 
 #[tokio::test]
