@@ -5,6 +5,7 @@
 //! the keeper, [`mock`] plays a script, [`conformance`] is what every driver has to pass.
 
 pub mod conformance;
+mod convert;
 pub mod ends;
 pub mod mock;
 pub mod process;

@@ -15,12 +15,10 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::convert::message_of;
 use super::ends::{Board, Ends};
-use super::{
-    AttemptId, BoxFuture, Driver, EndCause, Ended, Gone, Known, KnownState, Refused, Reply, StartFailure,
-    StartSpec, Started,
-};
-use crate::keeper::message::{self, Answer, Ask, Cause, Hello, Id, Request, Say, VERSION, VERSION_OLDEST};
+use super::{AttemptId, BoxFuture, Driver, Gone, Known, KnownState, Reply, StartFailure, StartSpec, Started};
+use crate::keeper::message::{self, Answer, Ask, Hello, Request, Say, VERSION, VERSION_OLDEST};
 use crate::keeper::{Connector, frame, with_short_path};
 use crate::limits::{FRAME_BYTES_MAX, KEEPER_PATIENCE, KEEPER_REQUESTS_QUEUED};
 
@@ -347,72 +345,6 @@ fn encode(seq: u64, ask: &Ask) -> io::Result<Vec<u8>> {
 
 fn unexpected(say: &Say) -> Gone {
     Gone { why: format!("the keeper answered something else: {say:?}") }
-}
-
-fn message_of(spec: StartSpec) -> Result<message::Start, StartFailure> {
-    let text = |step: &str, path: PathBuf| {
-        path.into_os_string().into_string().map_err(|path| StartFailure {
-            step: step.into(),
-            errno: None,
-            message: format!("{step}: {} is not UTF-8", path.display()),
-            hopeless: true,
-        })
-    };
-    Ok(message::Start {
-        id: spec.id.into(),
-        command: spec.command,
-        args: spec.args,
-        env: spec.env.into_iter().map(|(name, value)| message::Variable { name, value }).collect(),
-        workdir: spec.workdir.map(|path| text("workdir", path)).transpose()?.unwrap_or_default(),
-        user: spec.user.map(|user| message::User { uid: user.uid, gid: user.gid, groups: user.groups }),
-        log_dir: text("logs", spec.log_dir)?,
-        log_files: spec.logs.files,
-        log_file_bytes: spec.logs.file_bytes,
-        stop_signal: spec.stop_signal,
-        stop_timeout_ms: spec.stop_timeout.as_millis() as u64,
-        deadline_boot_ms: spec.deadline_boot_ms.unwrap_or(0),
-    })
-}
-
-impl From<AttemptId> for Id {
-    fn from(id: AttemptId) -> Id {
-        Id { alloc: id.alloc, task: id.task, attempt: id.attempt }
-    }
-}
-
-impl From<Id> for AttemptId {
-    fn from(id: Id) -> AttemptId {
-        AttemptId { alloc: id.alloc, task: id.task, attempt: id.attempt }
-    }
-}
-
-impl From<message::Refused> for Refused {
-    fn from(refused: message::Refused) -> Refused {
-        Refused { kind: refused.kind, message: refused.message }
-    }
-}
-
-impl From<message::Ended> for Ended {
-    fn from(ended: message::Ended) -> Ended {
-        let cause = match Cause::try_from(ended.cause) {
-            Ok(Cause::Exit) => EndCause::Exit(ended.code),
-            Ok(Cause::Signal) => EndCause::Signal(ended.code),
-            Ok(Cause::Oom) => EndCause::Oom,
-            Ok(Cause::Killed) => EndCause::Killed,
-            Ok(Cause::Lease) => EndCause::Lease,
-            // A cause of a newer keeper is as unknown as a lost one.
-            Ok(Cause::Lost) | Err(_) => EndCause::Lost,
-        };
-        Ended {
-            id: ended.id.into(),
-            cause,
-            stopped_by_us: ended.stopped,
-            at_ms: ended.at_wall_ms,
-            ran_ms: ended.ran_ms,
-            tail: ended.tail,
-            dropped_bytes: ended.dropped_bytes,
-        }
-    }
 }
 
 #[cfg(test)]
