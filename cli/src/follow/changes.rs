@@ -7,9 +7,9 @@ use proto::model::{AllocState, TaskEnd};
 use proto::time::Timestamp;
 use proto::view::{AllocView, JobStatus, TaskView};
 
-use super::{Line, alloc_trouble, failed_end, next_start, path, tries, wait_verb};
+use super::{alloc_trouble, failed_end, next_start, path, tries, wait_verb};
 use crate::limits;
-use crate::output::{Tone, span};
+use crate::output::{Line, Tone, span};
 
 /// A change of one allocation. Many of one group and kind become one line.
 struct Change {

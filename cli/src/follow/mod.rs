@@ -12,8 +12,7 @@ use proto::view::{AllocView, GroupStatus, JobStatus, TaskView};
 
 pub use verdict::{Outcome, Trouble, Verdict, alloc_trouble};
 
-use crate::limits;
-use crate::output::{Tone, harmless, until};
+use crate::output::{Line, Tone, until};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,31 +25,6 @@ pub struct Goal {
     pub changed: bool,
     /// Whether a batch job is waited for until it has ended.
     pub to_the_end: bool,
-}
-
-/// A line to tell, with output that belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// What it means.
-    pub tone: Tone,
-    /// The sentence.
-    pub text: String,
-    /// Lines of a task's output.
-    pub tail: Vec<String>,
-}
-
-impl Line {
-    /// A line without output.
-    pub fn new(tone: Tone, text: impl Into<String>) -> Self {
-        Self { tone, text: text.into(), tail: Vec::new() }
-    }
-
-    /// Adds the last lines of output.
-    #[must_use]
-    pub fn tail(mut self, output: &str, lines: usize) -> Self {
-        self.tail = last_lines(output, lines);
-        self
-    }
 }
 
 /// One job being followed.
@@ -175,14 +149,6 @@ fn path(job: &str, group: &str) -> String {
 #[must_use]
 pub fn failed_end(task: &TaskView) -> Option<&TaskEnd> {
     task.last_end.as_ref().filter(|end| !end.reason.is_success())
-}
-
-/// Returns the last lines of a task's output, without empty ones at its end, and without what could steer a terminal.
-#[must_use]
-pub fn last_lines(text: &str, most: usize) -> Vec<String> {
-    let lines: Vec<&str> = text.trim_end().lines().collect();
-    let skipped = lines.len().saturating_sub(most.min(limits::TAIL_OF_FAILURE));
-    lines.into_iter().skip(skipped).map(harmless).collect()
 }
 
 #[cfg(test)]

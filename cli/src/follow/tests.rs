@@ -313,9 +313,3 @@ fn live_lines_say_how_many_and_what_is_the_matter() {
     status.groups.get_mut("web").expect("there").next_at = Some(NOW.plus(Duration::from_secs(5)));
     assert_eq!(texts(&status), ["web  1 wanted, 0 running, 0 healthy - placed anew in 5s"]);
 }
-
-#[test]
-fn only_the_last_lines_of_output_are_shown() {
-    assert_eq!(last_lines("a\nb\nc\n\n", 2), ["b", "c"]);
-    assert_eq!(last_lines("", 2), Vec::<String>::new());
-}

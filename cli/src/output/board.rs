@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Out, Tone};
+use super::{Line, Out, Tone};
 use crate::args::Global;
 use crate::exit::Failure;
-use crate::follow::Line;
 use crate::limits;
 
 /// Shows progress. A reader that has gone makes it silent, and never ends the following: the exit code must stay true.

@@ -3,6 +3,7 @@
 mod age; // "3m ago"
 mod board; // live progress of `run` and `dev`
 mod harmless; // a task's output among our own lines
+mod line; // a sentence with its meaning
 mod out; // standard output: text, bytes, documents
 mod paint; // colour, or none
 mod table; // columns
@@ -11,6 +12,7 @@ mod voice; // standard error: errors, notices
 pub use age::{ago, span, until};
 pub use board::Board;
 pub use harmless::harmless;
+pub use line::{Line, last_lines};
 pub use out::Out;
 pub use paint::{Paint, Tone};
 pub use table::{Cell, Table};

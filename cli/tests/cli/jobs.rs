@@ -125,6 +125,21 @@ fn run_says_why_a_job_waits_and_gives_up_at_the_timeout() {
 }
 
 #[test]
+fn a_server_that_has_not_heard_of_the_job_yet_is_asked_again() {
+    let server = Server::start(Script {
+        lagging: 2,
+        statuses: statuses(vec![
+            job("web", Health::Healthy, 9, vec![healthy("web", 0)]),
+            job("web", Health::Healthy, 10, vec![healthy("web", 0)]),
+        ]),
+        ..Script::default()
+    });
+    let shown = world().ask(&server.url(), &["run", "web.yml"]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""), "{shown:?}");
+    assert_eq!(shown.stdout.matches("healthy on n1").count(), 1, "{shown:?}");
+}
+
+#[test]
 fn of_several_jobs_each_is_followed_and_one_failure_is_the_exit_code() {
     let statuses = [
         job("api", Health::Failing, 11, vec![failed("api", 0)]),

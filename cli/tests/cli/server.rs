@@ -28,6 +28,8 @@ pub struct Script {
     pub trouble: VecDeque<Trouble>,
     /// What a write says; `changed`, version 1 and revision 10 unless set.
     pub reply: Option<v1::PutJobReply>,
+    /// So many questions about a job are answered as by a server that has not heard of it.
+    pub lagging: usize,
     /// Per connection what is streamed, then how it ends.
     pub events: VecDeque<(Vec<serde_json::Value>, End)>,
     pub logs: VecDeque<(Vec<v1::LogChunk>, End)>,
@@ -216,6 +218,10 @@ impl Control for Fake {
         let request = request.into_inner();
         let (status, last) = {
             let mut script = self.script();
+            if script.lagging > 0 {
+                script.lagging -= 1;
+                return Err(Error::new(Kind::NotFound, format!("there is no job `{}`", request.name)).into());
+            }
             let Some(statuses) = script.statuses.get_mut(&request.name) else {
                 let error = Error::new(Kind::NotFound, format!("there is no job `{}`", request.name));
                 return Err(error.hint("did you mean `web`?").into());

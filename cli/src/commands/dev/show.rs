@@ -11,10 +11,9 @@ use crate::args::Global;
 use crate::commands::{events, logs, run};
 use crate::connect::Servers;
 use crate::exit::Failure;
-use crate::follow::Line;
 use crate::limits;
 use crate::merge::Merger;
-use crate::output::{Board, Out, Tone, Voice};
+use crate::output::{Board, Line, Out, Tone, Voice};
 
 /// Where the cluster is.
 pub(super) struct Place {

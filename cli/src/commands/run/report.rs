@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::Submitted;
 use crate::exit::{Exit, Failure};
-use crate::follow::{Line, Outcome, Trouble, last_lines};
+use crate::follow::{Outcome, Trouble};
 use crate::limits;
-use crate::output::{Board, Tone, Voice, count, until};
+use crate::output::{Board, Line, Tone, Voice, count, last_lines, until};
 
 /// One job that is not followed any more.
 #[derive(Clone, Debug)]

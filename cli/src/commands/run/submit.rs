@@ -8,8 +8,7 @@ use proto::view::{GroupPlacement, Placement, Written};
 use proto::wire::v1;
 
 use crate::connect::Servers;
-use crate::follow::Line;
-use crate::output::{Board, Tone};
+use crate::output::{Board, Line, Tone};
 
 /// A job that the servers have taken.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::follow::{Follower, Goal, Verdict, live_lines};
 use crate::limits;
 use crate::output::{Board, Voice};
-use crate::read;
+use crate::read::{self, Document};
 
 /// Follows jobs until each is healthy, complete, has failed, or the time is over. Servers that go away meanwhile are
 /// waited for.
@@ -39,7 +39,8 @@ pub async fn watch(
             changed: one.written.changed,
             to_the_end: follow.to_the_end,
         };
-        Watch { servers, one, board: &board, voice, deadline, follower: Follower::new(goal) }.run()
+        let (began, follower) = (boottime(), Follower::new(goal));
+        Watch { servers, one, board: &board, voice, began, deadline, follower }.run()
     });
     let mut results = futures::stream::iter(each).buffer_unordered(limits::FOLLOWED_AT_ONCE);
     let mut reports = Vec::new();
@@ -56,6 +57,7 @@ struct Watch<'a, 'b> {
     one: &'a Submitted,
     board: &'a RefCell<&'b mut Board>,
     voice: Voice,
+    began: BootTime,
     deadline: Option<BootTime>,
     follower: Follower,
 }
@@ -64,6 +66,7 @@ struct Watch<'a, 'b> {
 enum Next {
     Document(JobStatus),
     Gone(Error),
+    NotYet,
     TimeOver,
 }
 
@@ -93,6 +96,7 @@ impl Watch<'_, '_> {
                     away = true;
                     tokio::time::sleep(limits::ROUND * 2).await;
                 }
+                Next::NotYet => tokio::time::sleep(limits::ROUND).await,
                 Next::TimeOver => break Ending::TimeOver,
             }
             self.redraw();
@@ -112,14 +116,24 @@ impl Watch<'_, '_> {
             }
             let pause = limits::REDRAW.min(left.unwrap_or(limits::REDRAW));
             tokio::select! {
-                answer = &mut asked => return match answer {
-                    Ok(document) => Ok(Next::Document(document.view)),
-                    Err(error) if error.kind == Kind::Unavailable || error.kind == Kind::NotLeader => Ok(Next::Gone(error)),
-                    Err(error) => Err(error),
-                },
+                answer = &mut asked => return self.read(answer),
                 () = tokio::time::sleep(pause) => self.redraw(),
             }
         }
+    }
+
+    fn read(&self, answer: Result<Document<JobStatus>, Error>) -> Result<Next, Error> {
+        match answer {
+            Ok(document) => Ok(Next::Document(document.view)),
+            Err(error) if matches!(error.kind, Kind::Unavailable | Kind::NotLeader) => Ok(Next::Gone(error)),
+            // A server that lags has not heard of the job yet; once it was seen, it has been purged.
+            Err(error) if error.kind == Kind::NotFound && self.may_be_unheard_of() => Ok(Next::NotYet),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_be_unheard_of(&self) -> bool {
+        self.follower.last().is_none() && boottime().since(self.began) < limits::ELECTION
     }
 
     fn show(&mut self, status: JobStatus) -> Verdict {

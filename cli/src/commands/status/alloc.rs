@@ -6,9 +6,9 @@ use proto::view::{AllocView, TaskView};
 use super::job::{last_end, phase_tone, state, try_of};
 use super::show_tail;
 use crate::exit::Failure;
-use crate::follow::{failed_end, last_lines};
+use crate::follow::failed_end;
 use crate::limits;
-use crate::output::{Cell, Out, Table, Tone, ago};
+use crate::output::{Cell, Out, Table, Tone, ago, last_lines};
 
 /// Shows an allocation.
 pub(super) fn show(out: &mut Out, alloc: &AllocView, now: Timestamp) -> Result<(), Failure> {

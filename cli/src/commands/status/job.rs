@@ -6,9 +6,9 @@ use proto::view::{AllocView, Health, JobStatus, TaskView};
 
 use super::{list, show_tail};
 use crate::exit::Failure;
-use crate::follow::{failed_end, last_lines, tries};
+use crate::follow::{failed_end, tries};
 use crate::limits;
-use crate::output::{Cell, Out, Table, Tone, ago, until};
+use crate::output::{Cell, Out, Table, Tone, ago, last_lines, until};
 
 /// Shows a job; of ended allocations only the newest unless `all`.
 pub(super) fn show(out: &mut Out, job: &JobStatus, all: bool, now: Timestamp) -> Result<(), Failure> {
