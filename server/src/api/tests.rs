@@ -1,1 +1,7 @@
+//! The port as its clients see it: a real socket, a real log, a leader.
 
+mod access;
+mod control;
+mod hostile;
+mod http;
+mod rig;
