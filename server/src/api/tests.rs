@@ -2,6 +2,7 @@
 
 mod access;
 mod control;
+mod docs;
 mod hostile;
 mod http;
 mod rig;
