@@ -1,1 +1,8 @@
+//! The port as its clients see it: a real socket, a real log, a leader.
 
+mod access;
+mod control;
+mod docs;
+mod hostile;
+mod http;
+mod rig;

@@ -178,3 +178,6 @@ fn candidates(state: &State, allocs: &[&Alloc]) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub fn job_status(state: &State, record: &JobRecord) -> JobStatus {
         submitted_at: record.current().at,
         revision: state.revision,
         groups: tallies.iter().map(shown).collect(),
-        allocs: allocs(state, record),
+        allocs: allocs(state, record, limits::ALLOCS_SHOWN, limits::TAILS_SHOWN_BYTES),
     }
 }
 
@@ -93,17 +93,21 @@ fn next_at(group: &GroupState) -> Option<Timestamp> {
     group.failed.values().filter_map(|slot| slot.due).min()
 }
 
-/// Live allocations first, then by group, index and age.
-fn allocs(state: &State, record: &JobRecord) -> Vec<AllocView> {
+/// Shows at most `most` allocations with at most `tail_bytes` of output: live ones first, then by group, index and age.
+pub(super) fn allocs(
+    state: &State,
+    record: &JobRecord,
+    most: usize,
+    mut tail_bytes: usize,
+) -> Vec<AllocView> {
     let ended = record.ended.iter().filter_map(|id| state.allocs.get(*id));
     let mut rows: Vec<&Alloc> = live(state, record).chain(ended).collect();
-    if rows.len() > limits::ALLOCS_SHOWN {
+    if rows.len() > most {
         rows.sort_by_key(|alloc| (alloc.has_ended(), alloc.healthy, Reverse(alloc.id)));
-        rows.truncate(limits::ALLOCS_SHOWN);
+        rows.truncate(most);
     }
     rows.sort_by_key(|alloc| (alloc.has_ended(), alloc.group.clone(), alloc.index, Reverse(alloc.id)));
-    let mut tails = limits::TAILS_SHOWN_BYTES;
-    rows.into_iter().map(|row| with_less_output(alloc(state, row), &mut tails)).collect()
+    rows.into_iter().map(|row| with_less_output(alloc(state, row), &mut tail_bytes)).collect()
 }
 
 /// Leaves out the output of failed tries once a document holds enough of it; `alloc status` shows it.
