@@ -161,10 +161,10 @@ impl Cluster {
         let board = self.shared.view.board();
         let mut moves = board.moves();
         loop {
+            self.reign()?;
             if board.has_considered(job, revision) {
                 return Some(self.snapshot());
             }
-            self.reign()?;
             timeout_at(deadline, moves.changed()).await.ok()?.ok()?;
         }
     }
@@ -192,6 +192,12 @@ impl Cluster {
     /// Stops taking part; returns when the data directory may be opened again. A second call waits for the same.
     pub async fn stop(&self) {
         self.shared.raft.stop().await;
+    }
+
+    /// Proposes what need not be a command.
+    #[cfg(test)]
+    pub(crate) async fn propose_bytes(&self, bytes: &'static [u8]) -> Result<Outcome, ProposeError> {
+        self.shared.raft.propose(Bytes::from_static(bytes)).await
     }
 
     pub(crate) fn view(&self) -> &Arc<View> {

@@ -187,3 +187,6 @@ fn host_of(address: &str) -> String {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.trim_matches(['[', ']']).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

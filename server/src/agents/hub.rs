@@ -41,7 +41,7 @@ pub(super) struct Seat {
     pub(super) generation: Generation,
     /// The state may want something else of the node.
     pub(super) wake: Arc<Notify>,
-    /// A newer session has taken the place, or the server stops.
+    /// A newer session has taken the place.
     pub(super) close: CancellationToken,
     pub(super) out: Outgoing,
 }
@@ -112,8 +112,7 @@ impl Hub {
         if seats.get(&node).is_some_and(|seat| seat.generation > generation) {
             return None;
         }
-        let close = self.shared.closing.child_token();
-        let seat = Seat { generation, wake: Arc::new(Notify::new()), close, out };
+        let seat = Seat { generation, wake: Arc::new(Notify::new()), close: CancellationToken::new(), out };
         if let Some(older) = seats.insert(node, seat.clone()) {
             older.close.cancel();
         }

@@ -10,6 +10,9 @@ mod logs;
 mod service;
 /// One agent's control stream.
 mod session;
+/// A scripted agent.
+#[cfg(test)]
+pub(crate) mod testing;
 /// What an agent must be told.
 mod wanted;
 

@@ -90,7 +90,7 @@ impl Session {
                 },
                 () = self.seat.wake.notified() => self.tell(),
                 settled = self.inbox.settled() => self.acknowledge(settled),
-                () = self.seat.close.cancelled() => Err(conflict("a newer session of this node has begun").into()),
+                () = self.seat.close.cancelled() => Err(superseded().into()),
                 _ = reigns.wait_for(|now| *now != Some(reign)) => Err(End::NotLeading),
             };
             if let Err(end) = step {
@@ -178,7 +178,7 @@ impl Session {
                 "this node did not answer in time and is taken for lost: it must register again",
             )
             .into()),
-            _ => Err(conflict("the session is over: this node has registered again").into()),
+            _ => Err(superseded().into()),
         }
     }
 
@@ -189,6 +189,10 @@ impl Session {
             End::Gone
         })
     }
+}
+
+fn superseded() -> Error {
+    conflict("a newer session of this node has begun")
 }
 
 fn conflict(message: &str) -> Error {

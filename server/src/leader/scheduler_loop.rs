@@ -76,6 +76,8 @@ impl Scheduler {
                 Ok(Outcome::Planned { refused: runs }) => refused.extend(runs.into_iter().map(|run| run.job)),
                 Ok(outcome) => {
                     tracing::warn!(?outcome, "a whole plan was refused");
+                    // Whoever numbered a plan higher: behind it every plan would be refused.
+                    self.seq = self.seq.max(self.cluster.snapshot().last_plan_seq);
                     self.look_again(jobs).await;
                     break;
                 }
@@ -153,7 +155,7 @@ impl OpenBoard {
     fn open(cluster: &Cluster) -> Self {
         let board = cluster.view().board();
         board.open();
-        board.mark(cluster.snapshot().jobs.iter().map(|(key, _)| key.clone()));
+        board.begin(cluster.snapshot().jobs.iter().map(|(key, _)| key.clone()));
         Self { cluster: cluster.clone() }
     }
 }

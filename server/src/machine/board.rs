@@ -17,7 +17,10 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Changes are kept for a scheduler.
     open: bool,
+    /// The scheduler knows of every job, so that what is not marked was looked at.
+    ready: bool,
     through: Revision,
     dirty: BTreeSet<JobKey>,
     working: BTreeSet<JobKey>,
@@ -53,21 +56,32 @@ impl Board {
         self.moved.send_replace(());
     }
 
-    /// Opens the board for a scheduler; what is marked from here on is kept for it. Then it calls [`Board::mark`] with all
-    /// jobs of a snapshot that it takes afterwards, so that nothing falls between the two.
+    /// Opens the board for a scheduler; what changes from here on is kept for it. Then it calls [`Board::begin`] with all jobs of
+    /// a snapshot that it takes afterwards, so that nothing falls between the two.
     pub fn open(&self) {
+        self.reset(true);
+    }
+
+    /// Marks the jobs that a scheduler begins with. From here on [`Board::has_considered`] may be true.
+    pub fn begin(&self, jobs: impl IntoIterator<Item = JobKey>) {
         let mut inner = self.lock();
-        inner.open = true;
-        (inner.dirty, inner.working, inner.gained) = Default::default();
+        inner.dirty.extend(jobs);
+        inner.ready = true;
+        drop(inner);
+        self.wake.notify_one();
+        self.moved.send_replace(());
     }
 
     /// Closes the board: nobody schedules here any more.
     pub fn close(&self) {
-        let mut inner = self.lock();
-        inner.open = false;
-        (inner.dirty, inner.working, inner.gained) = Default::default();
-        drop(inner);
+        self.reset(false);
         self.moved.send_replace(());
+    }
+
+    fn reset(&self, open: bool) {
+        let mut inner = self.lock();
+        let through = inner.through;
+        *inner = Inner { open, through, ..Inner::default() };
     }
 
     /// Marks jobs for other reasons than a change: a timer, a refusal.
@@ -103,7 +117,7 @@ impl Board {
     #[must_use]
     pub fn has_considered(&self, job: &JobKey, revision: Revision) -> bool {
         let inner = self.lock();
-        inner.open && inner.through >= revision && !inner.dirty.contains(job) && !inner.working.contains(job)
+        inner.ready && inner.through >= revision && !inner.dirty.contains(job) && !inner.working.contains(job)
     }
 
     /// Changes whenever [`Board::has_considered`] may have.
@@ -129,6 +143,8 @@ mod tests {
     fn a_job_is_considered_only_when_it_is_neither_marked_nor_under_way() {
         let (board, key) = (Board::default(), JobKey::new("default", "a"));
         board.open();
+        assert!(!board.has_considered(&key, Revision(0)), "the scheduler does not know all jobs yet");
+        board.begin(BTreeSet::new());
         assert!(!board.has_considered(&key, Revision(1)), "the revision has not come yet");
         board.absorb(Revision(1), job("a"), BTreeSet::new());
         assert!(!board.has_considered(&key, Revision(1)), "marked");
@@ -142,6 +158,16 @@ mod tests {
         assert!(board.has_considered(&key, Revision(2)));
         board.close();
         assert!(!board.has_considered(&key, Revision(2)), "nobody schedules here");
+    }
+
+    #[test]
+    fn who_waits_is_woken_when_a_scheduler_begins_though_there_is_nothing_to_do() {
+        let (board, key) = (Board::default(), JobKey::new("default", "a"));
+        board.open();
+        let mut moves = board.moves();
+        moves.mark_unchanged();
+        board.begin(BTreeSet::new());
+        assert!(moves.has_changed().unwrap() && board.has_considered(&key, Revision(0)));
     }
 
     #[test]

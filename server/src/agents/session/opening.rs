@@ -15,7 +15,7 @@ use super::super::Hub;
 use super::super::hub::Outgoing;
 use super::super::inbox::{self, Inbox};
 use super::super::wanted::Wanted;
-use super::{End, Session, conflict, message};
+use super::{End, Session, message, superseded};
 use crate::core::state::{Kind, Outcome};
 use crate::limits::{REGISTER_WITHIN, STATUS_BYTES_MAX};
 
@@ -48,7 +48,7 @@ pub(super) async fn open(
         registration.held.iter().map(|(of, status, _)| (*of, status.clone())).collect();
     let generation = register_node(hub, registration).await?;
     let Some(seat) = hub.sit(node, generation, out.clone()) else {
-        return Err(conflict("a newer session of this node has begun").into());
+        return Err(superseded().into());
     };
     let state = hub.cluster().snapshot();
     hub.leases().renew(&state, node, generation);
