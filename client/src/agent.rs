@@ -150,19 +150,20 @@ impl Agent {
         let outbox = Arc::new(Outbox::default());
         let (gate, may_start) = watch::channel(!found.has_rebooted);
         let ends = driver.ends();
-        let tasks = Context {
-            driver,
-            store,
-            node: NodeFacts {
-                name: identity.name.clone(),
-                address: identity.address.clone(),
-                attributes: identity.attributes.clone(),
-                inherited: inherited(std::env::vars_os().filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })),
-            },
-            users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
-        };
+        let tasks =
+            Context {
+                driver,
+                store,
+                node: NodeFacts {
+                    name: identity.name.clone(),
+                    address: identity.address.clone(),
+                    attributes: identity.attributes.clone(),
+                    inherited: inherited(std::env::vars_os().filter_map(|(name, value)| {
+                        Some((name.into_string().ok()?, value.into_string().ok()?))
+                    })),
+                },
+                users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
+            };
         let shared = Shared {
             tasks: Arc::new(tasks),
             outbox: outbox.clone(),
@@ -218,11 +219,14 @@ impl Handle {
     /// # Errors
     /// When the agent is being stopped.
     pub async fn status(&self) -> Result<Status, Gone> {
+        let allocs = self.manager.views().await?;
+        // After the wait: the session must be able to write what is borrowed here.
+        let link = self.link.borrow().clone();
         Ok(Status {
             node: self.identity.id,
             name: self.identity.name.clone(),
-            link: self.link.borrow().clone(),
-            allocs: self.manager.views().await?,
+            link,
+            allocs,
             unreported: self.outbox.len(),
         })
     }
@@ -233,3 +237,6 @@ impl Handle {
         &self.identity
     }
 }
+
+#[cfg(test)]
+mod tests;

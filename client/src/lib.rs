@@ -6,14 +6,14 @@
 //! machine, `clock` the time, `limits` holds every bound with its reason.
 
 pub mod agent;
-pub mod session;
 pub mod allocs;
-pub mod tasks;
-pub mod driver;
-pub mod keeper;
-pub mod logs;
-pub mod core;
-pub mod store;
-pub mod fingerprint;
 pub mod clock;
+pub mod core;
+pub mod driver;
+pub mod fingerprint;
+pub mod keeper;
 pub mod limits;
+pub mod logs;
+pub mod session;
+pub mod store;
+pub mod tasks;
