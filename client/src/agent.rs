@@ -127,19 +127,7 @@ impl Agent {
     /// When the data directory is in use, or what is in it cannot be read.
     pub async fn start(config: Config, driver: Arc<dyn Driver>) -> Result<Handle, StartError> {
         let dir = Arc::new(DataDir::open(&config.data_dir)?);
-        let machine = fingerprint::read();
-        let mut attributes = machine.attributes;
-        attributes.extend(config.meta.iter().map(|(key, value)| (format!("meta.{key}"), value.clone())));
-        let identity = NodeIdentity {
-            id: dir.node_id()?,
-            name: config.name.unwrap_or(machine.host_name),
-            machine_id: machine.machine_id,
-            boot_id: machine.boot_id,
-            address: config.address,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            capacity: config.capacity.unwrap_or(machine.capacity),
-            attributes,
-        };
+        let identity = identity_of(&config, dir.node_id()?);
         let newest = position::load(&dir)?;
         let store = Allocs::new(dir.clone());
         let found = reattach::find(&store, driver.as_ref(), config.clock, &identity.boot_id).await?;
@@ -163,6 +151,7 @@ impl Agent {
                     })),
                 },
                 users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
+                tracker: tracker.clone(),
             };
         let shared = Shared {
             tasks: Arc::new(tasks),
@@ -219,11 +208,14 @@ impl Handle {
     /// # Errors
     /// When the agent is being stopped.
     pub async fn status(&self) -> Result<Status, Gone> {
+        let allocs = self.manager.views().await?;
+        // After the wait: the session must be able to write what is borrowed here.
+        let link = self.link.borrow().clone();
         Ok(Status {
             node: self.identity.id,
             name: self.identity.name.clone(),
-            link: self.link.borrow().clone(),
-            allocs: self.manager.views().await?,
+            link,
+            allocs,
             unreported: self.outbox.len(),
         })
     }
@@ -234,3 +226,22 @@ impl Handle {
         &self.identity
     }
 }
+
+/// Who this node is, by its configuration and its machine.
+fn identity_of(config: &Config, id: NodeId) -> NodeIdentity {
+    let machine = fingerprint::read();
+    let meta = config.meta.iter().map(|(key, value)| (format!("meta.{key}"), value.clone()));
+    NodeIdentity {
+        id,
+        name: config.name.clone().unwrap_or(machine.host_name),
+        machine_id: machine.machine_id,
+        boot_id: machine.boot_id,
+        address: config.address.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        capacity: config.capacity.unwrap_or(machine.capacity),
+        attributes: machine.attributes.into_iter().chain(meta).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

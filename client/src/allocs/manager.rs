@@ -291,7 +291,7 @@ impl Manager {
             return Ok(());
         }
         let dir = self.dir.clone();
-        let saved = tokio::task::spawn_blocking(move || position::save(&dir, position)).await;
+        let saved = self.shared.tracker.spawn_blocking(move || position::save(&dir, position)).await;
         saved.unwrap_or_else(|error| {
             let source = std::io::Error::other(error);
             Err(FileError::Write { path: self.dir.root().join("position"), source })
@@ -419,6 +419,3 @@ async fn end_leftovers_of(shared: Arc<Shared>, id: AllocId) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
-
-#[cfg(test)]
-mod tests;

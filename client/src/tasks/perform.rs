@@ -8,6 +8,7 @@ use proto::ids::AllocId;
 use proto::model::EndReason;
 use proto::time::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::facts::NodeFacts;
 use super::prepare::prepare;
@@ -28,6 +29,8 @@ pub struct Context {
     pub node: NodeFacts,
     /// As whom.
     pub users: UserPolicy,
+    /// Knows when all work has ended, that on other threads too: the data directory is in use until then.
+    pub tracker: TaskTracker,
 }
 
 /// Starts one attempt and returns what came of it. `cancel`: a stop was ordered; what the driver was not asked for yet is
@@ -75,6 +78,7 @@ async fn prepare_elsewhere(
     spec: Arc<Spec>,
     id: AttemptId,
 ) -> Result<Box<StartSpec>, (EndReason, bool)> {
+    let tracker = context.tracker.clone();
     let context = context.clone();
     let folder = context.store.folder(AllocId(id.alloc));
     let work = move || {
@@ -82,7 +86,7 @@ async fn prepare_elsewhere(
             .map(Box::new)
             .map_err(|error| error.reason())
     };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+    tracker.spawn_blocking(work).await.unwrap_or_else(|error| {
         let message = format!("a defect of the agent: {error}");
         Err((EndReason::StartFailed { step: "prepare".into(), errno: 0, message }, false))
     })
