@@ -9,9 +9,9 @@ mod logs;
 /// The gRPC service.
 mod service;
 /// One agent's control stream.
-mod session;
+pub mod session;
 /// What an agent must be told.
-mod wanted;
+pub mod wanted;
 
 pub use hub::Hub;
 pub use logs::LogsSpec;
