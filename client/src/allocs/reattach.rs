@@ -47,7 +47,7 @@ pub async fn find(
 }
 
 /// Returns the events of every task, in the order of their names; a record that was told to stop goes on stopping.
-fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(String, TaskEvent)> {
+pub fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(String, TaskEvent)> {
     let mut events = Vec::new();
     for (name, task) in &record.tasks {
         let mut push = |event| events.push((name.clone(), event));

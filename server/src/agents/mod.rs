@@ -13,8 +13,9 @@ mod session;
 /// A scripted agent.
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod session;
 /// What an agent must be told.
-mod wanted;
+pub mod wanted;
 
 pub use hub::Hub;
 pub use logs::LogsSpec;

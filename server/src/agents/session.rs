@@ -4,7 +4,7 @@
 //! does not lead any more. An agent that reads too slowly is disconnected, never waited for.
 
 /// Messages to the agent.
-mod message;
+pub mod message;
 /// How a session begins.
 mod opening;
 

@@ -12,7 +12,7 @@ use crate::core::state::{Alloc, State};
 
 /// What one session knows of what its agent has and was told.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub struct Wanted {
     node: NodeId,
     told: BTreeMap<AllocId, Told>,
     held: BTreeMap<AllocId, Held>,
@@ -35,21 +35,23 @@ struct Held {
 
 /// What to send.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Delta {
-    pub(super) assignments: Vec<v1::Assignment>,
-    pub(super) released: Vec<u64>,
+pub struct Delta {
+    /// Orders, in the order of the allocations.
+    pub assignments: Vec<v1::Assignment>,
+    /// Allocations that the agent may forget.
+    pub released: Vec<u64>,
 }
 
 impl Delta {
     /// Returns whether there is nothing to send.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.assignments.is_empty() && self.released.is_empty()
     }
 }
 
 impl Wanted {
     /// Begins a session of an agent that has said what it holds.
-    pub(super) fn new<'a>(
+    pub fn new<'a>(
         node: NodeId,
         incarnation: Option<Incarnation>,
         held: impl IntoIterator<Item = (Incarnation, &'a AllocStatus)>,
@@ -61,17 +63,17 @@ impl Wanted {
     }
 
     /// Takes note of what the agent reports. An end that is reported again is released again.
-    pub(super) fn reported(&mut self, id: AllocId, has_ended: bool) {
+    pub fn reported(&mut self, id: AllocId, has_ended: bool) {
         self.held.entry(id).or_insert(Held { ours: true, has_ended }).has_ended = has_ended;
     }
 
     /// Forgets what the agent was told: it asks for everything.
-    pub(super) fn start_over(&mut self) {
+    pub fn start_over(&mut self) {
         self.told.clear();
     }
 
     /// Returns what the agent must be told so that it knows what this state wants, and takes it as told.
-    pub(super) fn diff(&mut self, state: &State) -> Delta {
+    pub fn diff(&mut self, state: &State) -> Delta {
         let mut delta = Delta::default();
         let Some(node) = state.nodes.get(&self.node) else { return delta };
         for id in &node.allocs {

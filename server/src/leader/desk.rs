@@ -22,7 +22,7 @@ type Rank = (u8, Revision);
 
 /// The jobs of one reign that are to be looked at, or wait for it.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
+pub struct Desk {
     queue: BTreeSet<(Rank, JobKey)>,
     queued: BTreeSet<JobKey>,
     timers: BTreeSet<(Timestamp, JobKey)>,
@@ -35,7 +35,7 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Takes in what changed.
-    pub(super) fn take_in(
+    pub fn take_in(
         &mut self,
         state: &State,
         jobs: BTreeSet<JobKey>,
@@ -56,7 +56,7 @@ impl Desk {
     }
 
     /// Puts jobs in the queue whose time has come, and those that may fit where room was gained.
-    pub(super) fn ring(&mut self, state: &State, now: Timestamp) {
+    pub fn ring(&mut self, state: &State, now: Timestamp) {
         while let Some((at, _)) = self.timers.first()
             && *at <= now
         {
@@ -79,14 +79,14 @@ impl Desk {
     }
 
     /// Returns when [`Desk::ring`] has something to do though nothing changes.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
+    pub fn next_due(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let room = (!self.gained.is_empty()).then(|| self.room_looked_at.plus(ROOM_PAUSE));
         [timer, room].into_iter().flatten().min()
     }
 
     /// Takes the jobs to look at next; none when there is nothing to do.
-    pub(super) fn take(&mut self, most: usize) -> Vec<JobKey> {
+    pub fn take(&mut self, most: usize) -> Vec<JobKey> {
         let mut jobs = Vec::new();
         while jobs.len() < most
             && let Some((_, job)) = self.queue.pop_first()
@@ -98,7 +98,7 @@ impl Desk {
     }
 
     /// Remembers what a decision says about when to look at its jobs again.
-    pub(super) fn settle(&mut self, jobs: &[JobKey], decision: &Decision) {
+    pub fn settle(&mut self, jobs: &[JobKey], decision: &Decision) {
         for job in jobs {
             self.clear_timer(job);
             if let Some(at) = decision.wake_at.get(job) {
@@ -113,7 +113,7 @@ impl Desk {
     }
 
     /// Remembers which jobs of a plan were refused: a job that is refused for ever must not fill the log with attempts.
-    pub(super) fn note_refusals(&mut self, jobs: &[JobKey], refused: &BTreeSet<JobKey>) {
+    pub fn note_refusals(&mut self, jobs: &[JobKey], refused: &BTreeSet<JobKey>) {
         for job in jobs {
             if refused.contains(job) {
                 *self.refusals.entry(job.clone()).or_default() += 1;

@@ -1,7 +1,7 @@
 //! What only the leader does: loops that look at the state, decide with `core`, and propose. Losing the term drops them.
 
 /// Which job is looked at next, and when again.
-mod desk;
+pub mod desk;
 /// Leases of nodes.
 mod liveness;
 /// Plans that are too large for one command.

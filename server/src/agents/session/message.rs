@@ -10,7 +10,7 @@ use crate::core::state::State;
 use crate::limits::SESSION_MESSAGE_BYTES;
 
 /// Returns where a state is in the history of the cluster.
-pub(super) fn position(state: &State) -> v1::Position {
+pub fn position(state: &State) -> v1::Position {
     v1::Position {
         incarnation: state.incarnation.map_or(0, |id| id.0),
         reign: state.reign.map_or(0, |record| record.reign.0),
@@ -38,13 +38,13 @@ pub(super) fn redirect(hub: &Hub) -> v1::ServerMessage {
 }
 
 /// Writes the complete set, in as many messages as it takes. What a set does not name goes on, so that any part of it is a set.
-pub(super) fn complete(state: &State, delta: Delta) -> Vec<Kind> {
+pub fn complete(state: &State, delta: Delta) -> Vec<Kind> {
     parts(delta).into_iter().map(|part| Kind::Complete(complete_part(state, part))).collect()
 }
 
 /// Writes changes to the set of revision `base`. What does not fit into one message follows as sets of the same position: a
 /// second increment to the same revision would be taken for the first one come twice.
-pub(super) fn increment(state: &State, base: Revision, delta: Delta) -> Vec<Kind> {
+pub fn increment(state: &State, base: Revision, delta: Delta) -> Vec<Kind> {
     let mut parts = parts(delta).into_iter();
     let first = parts.next().map(|part| {
         Kind::Increment(v1::Increment {

@@ -1,0 +1,189 @@
+//! People: they submit, change, stop, purge and start jobs, and send again what was not answered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::ids::{JobKey, JobVersion, RequestId};
+use proto::model::{
+    Backoff, Eligibility, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Port, Process, Reschedule,
+    Resources, Restart, Task,
+};
+use server::core::state::{Command, Kind, Outcome};
+
+use crate::event::Event;
+use crate::log::Asker;
+use crate::rng::Rng;
+use crate::sim::{Sim, TROUBLE, say};
+
+/// What all people want.
+#[derive(Default)]
+pub struct Clients {
+    pub requests: Vec<Request>,
+}
+
+/// One write.
+pub struct Request {
+    pub id: RequestId,
+    kind: Wish,
+    pub acked: Option<Outcome>,
+}
+
+/// What is asked for.
+#[derive(Clone)]
+enum Wish {
+    Job(Kind),
+    /// The machine with that number, which may have no node yet.
+    Node(usize, Eligibility),
+}
+
+impl Sim {
+    /// Thinks of everything that people will do.
+    pub fn plan_people(&mut self) {
+        let dice = &mut self.dice.people;
+        let names: Vec<String> = (0..dice.within(1, 4)).map(|n| format!("job{n}")).collect();
+        let mut jobs: BTreeMap<String, Job> = BTreeMap::new();
+        let machines = self.machines.len();
+        for number in 0..dice.within(4, 16) {
+            let name = dice.pick(&names).clone();
+            let kind = wish(dice, &name, &mut jobs, machines);
+            let id = RequestId(u128::from(self.seed) << 64 | u128::from(number + 1));
+            self.clients.requests.push(Request { id, kind, acked: None });
+            // Some come early, so that there is something to break.
+            let at = if number < 3 { dice.within(500, 4000) } else { dice.within(3000, TROUBLE) };
+            self.queue.at(at, Event::Client(number as usize));
+        }
+    }
+
+    /// A person sends a write, again and again until it is answered.
+    pub fn client(&mut self, at: usize) {
+        if self.clients.requests[at].acked.is_some() {
+            return;
+        }
+        let server = self.dice.people.below(self.servers.len() as u64) as usize;
+        let leader = self.servers[server].leader.as_ref().filter(|leader| leader.reign.is_some());
+        let Some(lead) = leader.filter(|_| self.servers[server].up).map(|leader| leader.lead) else {
+            self.queue.at(self.now + 250, Event::Client(at));
+            return;
+        };
+        let request = &self.clients.requests[at];
+        let id = request.id;
+        let kind = match request.kind.clone() {
+            Wish::Job(kind) => kind,
+            Wish::Node(machine, eligibility) => {
+                Kind::NodeEligibility { node: self.machines[machine].disk.node, eligibility }
+            }
+        };
+        if self.bug.acknowledges_before_commit() {
+            let now = self.server_time(server);
+            let mut view = self.servers[server].leader.as_ref().map(|one| one.view.clone()).unwrap_or_default();
+            let command = Command { now, request: id, actor: "somebody".into(), kind: kind.clone() };
+            self.clients.requests[at].acked = Some(view.apply(command).outcome);
+        }
+        self.propose(lead, Asker::Client(at), kind, id);
+        self.queue.at(self.now + 2500, Event::Client(at));
+    }
+
+    /// A write was answered, if the answer arrives.
+    pub fn client_answered(&mut self, at: usize, outcome: Option<Outcome>) {
+        let lost = !self.calm && self.dice.people.chance(100);
+        let Some(outcome) = outcome.filter(|_| !lost) else { return };
+        let request = &mut self.clients.requests[at];
+        if request.acked.is_none() {
+            request.acked = Some(outcome);
+            say!(self, "request {at} is acknowledged: {:?}", self.clients.requests[at].acked);
+        }
+    }
+}
+
+fn wish(dice: &mut Rng, name: &str, jobs: &mut BTreeMap<String, Job>, machines: usize) -> Wish {
+    let key = JobKey::new("default", name);
+    let put = |job: &Job, expected| Wish::Job(Kind::PutJob { job: Box::new(job.clone()), expected, message: String::new() });
+    let Some(job) = jobs.get_mut(name) else {
+        let job = job(dice, key, machines);
+        jobs.insert(name.to_owned(), job.clone());
+        return put(&job, None);
+    };
+    match dice.below(100) {
+        0..=29 => {
+            for group in job.groups.values_mut() {
+                group.count = dice.within(0, 5) as u32;
+            }
+            put(job, None)
+        }
+        30..=49 => {
+            let value = dice.below(1000).to_string();
+            for task in job.groups.values_mut().flat_map(|group| group.tasks.values_mut()) {
+                task.env.insert("release".into(), value.clone());
+            }
+            put(job, None)
+        }
+        50..=57 => put(job, Some(JobVersion(dice.within(0, 3)))),
+        58..=67 => put(job, None),
+        68..=79 => Wish::Job(Kind::StopJob { key, purge: false }),
+        80..=87 => {
+            jobs.remove(name);
+            Wish::Job(Kind::StopJob { key, purge: true })
+        }
+        88..=93 => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Cordoned),
+        _ => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Eligible),
+    }
+}
+
+fn job(dice: &mut Rng, key: JobKey, machines: usize) -> Job {
+    let batch = dice.chance(300);
+    let mut groups = BTreeMap::new();
+    for name in ["a", "b"].iter().take(if dice.chance(250) { 2 } else { 1 }) {
+        groups.insert((*name).to_owned(), group(dice, batch, machines));
+    }
+    let kind = if batch { JobType::Batch } else { JobType::Service };
+    Job { key, kind, priority: dice.within(1, 100) as u8, meta: BTreeMap::new(), groups }
+}
+
+fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
+    let mut tasks = BTreeMap::new();
+    for name in ["main", "side"].iter().take(if dice.chance(300) { 2 } else { 1 }) {
+        tasks.insert((*name).to_owned(), task(dice, machines));
+    }
+    let mut ports = BTreeMap::new();
+    if dice.chance(200) {
+        ports.insert("web".to_owned(), Port::Static(8080 + dice.below(2) as u16));
+    }
+    if dice.chance(300) {
+        ports.insert("any".to_owned(), Port::Dynamic);
+    }
+    let on_exhausted = *dice.pick(&[OnExhausted::Move, OnExhausted::Move, OnExhausted::Stay, OnExhausted::Fail]);
+    let restart = Restart {
+        attempts: *dice.pick(&[None, Some(0), Some(1), Some(3)]),
+        interval: *dice.pick(&[Interval::Forever, Interval::Window(Duration::from_secs(20))]),
+        delay: Duration::from_millis(dice.within(100, 1500)),
+        backoff: Backoff::Exponential,
+        max_delay: Duration::from_secs(5),
+        jitter_percent: 10,
+        on_exhausted,
+    };
+    let base = if batch { Reschedule::BATCH } else { Reschedule::SERVICE };
+    let reschedule = Reschedule {
+        delay: Duration::from_millis(dice.within(200, 4000)),
+        max_delay: Duration::from_secs(dice.within(4, 20)),
+        attempts: *dice.pick(&[None, None, Some(1), Some(3)]),
+        ..base
+    };
+    Group { count: dice.within(1, 5) as u32, tasks, ports, restart, reschedule }
+}
+
+fn task(dice: &mut Rng, machines: usize) -> Task {
+    let mode = *dice.pick(&["steady", "steady", "crashy"]);
+    let mut env = BTreeMap::from([("mode".to_owned(), mode.to_owned())]);
+    if dice.chance(150) {
+        let on: Vec<String> = (0..machines).filter(|_| dice.chance(500)).map(|at| at.to_string()).collect();
+        env.insert("cannot".into(), on.join(","));
+    }
+    Task {
+        process: Process { command: "/bin/true".into(), args: vec![], user: None, workdir: None },
+        env,
+        resources: Resources { cpu_millis: dice.within(50, 500), memory_bytes: dice.within(16, 600) << 20 },
+        stop_signal: 15,
+        stop_timeout: Duration::from_secs(5),
+        logs: LogPolicy::default(),
+    }
+}

@@ -1,0 +1,102 @@
+//! I4: nothing waits without a timer, a reason that was said, or a live lease. Looked at in the end, when everything has settled:
+//! then every slot of every group must be explained, and what runs must be what the books say.
+
+use std::collections::BTreeSet;
+
+use proto::ids::AllocId;
+use proto::model::{AllocState, Desired, JobType, Liveness};
+use server::core::state::{JobRecord, State};
+
+use crate::sim::Sim;
+
+impl Sim {
+    /// Returns what has not settled yet.
+    pub fn unrest(&self) -> Option<String> {
+        if !self.log.is_idle() {
+            return Some("something is on its way into the log".into());
+        }
+        if let Some(at) = self.clients.requests.iter().position(|request| request.acked.is_none()) {
+            return Some(format!("request {at} was never acknowledged"));
+        }
+        let jobs = self.state.jobs.iter();
+        jobs.filter_map(|(_, record)| unsettled(&self.state, record)).next().or_else(|| self.untrue())
+    }
+
+    /// Compares what really runs with what the state says.
+    fn untrue(&self) -> Option<String> {
+        for machine in self.machines.iter().filter(|machine| machine.powered) {
+            let node = self.state.nodes.get(&machine.disk.node);
+            if !node.is_some_and(|node| node.liveness == Liveness::Up) {
+                return Some(format!("n{} is there and not up", machine.number));
+            }
+            let mut running = BTreeSet::new();
+            for (attempt, process) in &machine.processes {
+                if process.ended.is_none() {
+                    running.insert(attempt.alloc);
+                } else {
+                    return Some(format!("the end of {attempt:?} was never collected"));
+                }
+            }
+            let wanted: BTreeSet<AllocId> = self
+                .state
+                .allocs
+                .iter()
+                .filter(|(_, alloc)| alloc.node == machine.disk.node && alloc.state == AllocState::Running)
+                .map(|(id, _)| id)
+                .collect();
+            if running != wanted {
+                return Some(format!("n{} runs {running:?}, the state says {wanted:?}", machine.number));
+            }
+        }
+        None
+    }
+}
+
+/// Returns which part of a job neither is as it should be nor has a reason for that.
+fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
+    let key = &record.key;
+    let live = || record.live.iter().filter_map(|id| state.allocs.get(*id));
+    let on_the_dead = |node| state.nodes.get(&node).is_some_and(|node| node.liveness == Liveness::Down);
+    if let Some(alloc) = live().find(|alloc| alloc.lost && !on_the_dead(alloc.node)) {
+        return Some(format!("{} is lost, and its node is up", alloc.name()));
+    }
+    let mut present = live().filter(|alloc| !alloc.lost);
+    if let Some(alloc) = present.find(|alloc| alloc.desired != Desired::Run) {
+        return Some(format!("{} of alloc {} is still stopping", alloc.name(), alloc.id.0));
+    }
+    let present: Vec<_> = live().filter(|alloc| !alloc.lost).collect();
+    if record.stopped {
+        let purged = record.purge.then(|| format!("{key} is to be purged and is there"));
+        return present.first().map(|alloc| format!("{key} is stopped, {} is not", alloc.name())).or(purged);
+    }
+    for (name, group) in &record.current().job.groups {
+        let of_group = || present.iter().filter(|alloc| *alloc.group == **name);
+        let unhealthy = of_group().find(|alloc| !alloc.healthy || alloc.version != record.current().version);
+        if let Some(alloc) = unhealthy {
+            return Some(format!("{} (alloc {}) is {:?}, {:?}", alloc.name(), alloc.id.0, alloc.state, alloc.tasks));
+        }
+        if record.current().job.kind == JobType::Batch
+            && let Some(alloc) = of_group().next()
+        {
+            return Some(format!("{} has not ended", alloc.name()));
+        }
+        let memory = record.group(name);
+        let done = memory.map_or(0, |memory| memory.done.len());
+        let given_up = memory.map_or(0, |memory| {
+            let open = |index: &u32| !of_group().any(|alloc| alloc.index == *index);
+            memory.failed.iter().filter(|(index, slot)| slot.due.is_none() && open(index)).count()
+        });
+        let waiting = memory.and_then(|memory| memory.wait.as_ref()).map_or(0, |wait| wait.count as usize);
+        let explained = of_group().count() + done + given_up + waiting;
+        let exact = explained == group.count as usize;
+        // What was done or given up before the count shrank is remembered.
+        if !exact && !(explained > group.count as usize && of_group().count() + waiting <= group.count as usize) {
+            return Some(format!(
+                "{key}.{name} wants {}, {} run, {done} are done, {given_up} are given up, {waiting} wait",
+                group.count,
+                of_group().count()
+            ));
+        }
+    }
+    None
+}
