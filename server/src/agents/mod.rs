@@ -9,11 +9,10 @@ mod logs;
 /// The gRPC service.
 mod service;
 /// One agent's control stream.
-mod session;
+pub mod session;
 /// A scripted agent.
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod session;
 /// What an agent must be told.
 pub mod wanted;
 
