@@ -42,6 +42,13 @@ pub fn write(addr: &str, token: &str) -> io::Result<Left> {
     Ok(Left { path, note })
 }
 
+/// Returns what must be removed should this process be killed: its note, if by then it is still the one there.
+#[must_use]
+pub fn removal() -> Option<client::keeper::Removal> {
+    let pid = std::process::id();
+    Some(client::keeper::Removal { path: place()?, if_it_holds: Some(format!("\"pid\":{pid},")) })
+}
+
 /// A note that was left; dropping it takes it away, unless a newer one has replaced it.
 #[derive(Debug)]
 pub struct Left {
@@ -53,6 +60,11 @@ impl Drop for Left {
     fn drop(&mut self) {
         if read_at(&self.path).as_ref() == Some(&self.note) {
             let _ = fs::remove_file(&self.path);
+            // The directory that was made for it, if it was; one that is in use stays.
+            if let Some(own) = self.path.parent().filter(|parent| Some(*parent) == own_directory().as_deref())
+            {
+                let _ = fs::remove_dir(own);
+            }
         }
     }
 }
@@ -60,11 +72,14 @@ impl Drop for Left {
 /// `$XDG_RUNTIME_DIR`, which belongs to the user alone, else a directory of the user's own below /tmp.
 fn place() -> Option<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let directory = runtime.filter(|dir| dir.is_dir()).unwrap_or_else(|| {
-        let uid = nix::unistd::getuid();
-        std::env::temp_dir().join(format!("minijob-dev-{uid}"))
-    });
+    let directory = runtime.filter(|dir| dir.is_dir()).or_else(own_directory)?;
     Some(directory.join("minijob-dev.json"))
+}
+
+/// Where the note is when the system has no directory of the user's own.
+fn own_directory() -> Option<PathBuf> {
+    let uid = nix::unistd::getuid();
+    Some(std::env::temp_dir().join(format!("minijob-dev-{uid}")))
 }
 
 fn read_at(path: &Path) -> Option<Note> {

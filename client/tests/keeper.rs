@@ -181,7 +181,7 @@ async fn there_is_never_a_second_keeper() {
 
 #[test]
 fn a_process_with_threads_is_not_forked() {
-    let config = Config { data_dir: "/nonexistent".into(), end_with_agent: None, cgroups: Choice::Off };
+    let config = Config { cgroups: Choice::Off, ..Config::new("/nonexistent") };
     assert!(matches!(keeper::ensure(&config), Err(EnsureError::Threads { count: 2.. })));
 }
 

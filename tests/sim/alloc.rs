@@ -238,7 +238,9 @@ impl Sim {
     }
 
     fn begin_stop(&mut self, agent: Agent, attempt: &Attempt) {
-        let Some(alloc) = self.agent(agent).and_then(|one| one.allocs.get_mut(&attempt.alloc)) else { return };
+        let Some(alloc) = self.agent(agent).and_then(|one| one.allocs.get_mut(&attempt.alloc)) else {
+            return;
+        };
         if alloc.held_back.remove(&attempt.task).is_some() {
             self.queue.at(self.now + 1, Event::Driver(agent, DriverNews::Unknown(attempt.clone())));
         } else if !alloc.starting.contains_key(&attempt.task) {

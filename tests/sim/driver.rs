@@ -140,7 +140,8 @@ impl Sim {
         let (signalled, code) = (self.dice.work.chance(200), self.dice.work.below(3) as i32);
         let fails = !self.calm && self.dice.work.chance(250);
         let machine = &mut self.machines[at];
-        let batch = machine.disk.records.get(&attempt.alloc).is_some_and(|record| record.spec.kind == JobType::Batch);
+        let batch =
+            machine.disk.records.get(&attempt.alloc).is_some_and(|record| record.spec.kind == JobType::Batch);
         let Some(process) = machine.processes.get_mut(attempt) else { return };
         if process.ended.is_some() || process.token != token {
             return;

@@ -35,7 +35,7 @@ fn between_two_tries_the_status_says_when_and_why() {
     });
     let task = &status["allocs"][0]["tasks"][0];
     assert!(task["next_start_at"].is_string(), "{task}");
-    assert_eq!((&task["window_try"], &task["window_tries"]), (&1.into(), &4.into()), "{task}");
+    assert_eq!((&task["window_try"], &task["window_tries"]), (&2.into(), &4.into()), "{task}");
     let shown = cluster.run(&["status", "slow"]).stdout;
     assert!(shown.contains("exit code 3") && shown.contains("of 4"), "{shown}");
 }

@@ -54,7 +54,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let servers = Address::list(&args.servers)?;
     let token = token::find(global.token.as_deref(), &servers, None)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(|| daemon::default_data_dir("agent"));
-    let keeper = daemon::keeper::ensure(&data_dir, false)?;
+    let keeper = daemon::keeper::ensure(&data_dir, None)?;
     logging::init(&args.logging, global)?;
     runtime::large(async {
         let mut signals = Signals::new()?;

@@ -51,7 +51,8 @@ pub async fn start(options: Options) -> Result<Running, Error> {
         config.default_user = DefaultUser::SameAsAgent;
         config.allow_root = true;
     }
-    let driver = Arc::new(Processes::new(&options.keeper));
+    let keeper = options.keeper;
+    let driver = Arc::new(Processes::new(&keeper));
     let agent = Agent::start(config, driver).await;
     let agent = agent.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let stop = CancellationToken::new();
@@ -63,6 +64,10 @@ pub async fn start(options: Options) -> Result<Running, Error> {
             agent.stop_tasks().await.ok();
         }
         agent.stop().await;
+        if personal {
+            // It would find out by itself that nobody needs it, some seconds later.
+            tokio::task::spawn_blocking(move || client::keeper::dismiss(&keeper)).await.ok();
+        }
         Ok(())
     }))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use client::keeper::{self, Choice, Connector};
+use client::keeper::{self, Choice, Connector, Removal};
 use proto::error::{Error, Kind};
 
 /// How long after a killed `dev` its tasks are ended.
@@ -11,15 +11,16 @@ const DEV_GRACE: Duration = Duration::from_secs(5);
 
 /// Makes sure that the keeper of this data directory runs. To be called while the process has one thread.
 ///
-/// With `ends_with_agent` (`dev`) the keeper ends all tasks soon after the agent is gone, however that went.
+/// With `leaves` (`dev`) the keeper ends all tasks soon after the agent is gone, however that went, and removes what is named.
 ///
 /// # Errors
 /// What keeps it from running.
-pub fn ensure(data_dir: &Path, ends_with_agent: bool) -> Result<Connector, Error> {
+pub fn ensure(data_dir: &Path, leaves: Option<Vec<Removal>>) -> Result<Connector, Error> {
     let config = keeper::Config {
         data_dir: data_dir.to_owned(),
-        end_with_agent: ends_with_agent.then_some(DEV_GRACE),
+        end_with_agent: leaves.is_some().then_some(DEV_GRACE),
         cgroups: Choice::Auto,
+        remove_at_end: leaves.unwrap_or_default(),
     };
     keeper::ensure(&config).map_err(|error| {
         let kind = match error {

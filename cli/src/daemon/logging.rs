@@ -14,7 +14,13 @@ use crate::output::Paint;
 #[group(skip)]
 pub struct Args {
     /// What is logged: error, warn, info, debug or trace, also per module (info,server=debug)
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "LEVEL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,openraft=warn",
+        value_name = "LEVEL",
+        hide_env_values = true
+    )]
     pub log_level: String,
     /// Logs JSON, one document per line
     #[arg(long, env = "MINIJOB_LOG_JSON", value_parser = clap::builder::FalseyValueParser::new(), hide_env_values = true)]
@@ -26,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// [`Kind::Invalid`] for a level that is none.
 pub fn init(args: &Args, global: &Global) -> Result<(), Error> {
-    let level = if args.log_level.is_empty() { "info" } else { &args.log_level };
+    let level = if args.log_level.is_empty() { "info,openraft=warn" } else { &args.log_level };
     let filter = EnvFilter::try_new(level)
         .map_err(|cause| Error::new(Kind::Invalid, format!("`{level}` is not a log level: {cause}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -27,12 +27,41 @@ pub struct Config {
     pub end_with_agent: Option<Duration>,
     /// Which control groups to use.
     pub cgroups: Choice,
+    /// What is removed when the last of the keeper leaves, so that a killed `dev` leaves nothing behind.
+    pub remove_at_end: Vec<Removal>,
+}
+
+/// A file or directory that goes with the keeper.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    /// Which. What is gone already is no error.
+    pub path: PathBuf,
+    /// Only a file that holds this text is removed: another process may have written its own there meanwhile.
+    pub if_it_holds: Option<String>,
+}
+
+impl Removal {
+    /// Removes it. What cannot be removed stays: nobody is left who could be told.
+    pub(super) fn perform(&self) {
+        let Some(text) = &self.if_it_holds else {
+            let _ = fs::remove_dir_all(&self.path);
+            return;
+        };
+        if fs::read_to_string(&self.path).is_ok_and(|content| content.contains(text)) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Config {
     /// Returns the configuration of a keeper that stays for its tasks.
     pub fn new(data_dir: impl Into<PathBuf>) -> Config {
-        Config { data_dir: data_dir.into(), end_with_agent: None, cgroups: Choice::Auto }
+        Config {
+            data_dir: data_dir.into(),
+            end_with_agent: None,
+            cgroups: Choice::Auto,
+            remove_at_end: Vec::new(),
+        }
     }
 }
 
@@ -156,6 +185,11 @@ fn connector(socket: PathBuf, welcome: &Welcome, found: bool) -> Connector {
     Connector { socket, keeper_pid: welcome.keeper_pid, guard_pid: welcome.guard_pid, found }
 }
 
+/// Tells an empty keeper to leave now rather than when it finds that nobody needs it. Returns whether it does.
+pub fn dismiss(connector: &Connector) -> bool {
+    greet(&connector.socket, true).is_some()
+}
+
 /// Asks who serves `socket`, and then tells it to leave if `leave`. `None` when nobody answers properly.
 fn greet(socket: &Path, leave: bool) -> Option<Welcome> {
     let mut stream = with_short_path(socket, |path| UnixStream::connect(path)).ok()?;
@@ -242,6 +276,7 @@ fn make(
                 dir,
                 name,
                 end_with_agent: config.end_with_agent,
+                remove_at_end: config.remove_at_end.clone(),
                 cgroups: Groups::none(),
                 origin: process::origin(),
                 guard_pid: 0,

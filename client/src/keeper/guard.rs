@@ -95,6 +95,7 @@ pub(super) fn run(mut house: House, held: Vec<Held>) -> ! {
         house = guard.fork_keeper(house);
         if matches!(guard.watch(), Death::Left) {
             house.cgroups.leave();
+            house.remove_at_end.iter().for_each(super::ensure::Removal::perform);
             super::process::exit(0)
         }
         house.deaths += 1;

@@ -56,4 +56,4 @@ mod tree;
 
 pub use cgroup::Choice;
 pub(crate) use ensure::with_short_path;
-pub use ensure::{Config, Connector, EnsureError, ensure};
+pub use ensure::{Config, Connector, EnsureError, Removal, dismiss, ensure};

@@ -42,6 +42,7 @@ pub(super) struct House {
     /// Random name of this data directory's keepers; part of marks and control groups.
     pub(super) name: String,
     pub(super) end_with_agent: Option<Duration>,
+    pub(super) remove_at_end: Vec<super::ensure::Removal>,
     pub(super) cgroups: Groups,
     pub(super) origin: Origin,
     pub(super) guard_pid: u32,

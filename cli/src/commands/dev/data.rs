@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use client::keeper::Removal;
 use proto::error::{Error, Kind};
 use tempfile::TempDir;
+
+use crate::devnote;
 
 /// A data directory.
 #[derive(Debug)]
@@ -38,6 +41,13 @@ impl Data {
     /// The agent's part.
     pub(super) fn agent(&self) -> PathBuf {
         self.path.join("agent")
+    }
+
+    /// Returns what another process must remove should this one be killed.
+    pub(super) fn removals(&self) -> Vec<Removal> {
+        let directory = self.temporary.as_ref().map(|temporary| temporary.path().to_owned());
+        let directory = directory.map(|path| Removal { path, if_it_holds: None });
+        directory.into_iter().chain(devnote::removal()).collect()
     }
 
     /// Removes a temporary directory; says so when something of it stays.

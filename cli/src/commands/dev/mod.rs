@@ -61,7 +61,7 @@ pub struct Args {
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let jobs = files::load(&args.files, global.namespace())?;
     let data = Data::open(args.data_dir.as_deref())?;
-    let keeper = daemon::keeper::ensure(&data.agent(), true)?;
+    let keeper = daemon::keeper::ensure(&data.agent(), Some(data.removals()))?;
     logging::init(&logging::Args { log_level: args.log_level.clone(), log_json: false }, global)?;
     let result = runtime::large(life(args, global, &jobs, &data, keeper));
     // Also after a failure: what server and agent left is of no use to anybody.

@@ -162,7 +162,7 @@ fn task_ended(earlier: Option<&TaskStatus>, task: &TaskStatus, alloc: &Alloc) ->
     let next = match &task.phase {
         TaskPhase::Backoff(until) => {
             let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
-            format!("; try {}{of} at {until}", task.window_try + 1)
+            format!("; try {}{of} at {until}", task.window_try)
         }
         _ => String::new(),
     };
