@@ -45,7 +45,6 @@ pub struct Context {
 }
 
 /// Puts everything that the port answers together. `services` are gRPC services of other parts: the one for agents, Raft's.
-#[must_use]
 pub fn router(context: Context, services: Routes) -> axum::Router {
     let control = ControlServer::new(grpc::Control::new(context.clone()))
         .max_decoding_message_size(MESSAGE_BYTES)

@@ -126,3 +126,6 @@ fn leads(cluster: &Cluster) -> Result<(), Error> {
         None => error,
     })
 }
+
+#[cfg(test)]
+mod tests;

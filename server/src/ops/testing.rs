@@ -1,4 +1,6 @@
-//! A small world for tests: a state that is changed by commands alone, with a clock that moves by hand.
+//! Small worlds for tests: a state that is changed by commands alone, with a clock that moves by hand; and a cluster that lives.
+
+pub(crate) mod live;
 
 use std::time::Duration;
 

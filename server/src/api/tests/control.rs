@@ -12,7 +12,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use super::rig::{Rig, SOON};
+use super::rig::{Live, Rig, SOON};
 use crate::ops::testing::job;
 
 type Client = ControlClient<InterceptedService<Channel, Bearer>>;
@@ -121,7 +121,7 @@ async fn events_are_followed_without_a_gap_and_without_doubles() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_reign_still_reads() {
-    let rig = Rig::start(false).await;
+    let rig = Rig::serving(Live::start(false).await).await;
     let mut client = client(&rig).await;
     let jobs: JobList = read(client.list_jobs(v1::ListJobsRequest::default()).await.unwrap());
     assert!(jobs.items.is_empty());

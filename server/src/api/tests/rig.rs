@@ -1,37 +1,30 @@
-//! One server in this process: its log in a temporary directory, its leader's loops, its port on loopback.
+//! One server in this process with its port on loopback.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use proto::ids::{NodeId, ServerId, random_u64};
-use proto::model::{AllocState, AllocStatus, TaskStatus};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
 
-use crate::agents::Hub;
 use crate::api::{Context, Token, router, serve};
-use crate::cluster::{Cluster, Member};
-use crate::core::state::{Kind, Outcome};
-use crate::leader::{self, Duties, LeaseBook, Overrides};
 use crate::metrics::Metrics;
-use crate::ops::testing::{identity, running};
-use crate::raft;
-
-/// How long anything may take on a machine that builds at the same time.
-pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(super) use crate::ops::testing::live::{Live, SOON};
 
 pub(super) struct Rig {
     pub(super) addr: SocketAddr,
     pub(super) token: String,
-    pub(super) cluster: Cluster,
-    _stop: DropGuard,
-    _dir: TempDir,
+    live: Live,
+}
+
+impl Deref for Rig {
+    type Target = Live;
+    fn deref(&self) -> &Live {
+        &self.live
+    }
 }
 
 /// What came back.
@@ -51,49 +44,25 @@ impl Answer {
 impl Rig {
     /// A server that leads.
     pub(super) async fn leading() -> Self {
-        let rig = Self::start(true).await;
-        let mut reigns = rig.cluster.reigns();
-        let led = timeout(SOON, reigns.wait_for(Option::is_some)).await.expect("a reign in time");
-        led.expect("a cluster");
-        rig
+        Self::serving(Live::leading().await).await
     }
 
-    /// A server whose leader's loops do not run: there is a log, and nobody reigns.
-    pub(super) async fn start(lead: bool) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+    /// Opens the port.
+    pub(super) async fn serving(live: Live) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
-        let id = random_u64();
-        let mut config = raft::Config::new(dir.path(), id, &addr.to_string(), "s1");
-        config.timings = raft::Timings {
-            heartbeat: Duration::from_millis(50),
-            election_min: Duration::from_millis(150),
-            election_max: Duration::from_millis(300),
-        };
-        let member = Member { server: ServerId(id), boot_nonce: 1 };
-        let cluster = Cluster::start(config, member).await.expect("a log");
-        let (stop, leases) = (CancellationToken::new(), LeaseBook::default());
-        let hub = Hub::new(cluster.clone(), leases.clone());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(hub.clone().run()));
-        if lead {
-            // Nodes of these tests have no agent that would renew a lease.
-            let overrides =
-                Overrides { node_timeout: Some(Duration::from_secs(3600)), ..Overrides::default() };
-            let duties = Duties { cluster: cluster.clone(), leases, overrides };
-            tokio::spawn(leader::run(duties, cluster.leadership(), stop.clone()));
-        }
         let token = Token::random();
         let shown = token.reveal().to_owned();
         let context = Context {
-            cluster: cluster.clone(),
-            sources: Arc::new(hub.clone()),
+            cluster: live.cluster.clone(),
+            sources: Arc::new(live.hub.clone()),
             token: Arc::new(token),
             hosts: Arc::new(["s1.example".to_owned()]),
             metrics: Metrics::default(),
         };
-        let router = router(context, Routes::new(hub.service()));
-        tokio::spawn(serve(listener, router, stop.clone()));
-        Self { addr, token: shown, cluster, _stop: stop.drop_guard(), _dir: dir }
+        let router = router(context, Routes::new(live.hub.service()));
+        tokio::spawn(serve(listener, router, live.stopping()));
+        Self { addr, token: shown, live }
     }
 
     /// Sends bytes on a connection of their own and returns all that comes back until the server closes it.
@@ -134,34 +103,6 @@ impl Rig {
     pub(super) fn bearer(&self) -> String {
         format!("Authorization: Bearer {}", self.token)
     }
-
-    /// Registers a node with that number; nobody answers for it.
-    pub(super) async fn node(&self, number: u64) {
-        let kind = Kind::RegisterNode { identity: identity(number), held: Vec::new() };
-        let outcome = self.cluster.propose(kind).await.expect("applied");
-        assert!(matches!(outcome, Outcome::Registered { .. }), "{outcome:?}");
-    }
-
-    /// Reports every live allocation of a node as running.
-    pub(super) async fn all_run(&self, node: u64) {
-        let state = self.cluster.snapshot();
-        let record = state.nodes.get(&NodeId(node)).expect("the node");
-        let live = record.allocs.iter().filter_map(|id| state.allocs.get(*id));
-        let status = |alloc: &crate::core::state::Alloc| AllocStatus {
-            id: alloc.id,
-            seq: 1,
-            state: AllocState::Running,
-            tasks: alloc_tasks(alloc, &state),
-        };
-        let statuses = live.map(status).collect();
-        let kind = Kind::AllocStatus { node: NodeId(node), generation: record.generation, statuses };
-        assert_eq!(self.cluster.propose(kind).await, Ok(Outcome::Done));
-    }
-}
-
-fn alloc_tasks(alloc: &crate::core::state::Alloc, state: &crate::core::state::State) -> Vec<TaskStatus> {
-    let job = &state.jobs.get(&*alloc.job).expect("the job").current().job;
-    job.groups[&*alloc.group].tasks.keys().map(|name| running(name, state.now)).collect()
 }
 
 fn unchunked(mut body: &str) -> String {

@@ -1,6 +1,6 @@
 //! Reads the sources of a target and sends what they hold, until there is no more or nobody listens.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +114,8 @@ impl Merge {
             if !more && self.reading.is_empty() && !self.waits_to_open() {
                 return;
             }
-            let again = self.next_open();
+            // While there is no place, the end of another source is what to wait for.
+            let again = self.next_open().filter(|_| self.reading.len() < limits::LOG_SOURCES);
             tokio::select! {
                 Ok(()) = revisions.changed() => {}
                 Some(ended) = self.reading.join_next() => self.note(ended.ok()).await,
@@ -127,9 +128,15 @@ impl Merge {
     /// Opens what is new, or due again; returns whether more may come later.
     async fn open_new(&mut self, first: bool) -> bool {
         let state = self.cluster.snapshot();
-        self.known.retain(|(alloc, ..), _| state.allocs.get(*alloc).is_some());
-        for source in pick::sources(&state, &self.target, &self.query) {
-            let key = (source.alloc.id, source.task.to_owned(), source.stderr);
+        let found = pick::sources(&state, &self.target, &self.query);
+        let keys: BTreeSet<SourceKey> = found.iter().map(key).collect();
+        // What is interrupted and no longer asked for (a replacement has its slot) would be due for ever.
+        self.known.retain(|key, progress| match progress {
+            Progress::Again(_) => keys.contains(key),
+            _ => state.allocs.get(key.0).is_some(),
+        });
+        for source in found {
+            let key = key(&source);
             let (progress, tail) = match self.known.get(&key) {
                 None => (Progress::Reading, self.query.tail.filter(|_| first)),
                 Some(Progress::Again(at)) if *at <= Instant::now() => (Progress::Retrying, Some(0)),
@@ -206,6 +213,10 @@ impl Merge {
         // Nobody listens any more: then there is nobody to tell.
         self.to.send(Piece { notice, ..origin.clone() }).await.ok();
     }
+}
+
+fn key(source: &Source<'_>) -> SourceKey {
+    (source.alloc.id, source.task.to_owned(), source.stderr)
 }
 
 /// A piece of that source without content.

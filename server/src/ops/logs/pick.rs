@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::error::{Error, Kind};
-use proto::ids::JobKey;
+use proto::ids::{AllocId, JobKey};
 use proto::model::{Desired, JobType, StopReason};
 
 use super::LogsQuery;
@@ -79,7 +79,9 @@ pub(super) fn more_may_come(state: &State, target: &Target) -> bool {
         Target::Slot(key, ..) | Target::Job(key) => job(key).is_some_and(|record| {
             let batch = record.current().job.kind == JobType::Batch;
             let complete = batch && views::tally(state, record).values().all(views::Tally::is_complete);
-            !record.live.is_empty() || !(record.stopped || complete)
+            // A lost allocation may live for ever on a machine that never comes back.
+            let here = |id: &AllocId| state.allocs.get(*id).is_some_and(|alloc| !alloc.lost);
+            record.live.iter().any(here) || !(record.stopped || complete)
         }),
     }
 }
