@@ -300,6 +300,34 @@ async fn an_agent_that_does_not_read_is_disconnected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_holds_more_output_than_a_command_may_register() {
+    let served = Served::start().await;
+    let agent = served.agent(1).await;
+    let failed = |id: u64| {
+        let mut held = agent.held(id, AllocState::Failed);
+        let status = held.status.as_mut().expect("it has one");
+        let reason = proto::wire::status::reason_to_wire(&proto::model::EndReason::Exit(1));
+        let end = v1::TaskEnd { reason: Some(reason), tail: "x".repeat(4096), ..Default::default() };
+        status.tasks[0].last_end = Some(end);
+        held
+    };
+    let held = (1_000_000..1_000_200).map(failed).collect();
+    let again = Agent::register(&served.door(), agent.identity.clone(), held).await;
+    assert!(again.is_ok(), "{:?}", again.err());
+    served.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_the_token_is_refused() {
+    let served = Served::start().await;
+    let door = Door { token: "0".repeat(32), ..served.door() };
+    let mut client = v1::agent_client::AgentClient::connect(format!("http://{}", door.addr)).await.unwrap();
+    let refused = client.session(door.request(tokio_stream::pending())).await.expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    served.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_register_first_is_sent_away() {
     let served = Served::start().await;
     let (up, mut down, _client) = testing::connect(&served.door()).await;
