@@ -92,6 +92,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let addr = listener.local_addr().map_err(StartError::Listen)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Listen)?;
     let identity = Identity::open(&data_dir).map_err(StartError::Identity)?;
+    let token = api::Token::parse(&identity.token).map_err(StartError::Token)?;
     let reached_at = advertise.unwrap_or_else(|| addr.to_string());
     let log = raft::Config {
         store: raft::log_store::Options::new(backend),
@@ -108,7 +109,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let context = api::Context {
         cluster: cluster.clone(),
         sources: Arc::new(hub.clone()),
-        token: Arc::new(api::Token::parse(&identity.token).map_err(StartError::Token)?),
+        token: Arc::new(token),
         hosts: [reached_at.as_str(), name.as_str()].iter().map(|host| host_of(host)).collect(),
         metrics: Metrics::default(),
     };

@@ -14,12 +14,30 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 /// How long a test waits for a message before it fails.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Where a server is reached, and what lets one in.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) addr: SocketAddr,
+    pub(crate) token: String,
+}
+
+impl Door {
+    /// Adds the token to a request.
+    pub(crate) fn request<T>(&self, body: T) -> Request<T> {
+        let mut request = Request::new(body);
+        let bearer = format!("Bearer {}", self.token).parse().expect("a token is visible characters");
+        request.metadata_mut().insert("authorization", bearer);
+        request
+    }
+}
+
 pub(crate) struct Agent {
+    pub(crate) door: Door,
     pub(crate) identity: NodeIdentity,
     pub(crate) registered: v1::Registered,
     /// Every assignment and release heard, the newest order of each.
@@ -44,11 +62,11 @@ impl Drop for Agent {
 impl Agent {
     /// Registers with what it holds and waits for the complete set.
     pub(crate) async fn register(
-        addr: SocketAddr,
+        door: &Door,
         identity: NodeIdentity,
         held: Vec<v1::Held>,
     ) -> Result<Self, Status> {
-        let (up, mut down, client) = connect(addr).await;
+        let (up, mut down, client) = connect(door).await;
         let register = v1::Register {
             wire: WIRE_VERSION,
             identity: Some(agent::identity_to_wire(&identity)),
@@ -60,6 +78,7 @@ impl Agent {
             panic!("a registration is answered first")
         };
         let mut agent = Self {
+            door: door.clone(),
             identity,
             registered,
             orders: BTreeMap::new(),
@@ -192,11 +211,11 @@ impl Agent {
 
 /// Opens a control stream and says nothing yet.
 pub(crate) async fn connect(
-    addr: SocketAddr,
+    door: &Door,
 ) -> (mpsc::Sender<v1::AgentMessage>, Streaming<v1::ServerMessage>, AgentClient<Channel>) {
-    let mut client = AgentClient::connect(format!("http://{addr}")).await.expect("the server listens");
+    let mut client = AgentClient::connect(format!("http://{}", door.addr)).await.expect("the server listens");
     let (up, messages) = mpsc::channel(16);
-    let down = client.session(ReceiverStream::new(messages)).await.expect("the stream opens");
+    let down = client.session(door.request(ReceiverStream::new(messages))).await.expect("the stream opens");
     (up, down.into_inner(), client)
 }
 

@@ -8,7 +8,7 @@ use proto::wire::v1::{self, agent_message};
 
 use super::*;
 use crate::agents::LogsSpec;
-use crate::agents::testing::{self, Agent};
+use crate::agents::testing::{self, Agent, Door};
 use crate::core::state::{Kind, Outcome, Plan, State};
 use crate::core::testing::{job, node_identity};
 
@@ -35,8 +35,12 @@ impl Served {
         Self { dir, server }
     }
 
+    fn door(&self) -> Door {
+        Door { addr: self.server.addr(), token: self.server.token().to_owned() }
+    }
+
     async fn agent(&self, number: u64) -> Agent {
-        Agent::register(self.server.addr(), node_identity(number), vec![]).await.expect("it may register")
+        Agent::register(&self.door(), node_identity(number), vec![]).await.expect("it may register")
     }
 
     async fn put(&self, name: &str, count: u32) -> Revision {
@@ -173,7 +177,7 @@ async fn a_clone_of_a_machine_is_refused() {
     let _original = served.agent(1).await;
     let mut identity = node_identity(1);
     identity.machine_id = "another".into();
-    let refused = Agent::register(served.server.addr(), identity, vec![]).await.err().expect("refused");
+    let refused = Agent::register(&served.door(), identity, vec![]).await.err().expect("refused");
     assert!(refused.message().contains("cloned VM"), "{refused}");
     served.server.stop().await;
 }
@@ -196,7 +200,7 @@ async fn a_silent_node_is_taken_for_lost_and_replaced_elsewhere() {
     assert!(active(&state).iter().all(|(_, node)| *node == two.identity.id), "{:?}", active(&state));
     // It comes back with what it still runs, which has been replaced.
     let held = share.iter().map(|id| one.held(*id, AllocState::Running)).collect();
-    let mut back = Agent::register(served.server.addr(), one.identity.clone(), held).await.unwrap();
+    let mut back = Agent::register(&served.door(), one.identity.clone(), held).await.unwrap();
     back.hear_until("what was replaced is ordered to stop", |agent| agent.to_stop() == share).await;
     served.server.stop().await;
 }
@@ -239,7 +243,7 @@ async fn a_restarted_server_knows_everything_and_places_nothing_twice() {
     assert_eq!(served.server.token(), token);
     served.until("it leads again", |state| state.reign != before.reign).await;
     let held = ids.iter().map(|id| agent.held(*id, AllocState::Running)).collect();
-    let mut back = Agent::register(served.server.addr(), agent.identity.clone(), held).await.unwrap();
+    let mut back = Agent::register(&served.door(), agent.identity.clone(), held).await.unwrap();
     back.hear_until("the same are wanted", |agent| agent.to_run() == ids).await;
     let revision = served.put("other", 1).await;
     served.server.cluster().considered(&key("other"), revision, PATIENCE).await.expect("it schedules");
@@ -262,7 +266,7 @@ async fn what_an_agent_runs_and_servers_have_forgotten_is_stopped_and_what_they_
     // Another node's agent says that it runs them.
     forgotten.status.as_mut().unwrap().id = 0;
     let held = vec![forgotten, unknown, foreign];
-    let other = Agent::register(served.server.addr(), node_identity(2), held).await.unwrap();
+    let other = Agent::register(&served.door(), node_identity(2), held).await.unwrap();
     assert_eq!(other.to_stop(), [0], "only what was numbered in this life and is gone");
     served.server.stop().await;
 }
@@ -296,13 +300,41 @@ async fn an_agent_that_does_not_read_is_disconnected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_holds_more_output_than_a_command_may_register() {
+    let served = Served::start().await;
+    let agent = served.agent(1).await;
+    let failed = |id: u64| {
+        let mut held = agent.held(id, AllocState::Failed);
+        let status = held.status.as_mut().expect("it has one");
+        let reason = proto::wire::status::reason_to_wire(&proto::model::EndReason::Exit(1));
+        let end = v1::TaskEnd { reason: Some(reason), tail: "x".repeat(4096), ..Default::default() };
+        status.tasks[0].last_end = Some(end);
+        held
+    };
+    let held = (1_000_000..1_000_200).map(failed).collect();
+    let again = Agent::register(&served.door(), agent.identity.clone(), held).await;
+    assert!(again.is_ok(), "{:?}", again.err());
+    served.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_the_token_is_refused() {
+    let served = Served::start().await;
+    let door = Door { token: "0".repeat(32), ..served.door() };
+    let mut client = v1::agent_client::AgentClient::connect(format!("http://{}", door.addr)).await.unwrap();
+    let refused = client.session(door.request(tokio_stream::pending())).await.expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    served.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_register_first_is_sent_away() {
     let served = Served::start().await;
-    let (up, mut down, _client) = testing::connect(served.server.addr()).await;
+    let (up, mut down, _client) = testing::connect(&served.door()).await;
     testing::send(&up, agent_message::Kind::NeedComplete(v1::NeedComplete {})).await;
     let end = testing::next(&mut down).await.expect_err("refused");
     assert!(end.message().contains("registers first"), "{end}");
-    let (up, mut down, _client) = testing::connect(served.server.addr()).await;
+    let (up, mut down, _client) = testing::connect(&served.door()).await;
     testing::send(&up, agent_message::Kind::Register(v1::Register::default())).await;
     let end = testing::next(&mut down).await.expect_err("refused");
     assert!(end.message().contains("wire version 0"), "{end}");
@@ -331,7 +363,7 @@ async fn output_comes_on_a_connection_that_the_agent_dials() {
     chunks.send(chunk("one\n")).await.unwrap();
     chunks.send(chunk("two\n")).await.unwrap();
     let up = tokio_stream::wrappers::ReceiverStream::new(up);
-    let mut dialled = agent.client.clone().logs(up).await.unwrap().into_inner();
+    let mut dialled = agent.client.clone().logs(agent.door.request(up)).await.unwrap().into_inner();
     let mut output = reading.await.unwrap().expect("the agent dialled");
     assert_eq!(output.recv().await.unwrap().data.as_ref(), b"one\n");
     assert_eq!(output.recv().await.unwrap().data.as_ref(), b"two\n");
@@ -362,7 +394,7 @@ async fn a_connection_without_a_ticket_is_refused() {
     let served = Served::start().await;
     let agent = served.agent(1).await;
     let up = tokio_stream::iter([v1::LogsUp { ticket: 5, ..Default::default() }]);
-    let mut dialled = agent.client.clone().logs(up).await.unwrap().into_inner();
+    let mut dialled = agent.client.clone().logs(agent.door.request(up)).await.unwrap().into_inner();
     assert_eq!(dialled.message().await.expect_err("refused").code(), tonic::Code::NotFound);
     served.server.stop().await;
 }

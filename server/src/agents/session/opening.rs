@@ -44,6 +44,7 @@ pub(super) async fn open(
     let reign = reign_soon(hub).await.ok_or(End::NotLeading)?;
     let registration = read(register)?;
     let node = registration.identity.id;
+    keep_lease(hub, &registration.identity);
     let held: Vec<(Incarnation, AllocStatus)> =
         registration.held.iter().map(|(of, status, _)| (*of, status.clone())).collect();
     let generation = register_node(hub, registration).await?;
@@ -74,6 +75,15 @@ async fn reign_soon(hub: &Hub) -> Option<Reign> {
     let mut reigns = hub.cluster().reigns();
     timeout(REIGN_WITHIN, reigns.wait_for(Option::is_some)).await.ok()?.ok()?;
     hub.cluster().reign()
+}
+
+/// Who knocks is alive: the lease of the session before must not run out while the registration is on its way into the log.
+fn keep_lease(hub: &Hub, identity: &NodeIdentity) {
+    let state = hub.cluster().snapshot();
+    let known = state.nodes.get(&identity.id).filter(|node| node.identity.machine_id == identity.machine_id);
+    if let Some(node) = known {
+        hub.leases().renew(&state, identity.id, node.generation);
+    }
 }
 
 async fn register_node(hub: &Hub, registration: Registration) -> Result<Generation, End> {
