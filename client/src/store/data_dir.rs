@@ -77,6 +77,9 @@ impl DataDir {
         };
         // Tasks run as other users and reach their own directory through these two: passing is allowed, listing is not.
         make(root, 0o711)?;
+        // Tasks and the keeper have another working directory: a relative path would mean something else to them.
+        let root = &std::fs::canonicalize(root)
+            .map_err(|source| DataDirError::Make { path: root.to_owned(), source })?;
         make(&root.join("allocs"), 0o711)?;
         let path = root.join("lock");
         let lock = OpenOptions::new()
