@@ -150,19 +150,20 @@ impl Agent {
         let outbox = Arc::new(Outbox::default());
         let (gate, may_start) = watch::channel(!found.has_rebooted);
         let ends = driver.ends();
-        let tasks = Context {
-            driver,
-            store,
-            node: NodeFacts {
-                name: identity.name.clone(),
-                address: identity.address.clone(),
-                attributes: identity.attributes.clone(),
-                inherited: inherited(std::env::vars_os().filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })),
-            },
-            users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
-        };
+        let tasks =
+            Context {
+                driver,
+                store,
+                node: NodeFacts {
+                    name: identity.name.clone(),
+                    address: identity.address.clone(),
+                    attributes: identity.attributes.clone(),
+                    inherited: inherited(std::env::vars_os().filter_map(|(name, value)| {
+                        Some((name.into_string().ok()?, value.into_string().ok()?))
+                    })),
+                },
+                users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
+            };
         let shared = Shared {
             tasks: Arc::new(tasks),
             outbox: outbox.clone(),

@@ -8,14 +8,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 pub mod agent;
-pub mod session;
 pub mod allocs;
-pub mod tasks;
-pub mod driver;
-pub mod keeper;
-pub mod logs;
-pub mod core;
-pub mod store;
-pub mod fingerprint;
 pub mod clock;
+pub mod core;
+pub mod driver;
+pub mod fingerprint;
+pub mod keeper;
 pub mod limits;
+pub mod logs;
+pub mod session;
+pub mod store;
+pub mod tasks;

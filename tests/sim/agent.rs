@@ -73,7 +73,8 @@ pub struct Life {
 
 impl Machine {
     pub fn new(number: u64, dice: &mut Rng) -> Self {
-        let capacity = Resources { cpu_millis: dice.within(500, 3000), memory_bytes: dice.within(1, 4) << 30 };
+        let capacity =
+            Resources { cpu_millis: dice.within(500, 3000), memory_bytes: dice.within(1, 4) << 30 };
         Self {
             number,
             disk: Disk::new(number, 0),
@@ -144,7 +145,8 @@ impl Sim {
             .iter()
             .filter(|(_, process)| process.ended.is_none())
             .map(|(attempt, process)| {
-                let id = AttemptId { alloc: attempt.alloc.0, task: attempt.task.clone(), attempt: attempt.number };
+                let id =
+                    AttemptId { alloc: attempt.alloc.0, task: attempt.task.clone(), attempt: attempt.number };
                 let state = KnownState::Running { stopping: process.stopping };
                 let started_at_ms = now.wall.0 - (now.boot.0 - process.started_boot);
                 (id.clone(), Known { id, pid: process.pid, started_at_ms, state })
@@ -164,9 +166,13 @@ impl Sim {
             gate &= !record.adopt_boot(&boot_id, now.boot);
             let mut known = known.clone();
             for attempt in ended.iter().filter(|attempt| attempt.alloc == record.id) {
-                let id = AttemptId { alloc: attempt.alloc.0, task: attempt.task.clone(), attempt: attempt.number };
+                let id =
+                    AttemptId { alloc: attempt.alloc.0, task: attempt.task.clone(), attempt: attempt.number };
                 let end = Box::new(crate::driver::ended_of(attempt, &machine.processes[attempt]));
-                known.insert(id.clone(), Known { id, pid: 0, started_at_ms: 0, state: KnownState::Ended(end) });
+                known.insert(
+                    id.clone(),
+                    Known { id, pid: 0, started_at_ms: 0, state: KnownState::Ended(end) },
+                );
             }
             let events = reattach::events(&record, &known);
             found.push((record, events));
@@ -313,7 +319,8 @@ impl Sim {
         match message {
             Kind::Registered(hello) => {
                 let previous = Some(Incarnation(hello.previous_incarnation)).filter(|id| id.0 != 0);
-                let theirs = assignments::position_from_wire(hello.position).expect("servers have a position");
+                let theirs =
+                    assignments::position_from_wire(hello.position).expect("servers have a position");
                 let newest = self.machines[agent.machine].disk.position;
                 match assignments::greet(newest, theirs, previous) {
                     Ok(position) => self.machines[agent.machine].disk.position = Some(position),
@@ -383,7 +390,8 @@ impl Sim {
         }
         for action in actions {
             if let Action::Stop(id) = action {
-                let verdict = self.laws.absence.stop(&self.state, id, ordered.contains(&id), position, newest);
+                let verdict =
+                    self.laws.absence.stop(&self.state, id, ordered.contains(&id), position, newest);
                 if let Err(broken) = verdict {
                     self.break_law(broken.law, broken.what);
                 }

@@ -229,6 +229,11 @@ impl Sim {
         if !task.is_some_and(wanted) {
             return;
         }
+        if alloc.record.stop_ordered {
+            let what = format!("{attempt:?} is started on n{} after the order to stop it", agent.machine);
+            self.break_law("i3_forward", what);
+            return;
+        }
         if gate {
             alloc.starting.insert(attempt.task.clone(), attempt.number);
             self.queue.at(self.now + after, Event::DriverStart(agent, attempt));
@@ -238,7 +243,9 @@ impl Sim {
     }
 
     fn begin_stop(&mut self, agent: Agent, attempt: &Attempt) {
-        let Some(alloc) = self.agent(agent).and_then(|one| one.allocs.get_mut(&attempt.alloc)) else { return };
+        let Some(alloc) = self.agent(agent).and_then(|one| one.allocs.get_mut(&attempt.alloc)) else {
+            return;
+        };
         if alloc.held_back.remove(&attempt.task).is_some() {
             self.queue.at(self.now + 1, Event::Driver(agent, DriverNews::Unknown(attempt.clone())));
         } else if !alloc.starting.contains_key(&attempt.task) {

@@ -65,7 +65,7 @@ impl Sim {
             self.queue.at(self.now + 250, Event::Client(at));
             return;
         };
-        let request = &self.clients.requests[at];
+        let request = &mut self.clients.requests[at];
         let id = request.id;
         let kind = match request.kind.clone() {
             Wish::Job(kind) => kind,
@@ -73,9 +73,12 @@ impl Sim {
                 Kind::NodeEligibility { node: self.machines[machine].disk.node, eligibility }
             }
         };
+        // What is sent again is the same, whatever became of the machine.
+        request.kind = Wish::Job(kind.clone());
         if self.bug.acknowledges_before_commit() {
             let now = self.server_time(server);
-            let mut view = self.servers[server].leader.as_ref().map(|one| one.view.clone()).unwrap_or_default();
+            let mut view =
+                self.servers[server].leader.as_ref().map(|one| one.view.clone()).unwrap_or_default();
             let command = Command { now, request: id, actor: "somebody".into(), kind: kind.clone() };
             self.clients.requests[at].acked = Some(view.apply(command).outcome);
         }
@@ -97,7 +100,9 @@ impl Sim {
 
 fn wish(dice: &mut Rng, name: &str, jobs: &mut BTreeMap<String, Job>, machines: usize) -> Wish {
     let key = JobKey::new("default", name);
-    let put = |job: &Job, expected| Wish::Job(Kind::PutJob { job: Box::new(job.clone()), expected, message: String::new() });
+    let put = |job: &Job, expected| {
+        Wish::Job(Kind::PutJob { job: Box::new(job.clone()), expected, message: String::new() })
+    };
     let Some(job) = jobs.get_mut(name) else {
         let job = job(dice, key, machines);
         jobs.insert(name.to_owned(), job.clone());
@@ -151,7 +156,8 @@ fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
     if dice.chance(300) {
         ports.insert("any".to_owned(), Port::Dynamic);
     }
-    let on_exhausted = *dice.pick(&[OnExhausted::Move, OnExhausted::Move, OnExhausted::Stay, OnExhausted::Fail]);
+    let on_exhausted =
+        *dice.pick(&[OnExhausted::Move, OnExhausted::Move, OnExhausted::Stay, OnExhausted::Fail]);
     let restart = Restart {
         attempts: *dice.pick(&[None, Some(0), Some(1), Some(3)]),
         interval: *dice.pick(&[Interval::Forever, Interval::Window(Duration::from_secs(20))]),

@@ -19,7 +19,8 @@ impl Count {
             return Ok(());
         }
         for (key, record) in step.after.jobs.iter() {
-            let before = step.before.jobs.get(key).map(|record| present(step.before, record)).unwrap_or_default();
+            let before =
+                step.before.jobs.get(key).map(|record| present(step.before, record)).unwrap_or_default();
             for (group, count) in present(step.after, record) {
                 let wanted = record.current().job.groups.get(&group).map_or(0, |group| group.count);
                 let had = before.get(&group).copied().unwrap_or(0);

@@ -16,7 +16,9 @@ pub struct Forward;
 
 impl Forward {
     pub fn step(&self, step: &Step<'_>) -> Result<(), Broken> {
-        must(LAW, step.after.revision.0 == step.before.revision.0 + 1, || "a command is one revision".into())?;
+        must(LAW, step.after.revision.0 == step.before.revision.0 + 1, || {
+            "a command is one revision".into()
+        })?;
         must(LAW, step.after.now >= step.before.now, || "state time went back".into())?;
         must(LAW, step.after.next_id >= step.before.next_id, || "next_id went back".into())?;
         for (id, after) in step.after.allocs.iter() {
@@ -79,7 +81,9 @@ fn desired(kind: &Kind, before: &Alloc, after: &Alloc) -> Result<(), Broken> {
     must(LAW, !changed || by_server, || format!("{kind:?} changed what is wanted of {id}"))?;
     must(LAW, !changed || before.desired == Desired::Run, || format!("the order to stop {id} was changed"))?;
     let healthier = after.healthy && !before.healthy;
-    must(LAW, !healthier || matches!(kind, Kind::PutHealth { .. }), || format!("{kind:?} made {id} healthy"))?;
+    must(LAW, !healthier || matches!(kind, Kind::PutHealth { .. }), || {
+        format!("{kind:?} made {id} healthy")
+    })?;
     let lost = after.lost && !before.lost;
     let by_absence = matches!(kind, Kind::NodeLiveness(_) | Kind::RegisterNode { .. });
     must(LAW, !lost || by_absence, || format!("{kind:?} lost {id}"))

@@ -73,7 +73,13 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
         let of_group = || present.iter().filter(|alloc| *alloc.group == **name);
         let unhealthy = of_group().find(|alloc| !alloc.healthy || alloc.version != record.current().version);
         if let Some(alloc) = unhealthy {
-            return Some(format!("{} (alloc {}) is {:?}, {:?}", alloc.name(), alloc.id.0, alloc.state, alloc.tasks));
+            return Some(format!(
+                "{} (alloc {}) is {:?}, {:?}",
+                alloc.name(),
+                alloc.id.0,
+                alloc.state,
+                alloc.tasks
+            ));
         }
         if record.current().job.kind == JobType::Batch
             && let Some(alloc) = of_group().next()
@@ -90,7 +96,9 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
         let explained = of_group().count() + done + given_up + waiting;
         let exact = explained == group.count as usize;
         // What was done or given up before the count shrank is remembered.
-        if !exact && !(explained > group.count as usize && of_group().count() + waiting <= group.count as usize) {
+        if !exact
+            && !(explained > group.count as usize && of_group().count() + waiting <= group.count as usize)
+        {
             return Some(format!(
                 "{key}.{name} wants {}, {} run, {done} are done, {given_up} are given up, {waiting} wait",
                 group.count,

@@ -28,8 +28,11 @@ impl Absence {
         must(LAW, ordered, || format!("alloc {} is stopped without an order", id.0))?;
         let in_time = position.incarnation == newest.incarnation
             && (position.reign, position.revision) >= (newest.reign, newest.revision);
-        must(LAW, in_time, || format!("alloc {} is stopped by an order of {position:?}, seen was {newest:?}", id.0))?;
-        let runs = state.allocs.get(id).is_some_and(|alloc| alloc.is_active() && alloc.desired == Desired::Run);
+        must(LAW, in_time, || {
+            format!("alloc {} is stopped by an order of {position:?}, seen was {newest:?}", id.0)
+        })?;
+        let runs =
+            state.allocs.get(id).is_some_and(|alloc| alloc.is_active() && alloc.desired == Desired::Run);
         must(LAW, !runs, || format!("alloc {} is stopped, and servers want it to run", id.0))
     }
 }

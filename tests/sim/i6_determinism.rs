@@ -17,7 +17,8 @@ impl Sim {
         for (at, bytes) in self.log.committed.iter().enumerate() {
             // A restart in the middle, at a place that depends on the seed.
             if at as u64 % 97 == self.seed % 97 {
-                replayed = read_snapshot(&mut bytes_of(&replayed).as_slice()).expect("a snapshot can be read");
+                replayed =
+                    read_snapshot(&mut bytes_of(&replayed).as_slice()).expect("a snapshot can be read");
             }
             let mut applied = replayed.clone();
             let command = decode_command(bytes).expect("a command can be read");

@@ -50,9 +50,12 @@ impl Sim {
         let lost = self.clients.requests.iter().find_map(|request| {
             let acked = request.acked.as_ref()?;
             let committed = self.laws.acknowledged.outcomes.get(&request.id);
-            let kept = self.state.requests.iter().find(|(id, _)| **id == request.id).map(|(_, kept)| &kept.outcome);
-            let fine = committed == Some(acked) && kept.is_none_or(|kept| kept == acked || *kept == Outcome::Done);
-            (!fine).then(|| format!("request {} was answered {acked:?}; committed: {committed:?}", request.id))
+            let kept =
+                self.state.requests.iter().find(|(id, _)| **id == request.id).map(|(_, kept)| &kept.outcome);
+            let fine =
+                committed == Some(acked) && kept.is_none_or(|kept| kept == acked || *kept == Outcome::Done);
+            (!fine)
+                .then(|| format!("request {} was answered {acked:?}; committed: {committed:?}", request.id))
         });
         if let Some(what) = lost {
             self.break_law(LAW, what);

@@ -119,7 +119,8 @@ impl Sim {
         } else {
             let Some(message) = conn.down.pop_front() else { return };
             let agent = conn.agent;
-            let current = machine.agent.as_ref().is_some_and(|one| one.life == agent.life && one.conn == Some(id));
+            let current =
+                machine.agent.as_ref().is_some_and(|one| one.life == agent.life && one.conn == Some(id));
             if conn.agent_open && current {
                 self.handle_down(agent, message);
             }

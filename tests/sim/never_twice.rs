@@ -23,7 +23,9 @@ impl Twice {
     pub fn step(&mut self, step: &Step<'_>) -> Result<(), Broken> {
         let made = step.after.allocs.iter().filter(|(_, alloc)| alloc.created == step.after.revision);
         for (id, alloc) in made {
-            must(LAW, self.ids.insert(id), || format!("the number {} is used again for {}", id.0, alloc.name()))?;
+            must(LAW, self.ids.insert(id), || {
+                format!("the number {} is used again for {}", id.0, alloc.name())
+            })?;
         }
         Ok(())
     }

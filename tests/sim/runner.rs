@@ -57,7 +57,8 @@ fn a_thousand_lives_break_no_promise() {
     let mut failed = failed.into_inner().unwrap();
     failed.sort_by_key(|(seed, _)| *seed);
     if let Some((seed, broken)) = failed.first() {
-        let all: Vec<String> = failed.iter().map(|(seed, broken)| format!("{seed}: {}", broken.law)).collect();
+        let all: Vec<String> =
+            failed.iter().map(|(seed, broken)| format!("{seed}: {}", broken.law)).collect();
         panic!(
             "seed {seed} breaks {}: {}\n{}\n{} of {seeds} seeds fail: {}\nagain: MJ_SIM_SEED={seed} cargo test -p tests --test sim a_thousand_lives -- --nocapture",
             broken.law,

@@ -207,7 +207,9 @@ impl Alloc {
         let Some((task, event)) = outcome else { return };
         match &event {
             // What a stop did not find may be a start that is still under way: that answers for itself.
-            TaskEvent::Unknown { .. } if self.starting.get(&task).is_some_and(|token| !token.is_cancelled()) => {
+            TaskEvent::Unknown { .. }
+                if self.starting.get(&task).is_some_and(|token| !token.is_cancelled()) =>
+            {
                 return;
             }
             TaskEvent::Started { .. } | TaskEvent::StartFailed { .. } | TaskEvent::Unknown { .. } => {
@@ -343,7 +345,9 @@ fn log_event(alloc: AllocId, task: &str, event: &TaskEvent) {
         TaskEvent::Ended(AttemptEnd { attempt, reason, ran, .. }) => {
             tracing::info!(%alloc, task, attempt, %reason, ?ran, "ended");
         }
-        TaskEvent::Unknown { attempt } => tracing::warn!(%alloc, task, attempt, "the driver does not know it"),
+        TaskEvent::Unknown { attempt } => {
+            tracing::warn!(%alloc, task, attempt, "the driver does not know it")
+        }
         TaskEvent::Start | TaskEvent::Stop | TaskEvent::Timer => {}
     }
 }

@@ -387,11 +387,8 @@ impl Manager {
     /// Removes released allocations: those whose time is over, and the oldest of too many.
     async fn tidy(&mut self) {
         let now = self.shared.clock.now().wall;
-        let mut released: Vec<_> = self
-            .allocs
-            .iter()
-            .filter_map(|(id, one)| one.view().released_at.map(|at| (at, *id)))
-            .collect();
+        let mut released: Vec<_> =
+            self.allocs.iter().filter_map(|(id, one)| one.view().released_at.map(|at| (at, *id))).collect();
         released.sort_unstable();
         let excess = released.len().saturating_sub(KEEP_RELEASED_MAX);
         for (place, (at, id)) in released.into_iter().enumerate() {

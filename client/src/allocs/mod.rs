@@ -3,9 +3,9 @@
 //! Reading order: `outbox` is what servers have still to learn; `view` what others may know of an allocation; `alloc` is the
 //! actor of one; `effects` does what `core` asks for; `manager` starts, finds and forgets them; `reattach` is its first act.
 
-pub mod outbox;
-pub mod view;
 pub mod alloc;
 mod effects;
 pub mod manager;
+pub mod outbox;
 pub mod reattach;
+pub mod view;

@@ -177,13 +177,7 @@ pub fn step(state: TaskState, event: TaskEvent, rules: Rules<'_>, now: Now) -> (
             if attempt != state.attempt || !matches!(state.phase, Phase::Starting | Phase::Stopping) {
                 return unchanged(state);
             }
-            let end = AttemptEnd {
-                attempt,
-                reason,
-                at: now.wall,
-                ran: Duration::ZERO,
-                tail: String::new(),
-            };
+            let end = AttemptEnd { attempt, reason, at: now.wall, ran: Duration::ZERO, tail: String::new() };
             ended(state, end, hopeless, rules, now)
         }
         TaskEvent::Ended(end) => step_ended(state, end, rules, now),

@@ -48,7 +48,9 @@ async fn one(
             *base = None;
             if is_complete {
                 // It will be as old if it is asked for at once.
-                tracing::warn!("these servers are behind what this agent has seen: not followed until they have caught up");
+                tracing::warn!(
+                    "these servers are behind what this agent has seen: not followed until they have caught up"
+                );
                 *ask_at = Instant::now() + COMPLETE_RETRY;
             } else if had_base {
                 *ask_at = Instant::now() + COMPLETE_RETRY;

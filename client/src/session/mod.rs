@@ -4,10 +4,10 @@
 //! does what servers want; `report` tells them what is; `logs` reads output for them on a connection of its own; `connection`
 //! is one session, and the loop that always wants one.
 
-pub mod route;
-mod uplink;
+pub mod connection;
 mod dial;
 mod follow;
-mod report;
 mod logs;
-pub mod connection;
+mod report;
+pub mod route;
+mod uplink;

@@ -26,8 +26,7 @@ pub(super) fn uplink() -> (Uplink, impl Stream<Item = AgentMessage> + Send + 'st
     // One place: a heartbeat that was not taken yet makes the next one needless.
     let (beats, beating) = mpsc::channel(1);
     let first: fn(&mut ()) -> PollNext = |()| PollNext::Left;
-    let both =
-        stream::select_with_strategy(ReceiverStream::new(beating), ReceiverStream::new(queued), first);
+    let both = stream::select_with_strategy(ReceiverStream::new(beating), ReceiverStream::new(queued), first);
     (Uplink { queue, beats }, both)
 }
 

@@ -137,7 +137,10 @@ pub(crate) mod tests {
             name: "vm7".into(),
             address: "10.0.0.7".into(),
             attributes: BTreeMap::from([("os".to_owned(), "linux".to_owned())]),
-            inherited: inherited([("SECRET".to_owned(), "x".to_owned()), ("TZ".to_owned(), "UTC".to_owned())]),
+            inherited: inherited([
+                ("SECRET".to_owned(), "x".to_owned()),
+                ("TZ".to_owned(), "UTC".to_owned()),
+            ]),
         }
     }
 

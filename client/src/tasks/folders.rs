@@ -22,11 +22,7 @@ impl Folders {
     /// Names the folders of a task.
     #[must_use]
     pub fn of(alloc: &Path, task: &str) -> Self {
-        Self {
-            task: alloc.join("tasks").join(task),
-            shared: alloc.join("shared"),
-            logs: alloc.join("logs"),
-        }
+        Self { task: alloc.join("tasks").join(task), shared: alloc.join("shared"), logs: alloc.join("logs") }
     }
 
     /// Makes what is missing, for tasks of this user. A second call changes nothing.

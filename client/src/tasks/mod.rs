@@ -4,7 +4,7 @@
 //! them together for the driver; `perform` asks the driver until it answers.
 
 pub mod facts;
-pub mod user;
 pub mod folders;
-pub mod prepare;
 pub mod perform;
+pub mod prepare;
+pub mod user;

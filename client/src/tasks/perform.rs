@@ -50,7 +50,11 @@ pub async fn start(
         }
         match context.driver.start((*start).clone()).await {
             Ok(Ok(started)) => {
-                return TaskEvent::Started { attempt, pid: started.pid, at: Timestamp(started.started_at_ms) };
+                return TaskEvent::Started {
+                    attempt,
+                    pid: started.pid,
+                    at: Timestamp(started.started_at_ms),
+                };
             }
             Ok(Err(failure)) => {
                 let errno = failure.errno.unwrap_or(0);

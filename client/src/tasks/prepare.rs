@@ -69,15 +69,8 @@ pub fn prepare(
     let task = &spec.group.tasks[task_name];
     let folders = Folders::of(alloc_folder, task_name);
     let identity = user::resolve(task.process.user.as_deref(), users).map_err(PrepareError::User)?;
-    let facts = Facts {
-        node,
-        alloc,
-        spec,
-        task_name,
-        task,
-        task_dir: &folders.task,
-        alloc_dir: &folders.shared,
-    };
+    let facts =
+        Facts { node, alloc, spec, task_name, task, task_dir: &folders.task, alloc_dir: &folders.shared };
     let mut env = facts.environment();
     if let Some(identity) = &identity {
         env.insert("HOME".into(), identity.home.display().to_string());

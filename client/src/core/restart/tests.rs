@@ -34,7 +34,8 @@ fn three_attempts_are_four_starts_one_two_and_four_seconds_apart() {
 
 #[test]
 fn try_two_of_four_is_the_first_restart() {
-    let Verdict::Again { tries, .. } = decide(&STEADY, Tries::default(), Duration::ZERO, BootTime(5), 0) else {
+    let Verdict::Again { tries, .. } = decide(&STEADY, Tries::default(), Duration::ZERO, BootTime(5), 0)
+    else {
         panic!("the first end is never the last");
     };
     assert_eq!((tries.window_try(), window_tries(&STEADY)), (2, Some(4)));

@@ -136,13 +136,15 @@ fn an_end_of_an_older_attempt_changes_nothing_and_may_be_forgotten() {
 
 #[test]
 fn an_attempt_that_the_driver_never_got_is_asked_for_again_under_its_number() {
-    let (state, effects) = run(JobType::Service, &POLICY, vec![TaskEvent::Start, TaskEvent::Unknown { attempt: 1 }]);
+    let (state, effects) =
+        run(JobType::Service, &POLICY, vec![TaskEvent::Start, TaskEvent::Unknown { attempt: 1 }]);
     assert_eq!((state.attempt, effects), (1, vec![Effect::Start(1)]));
 }
 
 #[test]
 fn a_running_attempt_that_nobody_knows_any_more_has_ended() {
-    let (state, _) = run(JobType::Service, &POLICY, vec![TaskEvent::Start, started(1), TaskEvent::Unknown { attempt: 1 }]);
+    let (state, _) =
+        run(JobType::Service, &POLICY, vec![TaskEvent::Start, started(1), TaskEvent::Unknown { attempt: 1 }]);
     assert!(matches!(state.phase, Phase::Backoff(_)));
     assert_eq!(state.last_end.map(|end| end.reason), Some(EndReason::EngineGone));
 }
