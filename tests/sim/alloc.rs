@@ -229,6 +229,11 @@ impl Sim {
         if !task.is_some_and(wanted) {
             return;
         }
+        if alloc.record.stop_ordered {
+            let what = format!("{attempt:?} is started on n{} after the order to stop it", agent.machine);
+            self.break_law("i3_forward", what);
+            return;
+        }
         if gate {
             alloc.starting.insert(attempt.task.clone(), attempt.number);
             self.queue.at(self.now + after, Event::DriverStart(agent, attempt));

@@ -65,7 +65,7 @@ impl Sim {
             self.queue.at(self.now + 250, Event::Client(at));
             return;
         };
-        let request = &self.clients.requests[at];
+        let request = &mut self.clients.requests[at];
         let id = request.id;
         let kind = match request.kind.clone() {
             Wish::Job(kind) => kind,
@@ -73,6 +73,8 @@ impl Sim {
                 Kind::NodeEligibility { node: self.machines[machine].disk.node, eligibility }
             }
         };
+        // What is sent again is the same, whatever became of the machine.
+        request.kind = Wish::Job(kind.clone());
         if self.bug.acknowledges_before_commit() {
             let now = self.server_time(server);
             let mut view =

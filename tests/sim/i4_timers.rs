@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use proto::ids::AllocId;
 use proto::model::{AllocState, Desired, JobType, Liveness};
-use server::core::state::{JobRecord, State};
+use server::core::state::{Alloc, JobRecord, State};
 
 use crate::sim::Sim;
 
@@ -71,16 +71,6 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
     }
     for (name, group) in &record.current().job.groups {
         let of_group = || present.iter().filter(|alloc| *alloc.group == **name);
-        let unhealthy = of_group().find(|alloc| !alloc.healthy || alloc.version != record.current().version);
-        if let Some(alloc) = unhealthy {
-            return Some(format!(
-                "{} (alloc {}) is {:?}, {:?}",
-                alloc.name(),
-                alloc.id.0,
-                alloc.state,
-                alloc.tasks
-            ));
-        }
         if record.current().job.kind == JobType::Batch
             && let Some(alloc) = of_group().next()
         {
@@ -93,6 +83,14 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
             memory.failed.iter().filter(|(index, slot)| slot.due.is_none() && open(index)).count()
         });
         let waiting = memory.and_then(|memory| memory.wait.as_ref()).map_or(0, |wait| wait.count as usize);
+        // A rolling change pauses while a slot of the new version has no place or was given up: going on would end what is well.
+        let paused = waiting + given_up > 0;
+        let outdated = |alloc: &&&Alloc| alloc.version != record.current().version && !paused;
+        let unwell = of_group().find(|alloc| !alloc.healthy || outdated(alloc));
+        if let Some(alloc) = unwell {
+            let (id, version) = (alloc.id.0, alloc.version);
+            return Some(format!("{} (alloc {id}, version {version}) is {:?}", alloc.name(), alloc.state));
+        }
         let explained = of_group().count() + done + given_up + waiting;
         let exact = explained == group.count as usize;
         // What was done or given up before the count shrank is remembered.

@@ -110,6 +110,11 @@ impl Sim {
             self.queue.at(self.now + 300, Event::Deliver(id, up));
             return;
         }
+        // What a kernel has still to send of a connection that its program has closed comes late.
+        if up && !conn.agent_open && !self.calm && self.dice.net.chance(400) {
+            self.queue.at(self.now + self.dice.net.within(500, 4000), Event::Deliver(id, up));
+            return;
+        }
         if up {
             let Some(message) = conn.up.pop_front() else { return };
             let server = &self.servers[conn.server];

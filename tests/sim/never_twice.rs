@@ -27,7 +27,9 @@ impl Twice {
                 format!("the number {} is used again for {}", id.0, alloc.name())
             })?;
         }
-        Ok(())
+        let last = self.ids.last().map_or(0, |id| id.0);
+        let next = step.after.next_id;
+        must(LAW, next > last, || format!("the next number is {next}, and {last} was given already"))
     }
 
     /// A process is about to start, on a machine with a disk since a boot: what was forgotten with a disk, or ended with a boot,

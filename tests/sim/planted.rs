@@ -43,7 +43,7 @@ impl Bug {
         }
     }
 
-    /// Whether a server that starts may have another state than the rest without being noticed at once.
+    /// Whether a server that starts takes its mistake for the truth.
     pub fn shows_in_rebuilt_state(self) -> bool {
         self == Self::ReusedIds
     }

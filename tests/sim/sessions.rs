@@ -232,7 +232,23 @@ impl Sim {
         let delta = wanted.diff(&leader.view);
         session.base = leader.view.revision;
         for kind in message::complete(&leader.view, delta) {
-            self.send_down(conn, kind);
+            for part in self.cut(kind) {
+                self.send_down(conn, part);
+            }
+        }
+    }
+
+    /// Sometimes cuts a set in two, as the shipped code does with large ones: any part of a set is a set.
+    fn cut(&mut self, kind: server_message::Kind) -> Vec<server_message::Kind> {
+        match kind {
+            server_message::Kind::Complete(mut set)
+                if set.assignments.len() > 1 && self.dice.net.chance(300) =>
+            {
+                let rest = set.assignments.split_off(set.assignments.len() / 2);
+                let second = v1::CompleteSet { assignments: rest, released: Vec::new(), ..set.clone() };
+                [set, second].map(server_message::Kind::Complete).into()
+            }
+            whole => vec![whole],
         }
     }
 }

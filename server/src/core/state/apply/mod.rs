@@ -53,7 +53,7 @@ impl State {
             Kind::AllocStatus { node, generation, statuses } => {
                 self.alloc_status(node, generation, statuses, changes)
             }
-            Kind::PutHealth { healthy } => self.put_health(&healthy),
+            Kind::PutHealth { healthy } => self.put_health(&healthy, changes),
             Kind::PutSettings(settings) => {
                 self.settings = settings;
                 Outcome::Done

@@ -210,7 +210,7 @@ fn runs_fully(alloc: &Alloc) -> bool {
 }
 
 impl State {
-    pub(super) fn put_health(&mut self, healthy: &[AllocId]) -> Outcome {
+    pub(super) fn put_health(&mut self, healthy: &[AllocId], changes: &mut Changes) -> Outcome {
         for id in healthy {
             let Some(alloc) = self.allocs.get_mut(*id) else { continue };
             let Some(since) = alloc.running_since.filter(|_| !alloc.healthy && !alloc.state.has_ended())
@@ -218,6 +218,8 @@ impl State {
                 continue;
             };
             alloc.healthy = true;
+            // A rolling change goes on when the replacement is well.
+            changes.jobs.insert(alloc.job.as_ref().clone());
             self.settling.remove(&(since, *id));
         }
         Outcome::Done

@@ -451,3 +451,17 @@ fn a_lease_that_ends_for_an_earlier_session_loses_nothing() {
     world.apply(Kind::NodeLiveness(vec![change]));
     assert_eq!(world.state.nodes.get(&world.node(0)).expect("node").liveness, Liveness::Up);
 }
+
+#[test]
+fn a_job_is_looked_at_again_when_something_of_it_gets_healthy() {
+    let mut world = World::new(1);
+    world.put(job("web", 1));
+    world.settle();
+    let id = world.live("web")[0];
+    world.report(0, status(id, 1, AllocState::Running, TaskPhase::Running, None));
+    let applied = world.apply(Kind::PutHealth { healthy: vec![id] });
+    assert!(
+        applied.changes.jobs.contains(&JobKey::new("default", "web")),
+        "else a rolling change stops after its first replacement"
+    );
+}
