@@ -8,7 +8,7 @@ use client::keeper::{self, Choice, Config};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let data_dir = arguments.next().expect("a data directory").into();
+    let data_dir: std::path::PathBuf = arguments.next().expect("a data directory").into();
     let cgroups = match arguments.next().as_deref() {
         None | Some("auto") => Choice::Auto,
         Some("v2") => Choice::V2,
@@ -17,7 +17,7 @@ fn main() {
         Some(other) => panic!("{other} is no choice of control groups"),
     };
     let end_with_agent = arguments.next().map(|ms| Duration::from_millis(ms.parse().expect("milliseconds")));
-    let line = match keeper::ensure(&Config { data_dir, end_with_agent, cgroups }) {
+    let line = match keeper::ensure(&Config { end_with_agent, cgroups, ..Config::new(data_dir) }) {
         Ok(keeper) => format!("ok {} {} {}", keeper.keeper_pid, keeper.guard_pid, keeper.found),
         Err(error) => format!("error {error}"),
     };

@@ -77,7 +77,15 @@ impl State {
             must(found, alloc.lost || slots.insert((alloc.group.clone(), alloc.index)), || {
                 format!("I2: slot {} is filled twice, also by {id}", alloc.name())
             });
+            let slot = (alloc.group.clone(), alloc.index);
+            let filled = job.filled.get(&slot) == Some(id);
+            must(found, filled != alloc.lost, || {
+                format!("the list of filled slots is off at {}", alloc.name())
+            });
         }
+        must(found, job.filled.len() == slots.len(), || {
+            format!("job {} lists slots that nothing fills", job.key)
+        });
         for id in &job.ended {
             must(found, self.allocs.get(*id).is_some_and(Alloc::has_ended), || {
                 format!("{id} is listed as ended")

@@ -63,6 +63,10 @@ pub struct JobRecord {
     pub live: OrdSet<AllocId>,
     /// Allocations that have ended and are kept.
     pub ended: OrdSet<AllocId>,
+    /// For every slot the allocation that fills it: has not ended and is not lost.
+    pub filled: imbl::OrdMap<(Arc<str>, u32), AllocId>,
+    /// For every slot the allocation that filled it when its node was lost.
+    pub lost: imbl::OrdMap<(Arc<str>, u32), AllocId>,
     /// What is remembered of a group beyond its allocations.
     pub groups: BTreeMap<String, GroupState>,
     /// The completion of a batch job was announced.
@@ -141,6 +145,33 @@ impl JobRecord {
     #[must_use]
     pub fn version(&self, version: JobVersion) -> Option<&Arc<VersionRecord>> {
         self.versions.iter().rev().find(|record| record.version == version)
+    }
+
+    /// Keeps in step what allocation fills a slot; to be called with every change of `lost` or of the state.
+    pub(super) fn note_slot(&mut self, alloc: &Alloc) {
+        let slot = (alloc.group.clone(), alloc.index);
+        for (list, belongs) in [
+            (&mut self.filled, !alloc.has_ended() && !alloc.lost),
+            (&mut self.lost, !alloc.has_ended() && alloc.lost),
+        ] {
+            if belongs {
+                list.insert(slot.clone(), alloc.id);
+            } else if list.get(&slot) == Some(&alloc.id) {
+                list.remove(&slot);
+            }
+        }
+    }
+
+    /// Forgets an allocation altogether.
+    pub(super) fn unlist(&mut self, alloc: &Alloc) {
+        self.live.remove(&alloc.id);
+        self.ended.remove(&alloc.id);
+        let slot = (alloc.group.clone(), alloc.index);
+        for list in [&mut self.filled, &mut self.lost] {
+            if list.get(&slot) == Some(&alloc.id) {
+                list.remove(&slot);
+            }
+        }
     }
 
     /// Returns what is remembered of a group.

@@ -39,8 +39,7 @@ impl State {
     fn forget_alloc(&mut self, id: AllocId, changes: &mut Changes) {
         let Some(alloc) = self.allocs.remove(id) else { return };
         if let Some(record) = self.jobs.get_mut(alloc.job.as_ref()) {
-            record.ended.remove(&id);
-            record.live.remove(&id);
+            record.unlist(&alloc);
         }
         if let Some(node) = self.nodes.get_mut(&alloc.node) {
             node.allocs.remove(&id);

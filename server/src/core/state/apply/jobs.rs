@@ -49,6 +49,8 @@ impl State {
             versions: vec![Arc::new(first)],
             live: Default::default(),
             ended: Default::default(),
+            filled: Default::default(),
+            lost: Default::default(),
             completion_announced: false,
         };
         self.jobs.insert(key.clone(), record);

@@ -121,6 +121,7 @@ impl State {
             return;
         }
         (found.lost, found.lost_at) = (false, None);
+        self.note_slot(id);
         let said = format!("{} was found running when its node came back", alloc.name());
         self.record(changes, Fact::info(EventKind::AllocFound, subject_of(&alloc), said));
     }
@@ -128,12 +129,7 @@ impl State {
     fn is_replaced(&self, lost: &crate::core::state::Alloc) -> bool {
         let Some(record) = self.jobs.get(lost.job.as_ref()) else { return true };
         let done = record.group(&lost.group).is_some_and(|group| group.done.contains(&lost.index));
-        done || record
-            .live
-            .iter()
-            .filter(|id| **id != lost.id)
-            .filter_map(|id| self.allocs.get(*id))
-            .any(|alloc| !alloc.lost && alloc.group == lost.group && alloc.index == lost.index)
+        done || record.filled.contains_key(&(lost.group.clone(), lost.index))
     }
 
     fn note_foreign(&mut self, node: NodeId, id: AllocId, resources: Resources, changes: &mut Changes) {
@@ -233,6 +229,7 @@ impl State {
             (alloc.lost, alloc.lost_at, alloc.healthy) = (true, Some(now), false);
             alloc.running_since = None;
         }
+        self.note_slot(id);
         let said = format!("{} was lost with node {node_name}", before.name());
         let fact = Fact::info(EventKind::AllocLost, subject_of(&before), said).severity(Severity::Critical);
         self.record(changes, fact.reason("node_lost"));

@@ -74,13 +74,8 @@ impl State {
             return Err("node takes no work");
         }
         let slots = run.first_index..run.first_index.saturating_add(run.count);
-        let filled = |id: &AllocId| {
-            let alloc = self.allocs.get(*id);
-            alloc.is_some_and(|alloc| {
-                !alloc.lost && *alloc.group == *item.group && slots.contains(&alloc.index)
-            })
-        };
-        if record.live.iter().any(filled) {
+        let name: Arc<str> = Arc::from(item.group.as_str());
+        if slots.clone().any(|index| record.filled.contains_key(&(name.clone(), index))) {
             return Err("slot is filled");
         }
         if let Some(what) = self.no_room(run.node, group, run.count) {
@@ -144,6 +139,9 @@ impl State {
             subject_of(&alloc),
             format!("{} was placed on {node_name}", alloc.name()),
         );
+        if let Some(record) = self.jobs.get_mut(&item.job) {
+            record.note_slot(&alloc);
+        }
         self.allocs.insert(id, alloc);
         self.take_room(id);
         changes.nodes.insert(run.node);

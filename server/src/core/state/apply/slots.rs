@@ -1,5 +1,7 @@
 //! What a slot remembers of its failures: when it is replaced, how often it was, and where its work can never start.
 
+use std::sync::Arc;
+
 use proto::ids::{AllocId, JobKey};
 use proto::model::{AllocState, EndReason, JobType, OnExhausted};
 use proto::time::Timestamp;
@@ -8,6 +10,14 @@ use super::plans::is_current_work;
 use crate::core::state::{Alloc, Slot, State};
 
 impl State {
+    /// Keeps in step which allocation fills a slot, after one was lost or found.
+    pub(super) fn note_slot(&mut self, id: AllocId) {
+        let Some(alloc) = self.allocs.get(id) else { return };
+        if let Some(record) = self.jobs.get_mut(alloc.job.as_ref()) {
+            record.note_slot(alloc);
+        }
+    }
+
     /// Begins a new allocation of a slot: returns what it replaces, and how many replacements after failures that makes.
     pub(super) fn begin_slot(&mut self, job: &JobKey, group: &str, index: u32) -> (Option<AllocId>, u32) {
         let Some(record) = self.jobs.get_mut(job) else { return (None, 0) };
@@ -15,13 +25,8 @@ impl State {
         if let Some(slot) = failed {
             return (Some(slot.last), slot.replacements + 1);
         }
-        let mut lost: Option<(AllocId, u32)> = None;
-        for id in &record.live {
-            let Some(alloc) = self.allocs.get(*id) else { continue };
-            if alloc.lost && *alloc.group == *group && alloc.index == index {
-                lost = Some((*id, alloc.replacements));
-            }
-        }
+        let lost = record.lost.get(&(Arc::from(group), index)).copied();
+        let lost = lost.and_then(|id| self.allocs.get(id)).map(|alloc| (alloc.id, alloc.replacements));
         // A lost node's work uses up no attempt.
         lost.map_or((None, 0), |(id, replacements)| (Some(id), replacements))
     }

@@ -107,6 +107,7 @@ impl State {
         if let Some(record) = self.jobs.get_mut(after.job.as_ref()) {
             record.live.remove(&after.id);
             record.ended.insert(after.id);
+            record.note_slot(&after);
         }
         changes.nodes.insert(after.node);
         changes.jobs.insert(after.job.as_ref().clone());

@@ -86,6 +86,8 @@ pub(super) fn job_from_wire(record: v1::JobRecord) -> Result<JobRecord, BadMessa
         versions,
         live: Default::default(),
         ended: Default::default(),
+        filled: Default::default(),
+        lost: Default::default(),
         groups: record.groups.into_iter().map(|(name, group)| (name, group_from_wire(group))).collect(),
         completion_announced: record.completion_announced,
     })

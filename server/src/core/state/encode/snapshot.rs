@@ -182,6 +182,7 @@ fn link_alloc(state: &mut State, mut alloc: Alloc) -> Result<(), BadRecord> {
     alloc.job = record.key.clone();
     let list = if alloc.has_ended() { &mut record.ended } else { &mut record.live };
     list.insert(alloc.id);
+    record.note_slot(&alloc);
     let node = need(state.nodes.get_mut(&alloc.node), "alloc.node")?;
     node.allocs.insert(alloc.id);
     if alloc.counted {
