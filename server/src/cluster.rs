@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::error::{Error, Kind as ErrorKind};
-use proto::ids::{JobKey, Reign, RequestId, Revision, ServerId};
+use proto::ids::{JobKey, Reign, RequestId, Revision};
 use proto::time::Timestamp;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, timeout_at};
@@ -16,17 +16,9 @@ use tokio::time::{Instant, timeout_at};
 pub use clock::Clock;
 
 use crate::core::state::{Command, Kind, Outcome, State, encode_command};
+use crate::identity::Member;
 use crate::machine::{Facts, StateMachine, View};
 use crate::raft::{self, Leadership, ProposeError};
-
-/// Who this server is, in this run of its process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Made once, kept in the data directory.
-    pub server: ServerId,
-    /// New with every start.
-    pub boot_nonce: u64,
-}
 
 /// The replicated state and this server's place in it. Clones are the same cluster and cost nothing.
 #[derive(Clone)]

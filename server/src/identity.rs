@@ -9,14 +9,21 @@ use proto::ids::{ServerId, random_request_id, random_u64};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::cluster::Member;
-
 /// The name of the file with the cluster's token, in the data directory.
 pub const TOKEN_FILE: &str = "token";
 const SERVER_ID_FILE: &str = "server_id";
 const LOCK_FILE: &str = "lock";
 /// Only the owner reads it.
 const SECRET_MODE: u32 = 0o600;
+
+/// Who this server is, in this run of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Made once, kept in the data directory.
+    pub server: ServerId,
+    /// New with every start.
+    pub boot_nonce: u64,
+}
 
 /// Who this server is. The data directory is this process's own as long as this lives.
 #[derive(Debug)]

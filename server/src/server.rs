@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-use crate::agents::Hub;
+use crate::agents::{Hub, LeaseBook};
 use crate::api;
 use crate::cluster::Cluster;
 use crate::identity::{self, Identity};
-use crate::leader::{self, Duties, LeaseBook, Overrides};
+use crate::leader::{self, Duties, Overrides};
 use crate::metrics::Metrics;
 use crate::raft::{self, Backend, Timings};
 

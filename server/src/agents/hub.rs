@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::leases::LeaseBook;
 use super::logs::{Dials, LogsSpec};
 use super::service::Service;
 use crate::cluster::Cluster;
-use crate::leader::LeaseBook;
 use crate::limits::DIAL_WITHIN;
 
 /// What waits for one agent.

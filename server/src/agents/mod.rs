@@ -4,6 +4,8 @@
 mod hub;
 /// What an agent reports, on its way into the log.
 mod inbox;
+/// Leases that heartbeats renew.
+mod leases;
 /// Connections that agents dial when somebody reads a task's output.
 mod logs;
 /// The gRPC service.
@@ -17,4 +19,5 @@ pub(crate) mod testing;
 pub mod wanted;
 
 pub use hub::Hub;
+pub use leases::LeaseBook;
 pub use logs::LogsSpec;

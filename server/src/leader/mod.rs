@@ -2,7 +2,7 @@
 
 /// Which job is looked at next, and when again.
 pub mod desk;
-/// Leases of nodes.
+/// Nodes whose lease has run out.
 mod liveness;
 /// Plans that are too large for one command.
 mod plan_parts;
@@ -15,5 +15,4 @@ mod term;
 /// Waiting for a time of the cluster's clock.
 mod timer;
 
-pub use liveness::LeaseBook;
 pub use term::{Duties, Overrides, run};

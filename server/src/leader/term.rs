@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{LeaseBook, liveness, rule_loop, scheduler_loop};
+use super::{liveness, rule_loop, scheduler_loop};
+use crate::agents::LeaseBook;
 use crate::cluster::Cluster;
 use crate::core::rules::{Collect, Health};
 use crate::core::state::{Kind, Settings};

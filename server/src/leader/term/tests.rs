@@ -1,7 +1,7 @@
 //! Terms of a real log of one server; who leads is told by the test.
 
 use super::*;
-use crate::cluster::Member;
+use crate::identity::Member;
 use crate::raft::{Backend, Config, Timings, log_store};
 use proto::ids::{JobKey, ServerId};
 

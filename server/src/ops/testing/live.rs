@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{identity, running};
-use crate::agents::Hub;
-use crate::cluster::{Cluster, Member};
+use crate::agents::{Hub, LeaseBook};
+use crate::cluster::Cluster;
 use crate::core::state::{Alloc, Kind, LivenessChange, Outcome, State};
-use crate::leader::{self, Duties, LeaseBook, Overrides};
+use crate::identity::Member;
+use crate::leader::{self, Duties, Overrides};
 use crate::ops::{Caller, PutJob, put_job, stop_job};
 use crate::raft;
 

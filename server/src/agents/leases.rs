@@ -1,0 +1,45 @@
+//! Leases of nodes: kept in the leader's memory, renewed by heartbeats.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use proto::ids::{Generation, NodeId};
+use proto::time::boottime;
+
+use crate::core::rules::liveness::Leases;
+use crate::core::state::{Kind, State};
+
+/// The leases of the present reign; empty on a server that does not lead.
+#[derive(Clone, Default)]
+pub struct LeaseBook {
+    leases: Arc<Mutex<Option<Leases>>>,
+}
+
+impl LeaseBook {
+    /// Renews the lease of a node's session from now on; nothing happens when this server does not lead.
+    pub fn renew(&self, state: &State, node: NodeId, generation: Generation) {
+        if let Some(leases) = &mut *self.leases.lock().unwrap_or_else(PoisonError::into_inner) {
+            leases.renew(node, generation, boottime(), state.settings.node_timeout);
+        }
+    }
+
+    /// Begins a reign: one fresh lease for every node that is up.
+    pub(crate) fn begin(&self, state: &State) {
+        self.put(Some(Leases::begin(state, boottime())));
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&self) {
+        self.put(None);
+    }
+
+    fn put(&self, leases: Option<Leases>) {
+        *self.leases.lock().unwrap_or_else(PoisonError::into_inner) = leases;
+    }
+
+    /// Looks at all leases and returns what to propose, if one has run out.
+    pub(crate) fn decide(&self, state: &State) -> Option<Kind> {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = leases.as_mut()?.decide(state, boottime());
+        (!ended.is_empty()).then_some(Kind::NodeLiveness(ended))
+    }
+}
