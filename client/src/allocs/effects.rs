@@ -30,7 +30,7 @@ impl Alloc {
         let store = self.shared.tasks.store.clone();
         let record = self.record.clone();
         let saved = self.shared.tasks.on_disk(move || store.save(&record)).await;
-        let now = self.shared.clock.now().boot;
+        let now = self.shared.clock.boot();
         match saved {
             Ok(Ok(())) => {
                 self.save_again_at = None;

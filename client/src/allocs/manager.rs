@@ -391,7 +391,7 @@ impl Manager {
 
     /// Removes released allocations: those whose time is over, and the oldest of too many.
     async fn tidy(&mut self) {
-        let now = self.shared.clock.now().wall;
+        let now = self.shared.clock.wall();
         let mut released: Vec<_> =
             self.allocs.iter().filter_map(|(id, one)| one.view().released_at.map(|at| (at, *id))).collect();
         released.sort_unstable();
