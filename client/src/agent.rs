@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, NodeId};
 use proto::model::{NodeIdentity, Resources};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,7 +19,7 @@ use crate::allocs::view::View;
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::fingerprint;
-use crate::limits::KEEP_LOGS_DEFAULT;
+use crate::limits::{DISK_AT_ONCE, KEEP_LOGS_DEFAULT};
 use crate::session::connection::{self, Link, Needs};
 use crate::store::allocs::{Allocs, AllocsError};
 use crate::store::data_dir::{DataDir, DataDirError};
@@ -152,6 +152,7 @@ impl Agent {
                 },
                 users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
                 tracker: tracker.clone(),
+                disk: Semaphore::new(DISK_AT_ONCE),
             };
         let shared = Shared {
             tasks: Arc::new(tasks),

@@ -5,8 +5,6 @@ use std::time::Duration;
 use proto::time::{BootTime, Timestamp};
 use tokio::time::Instant;
 
-use crate::core::task_machine::Now;
-
 /// Longest single sleep. The runtime's timers do not count suspend, time since boot does: after a suspend a delay that
 /// has passed meanwhile is noticed this late at most.
 const NAP_MAX: Duration = Duration::from_secs(10);
@@ -24,25 +22,28 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// Returns both clocks.
+    /// Returns the time since boot, for delays.
     #[must_use]
-    pub fn now(self) -> Now {
+    pub fn boot(self) -> BootTime {
         match self {
-            Self::Machine => Now { boot: proto::time::boottime(), wall: proto::time::now() },
-            Self::Runtime { start } => {
-                let passed = start.elapsed();
-                Now {
-                    boot: BootTime(3_600_000).plus(passed),
-                    wall: Timestamp(1_700_000_000_000).plus(passed),
-                }
-            }
+            Self::Machine => proto::time::boottime(),
+            Self::Runtime { start } => BootTime(3_600_000).plus(start.elapsed()),
+        }
+    }
+
+    /// Returns the wall time, for people.
+    #[must_use]
+    pub fn wall(self) -> Timestamp {
+        match self {
+            Self::Machine => proto::time::now(),
+            Self::Runtime { start } => Timestamp(1_700_000_000_000).plus(start.elapsed()),
         }
     }
 
     /// Waits until then. Cancel safe.
     pub async fn sleep_until(self, at: BootTime) {
         loop {
-            let left = at.since(self.now().boot);
+            let left = at.since(self.boot());
             if left.is_zero() {
                 return;
             }

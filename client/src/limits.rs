@@ -92,6 +92,10 @@ pub const MANAGER_INBOX: usize = 64;
 /// How often the disk is tried again when a record could not be written: a full disk is emptied by people.
 pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 
+/// Records and folders that are written at one time. A thousand allocations that arrive together must not become hundreds of
+/// threads; flushes that wait together share one write of the disk's journal.
+pub const DISK_AT_ONCE: usize = 32;
+
 /// First and longest pause before a driver that did not answer is asked again.
 pub const DRIVER_RETRY_FIRST: Duration = Duration::from_millis(100);
 /// See [`DRIVER_RETRY_FIRST`].
@@ -124,8 +128,11 @@ pub const DIAL_RETRY_FIRST: Duration = Duration::from_millis(100);
 /// See [`DIAL_RETRY_FIRST`].
 pub const DIAL_RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// How long one attempt to connect, and the answer to a registration, may take.
+/// How long one attempt to connect may take.
 pub const DIAL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the answer to a registration may take: it goes through the log, and a new leader lets agents wait for its reign.
+pub const REGISTER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a complete set is asked for while the session has none to build on.
 pub const COMPLETE_RETRY: Duration = Duration::from_secs(5);

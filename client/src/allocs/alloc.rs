@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::core::alloc_health::{has_ended, must_stop_siblings};
 use crate::core::alloc_status::{Progress, alloc_state};
 use crate::core::spec::Spec;
-use crate::core::task_machine::{self, AttemptEnd, Effect, Phase, Rules, TaskEvent};
+use crate::core::task_machine::{self, AttemptEnd, Effect, Now, Phase, Rules, TaskEvent};
 use crate::limits::ALLOC_INBOX;
 use crate::store::record::Record;
 use crate::tasks::perform::Context;
@@ -54,6 +54,12 @@ pub struct Shared {
     pub token: CancellationToken,
     /// Knows when all actors have ended.
     pub tracker: TaskTracker,
+}
+
+impl Shared {
+    fn now(&self) -> Now {
+        Now { boot: self.clock.boot(), wall: self.clock.wall() }
+    }
 }
 
 /// Reaches one allocation.
@@ -192,7 +198,7 @@ impl Alloc {
             }
             Message::Release => {
                 if self.record.released_at.is_none() {
-                    self.record.released_at = Some(self.shared.clock.now().wall);
+                    self.record.released_at = Some(self.shared.clock.wall());
                     self.save().await;
                     self.shared.outbox.remove(self.record.id);
                     self.publish();
@@ -221,7 +227,7 @@ impl Alloc {
     }
 
     async fn handle_timers(&mut self) {
-        let now = self.shared.clock.now().boot;
+        let now = self.shared.clock.boot();
         if self.save_again_at.is_some_and(|at| now >= at) {
             self.save().await;
         }
@@ -249,7 +255,7 @@ impl Alloc {
                 kind: self.spec.kind,
                 restart: &self.spec.group.restart,
             };
-            let now = self.shared.clock.now();
+            let now = self.shared.now();
             let (next, effects) = task_machine::step(std::mem::take(task), event, rules, now);
             *task = next;
             for effect in effects {
@@ -268,7 +274,7 @@ impl Alloc {
         let started = record.tasks.values().any(|task| task.phase != Phase::Waiting);
         let progress = Progress { preparing: started, stop_ordered: record.stop_ordered };
         record.state = alloc_state(record.state, progress, record.tasks.values());
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         let restart = &self.spec.group.restart;
         let status = AllocStatus {
             id: record.id,

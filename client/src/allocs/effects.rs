@@ -29,8 +29,8 @@ impl Alloc {
     pub(super) async fn save(&mut self) {
         let store = self.shared.tasks.store.clone();
         let record = self.record.clone();
-        let saved = self.shared.tracker.spawn_blocking(move || store.save(&record)).await;
-        let now = self.shared.clock.now().boot;
+        let saved = self.shared.tasks.on_disk(move || store.save(&record)).await;
+        let now = self.shared.clock.boot();
         match saved {
             Ok(Ok(())) => {
                 self.save_again_at = None;
@@ -110,7 +110,7 @@ impl Alloc {
     pub(super) async fn remove(self) {
         let store = self.shared.tasks.store.clone();
         let id = self.record.id;
-        match self.shared.tracker.spawn_blocking(move || store.remove(id)).await {
+        match self.shared.tasks.on_disk(move || store.remove(id)).await {
             Ok(Ok(())) => tracing::debug!(alloc = %id, "removed"),
             Ok(Err(error)) => tracing::warn!(alloc = %id, %error, "cannot remove all of it"),
             Err(error) => tracing::error!(alloc = %id, %error, "a defect of the agent while removing"),

@@ -51,7 +51,7 @@ pub enum Followed {
     AskComplete,
     /// It is of another cluster, or came before a greeting.
     Ignored,
-    /// The disk refused to remember the position, so nothing was done; the message must come again.
+    /// The disk refused to remember the position, so nothing was stopped; the message must come again.
     Failed(FileError),
 }
 
@@ -273,11 +273,16 @@ impl Manager {
             Decision::AskComplete => return Followed::AskComplete,
             Decision::Ignore => return Followed::Ignored,
         };
-        // First the position, then what it orders: see `store::position`.
+        // First the position, then what must end by it: see `store::position`. What begins need not wait for the disk.
+        let stops = |action: &Action| matches!(action, Action::Stop(_) | Action::ReportAbsent(_));
+        let (after, before): (Vec<_>, Vec<_>) = actions.into_iter().partition(stops);
+        for action in before {
+            self.act(action, position.incarnation).await;
+        }
         if let Err(error) = self.remember(position).await {
             return Followed::Failed(error);
         }
-        for action in actions {
+        for action in after {
             self.act(action, position.incarnation).await;
         }
         if is_complete {
@@ -386,7 +391,7 @@ impl Manager {
 
     /// Removes released allocations: those whose time is over, and the oldest of too many.
     async fn tidy(&mut self) {
-        let now = self.shared.clock.now().wall;
+        let now = self.shared.clock.wall();
         let mut released: Vec<_> =
             self.allocs.iter().filter_map(|(id, one)| one.view().released_at.map(|at| (at, *id))).collect();
         released.sort_unstable();

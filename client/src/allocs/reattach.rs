@@ -31,7 +31,7 @@ pub async fn find(
     clock: Clock,
     boot_id: &str,
 ) -> Result<Found, AllocsError> {
-    let loaded = store.load(clock.now().wall)?;
+    let loaded = store.load(clock.wall())?;
     for spoilt in &loaded.spoilt {
         tracing::error!(alloc = %spoilt.id, kept = %spoilt.kept.display(), error = %spoilt.error, "a record is spoilt");
     }
@@ -39,7 +39,7 @@ pub async fn find(
     let known = known.into_iter().map(|known| (known.id.clone(), known)).collect();
     let mut found = Found { allocs: Vec::new(), has_rebooted: false };
     for mut record in loaded.records {
-        found.has_rebooted |= record.adopt_boot(boot_id, clock.now().boot);
+        found.has_rebooted |= record.adopt_boot(boot_id, clock.boot());
         let events = events(&record, &known);
         found.allocs.push((record, events));
     }

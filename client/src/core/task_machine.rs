@@ -202,11 +202,11 @@ fn started(state: TaskState, attempt: u32, pid: u32, at: Timestamp) -> (TaskStat
         return unchanged(state);
     }
     match state.phase {
-        // Told first, saved second: after a kill in between the driver still has the attempt. It is saved because after
-        // a reboot nobody else remembers that it had started.
+        // Not saved: the driver still has the attempt when the agent is back, and after a reboot whatever was starting counts as
+        // lost. A flush of the disk per start would be the dearest part of it.
         Phase::Starting | Phase::Running => {
             let known = TaskState { phase: Phase::Running, pid, started_at: Some(at), ..state.clone() };
-            let effects = if known == state { Vec::new() } else { vec![Effect::Report, Effect::Save] };
+            let effects = if known == state { Vec::new() } else { vec![Effect::Report] };
             (known, effects)
         }
         // The order to stop came while the start was under way.

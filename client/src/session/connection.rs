@@ -23,7 +23,7 @@ use crate::allocs::manager::{self, GreetError};
 use crate::allocs::outbox::Outbox;
 use crate::clock::Clock;
 use crate::core::assignments::{self, position_from_wire, position_to_wire};
-use crate::limits::{DIAL_PATIENCE, FOLLOW_QUEUE, LOG_STREAMS_MAX};
+use crate::limits::{FOLLOW_QUEUE, LOG_STREAMS_MAX, REGISTER_PATIENCE};
 
 /// The least time between heartbeats that a server can ask for.
 const HEARTBEAT_LEAST: Duration = Duration::from_millis(10);
@@ -153,8 +153,8 @@ async fn open(needs: &Needs, server: &str) -> Result<Session, Over> {
         Ok::<_, tonic::Status>((down, first))
     };
     let refused = |status: tonic::Status| Over::Refused(proto::error::Error::from(&status));
-    let answer = tokio::time::timeout(DIAL_PATIENCE, answer).await;
-    let (down, first) = answer.map_err(|_| Over::Silent(DIAL_PATIENCE))?.map_err(refused)?;
+    let answer = tokio::time::timeout(REGISTER_PATIENCE, answer).await;
+    let (down, first) = answer.map_err(|_| Over::Silent(REGISTER_PATIENCE))?.map_err(refused)?;
     match first.ok_or(Over::Closed)?.kind {
         Some(Down::Registered(registered)) => {
             let theirs = position_from_wire(registered.position)

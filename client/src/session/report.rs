@@ -16,7 +16,7 @@ pub(super) async fn run(outbox: Arc<Outbox>, uplink: Uplink, clock: Clock) {
     loop {
         // A change wakes it; without one it looks for what was never acknowledged.
         let _ = tokio::time::timeout(STATUS_RESEND, outbox.changed()).await;
-        while let Some(statuses) = outbox.take(batch + 1, clock.now().boot) {
+        while let Some(statuses) = outbox.take(batch + 1, clock.boot()) {
             batch += 1;
             if uplink.send(Kind::Status(statuses)).await.is_err() {
                 return;

@@ -47,7 +47,7 @@ impl Uplink {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let kind = Kind::Heartbeat(Heartbeat { boottime_ms: clock.now().boot.0 });
+            let kind = Kind::Heartbeat(Heartbeat { boottime_ms: clock.boot().0 });
             let sent = self.beats.try_send(AgentMessage { kind: Some(kind) });
             if matches!(sent, Err(mpsc::error::TrySendError::Closed(_))) {
                 return;

@@ -133,12 +133,9 @@ impl Allocs {
 
 fn make_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
+    // The parent is not flushed: only a power cut could lose the new folder, and it ends all that ran there as well.
     std::fs::create_dir_all(folder)?;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
-    match folder.parent() {
-        Some(parent) => std::fs::File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))
 }
 
 fn put_aside(id: AllocId, path: &Path, error: RecordError, now: Timestamp) -> Spoilt {

@@ -1,5 +1,5 @@
-//! The newest position that this agent has seen. It is on disk before any order that came with it is followed, so that no
-//! restart of the agent makes an older state look new.
+//! The newest position that this agent has seen. It is on disk before anything is stopped by an order that came with it, so
+//! that no restart of the agent makes an older state look new.
 
 use std::path::PathBuf;
 

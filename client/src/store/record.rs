@@ -82,9 +82,13 @@ impl Record {
         boot_id.clone_into(&mut self.boot_id);
         for task in self.tasks.values_mut() {
             task.tries = task.tries.after_reboot();
-            if let Phase::Backoff(_) = task.phase {
-                task.phase = Phase::Backoff(now);
-            }
+            task.pid = 0;
+            task.phase = match task.phase {
+                Phase::Backoff(_) => Phase::Backoff(now),
+                // It may have run for days, since a start is not saved: it counts as an attempt that ended with the boot.
+                Phase::Starting => Phase::Running,
+                phase => phase,
+            };
         }
         true
     }

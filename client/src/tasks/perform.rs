@@ -7,6 +7,8 @@ use std::time::Duration;
 use proto::ids::AllocId;
 use proto::model::EndReason;
 use proto::time::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +33,25 @@ pub struct Context {
     pub users: UserPolicy,
     /// Knows when all work has ended, that on other threads too: the data directory is in use until then.
     pub tracker: TaskTracker,
+    /// Bounds work on other threads, see [`crate::limits::DISK_AT_ONCE`].
+    pub disk: Semaphore,
+}
+
+impl Context {
+    /// Does what blocks on the disk on another thread, a few at a time.
+    ///
+    /// # Errors
+    /// When the work panicked.
+    pub async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        // It is never closed; without a permit the work is only less bounded.
+        let permit = self.disk.acquire().await;
+        let outcome = self.tracker.spawn_blocking(work).await;
+        drop(permit);
+        outcome
+    }
 }
 
 /// Starts one attempt and returns what came of it. `cancel`: a stop was ordered; what the driver was not asked for yet is
@@ -78,15 +99,14 @@ async fn prepare_elsewhere(
     spec: Arc<Spec>,
     id: AttemptId,
 ) -> Result<Box<StartSpec>, (EndReason, bool)> {
-    let tracker = context.tracker.clone();
-    let context = context.clone();
+    let shared = context.clone();
     let folder = context.store.folder(AllocId(id.alloc));
     let work = move || {
-        prepare(AllocId(id.alloc), &spec, &id.task, id.attempt, &context.node, &context.users, &folder)
+        prepare(AllocId(id.alloc), &spec, &id.task, id.attempt, &shared.node, &shared.users, &folder)
             .map(Box::new)
             .map_err(|error| error.reason())
     };
-    tracker.spawn_blocking(work).await.unwrap_or_else(|error| {
+    context.on_disk(work).await.unwrap_or_else(|error| {
         let message = format!("a defect of the agent: {error}");
         Err((EndReason::StartFailed { step: "prepare".into(), errno: 0, message }, false))
     })
