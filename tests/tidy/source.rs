@@ -14,7 +14,11 @@ impl Source {
     /// Returns the lines that are code and not tests: comments are cut off, and everything from the file's test module on.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = self.text.find("#[cfg(test)]\nmod tests").unwrap_or(self.text.len());
-        let is_test = self.path.ends_with("tests.rs") || self.path.ends_with("testing.rs");
+        let for_tests = |part: std::path::Component<'_>| {
+            let part = part.as_os_str().to_string_lossy();
+            matches!(part.trim_end_matches(".rs"), "tests" | "testing")
+        };
+        let is_test = self.path.components().any(for_tests);
         let shown = if is_test { "" } else { &self.text[..tests] };
         shown.lines().enumerate().map(|(at, line)| (at + 1, line.split("//").next().unwrap_or("")))
     }
