@@ -230,6 +230,23 @@ async fn work_that_has_no_room_is_placed_when_a_node_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_is_larger_than_a_message_is_told_in_parts() {
+    let served = Served::start().await;
+    let mut identity = node_identity(1);
+    identity.capacity = proto::model::Resources { cpu_millis: 1_000_000, memory_bytes: 1 << 40 };
+    let mut agent = Agent::register(&served.door(), identity, vec![]).await.unwrap();
+    let mut large = job("web", 600);
+    large.meta.insert("text".into(), "x".repeat(2000));
+    let kind = Kind::PutJob { job: Box::new(large), expected: None, message: String::new() };
+    served.server.cluster().write("test", random_request_id(), kind).await.unwrap();
+    agent.hear_until("all are ordered", |agent| agent.to_run().len() == 600).await;
+    agent.orders.clear();
+    agent.send(agent_message::Kind::NeedComplete(v1::NeedComplete {})).await;
+    agent.hear_until("all are told again", |agent| agent.to_run().len() == 600).await;
+    served.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_knows_everything_and_places_nothing_twice() {
     let served = Served::start().await;
     let mut agent = served.agent(1).await;
