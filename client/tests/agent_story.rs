@@ -27,6 +27,7 @@ fn main() {
         data_dir: dir.path().to_owned(),
         end_with_agent: Some(Duration::from_millis(500)),
         cgroups: Choice::Auto,
+        remove_at_end: Vec::new(),
     })
     .expect("a keeper starts");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
