@@ -47,7 +47,13 @@ impl Leases {
         if late > TICK {
             self.until.values_mut().for_each(|(_, until)| *until = until.plus(late));
         }
-        self.until.retain(|id, _| state.nodes.get(id).is_some_and(|node| node.liveness == Liveness::Up));
+        // A lease of an earlier session says nothing about this one: a node may have returned since the last look.
+        self.until.retain(|id, lease| {
+            state
+                .nodes
+                .get(id)
+                .is_some_and(|node| node.liveness == Liveness::Up && node.generation == lease.0)
+        });
         let timeout = state.settings.node_timeout;
         let mut ended = Vec::new();
         for (id, node) in state.nodes.iter().filter(|(_, node)| node.liveness == Liveness::Up) {
@@ -62,5 +68,80 @@ impl Leases {
             }
         }
         ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::World;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ticks(leases: &mut Leases, world: &World, from: BootTime, to: BootTime) -> Option<BootTime> {
+        let mut now = from;
+        while now < to {
+            now = now.plus(TICK);
+            if !leases.decide(&world.state, now).is_empty() {
+                return Some(now);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_silent_node_is_lost_when_its_lease_is_over_and_not_before() {
+        let world = World::new(1);
+        let begin = BootTime(1_000_000);
+        let mut leases = Leases::begin(&world.state, begin);
+        let lost = ticks(&mut leases, &world, begin, begin.plus(10 * SECOND));
+        assert_eq!(lost, Some(begin.plus(4 * SECOND)));
+    }
+
+    #[test]
+    fn heartbeats_keep_a_node_and_those_of_an_older_session_do_not() {
+        let mut world = World::new(1);
+        let (begin, timeout) = (BootTime(1_000_000), 4 * SECOND);
+        let mut leases = Leases::begin(&world.state, begin);
+        let mut now = begin;
+        for _ in 0..10 {
+            leases.renew(world.node(0), Generation(1), now, timeout);
+            assert_eq!(ticks(&mut leases, &world, now, now.plus(SECOND)), None);
+            now = now.plus(SECOND);
+        }
+        world.register(0, vec![]);
+        leases.renew(world.node(0), Generation(2), now, timeout);
+        let registered = now;
+        for _ in 0..3 {
+            leases.renew(world.node(0), Generation(1), now, timeout);
+            assert_eq!(ticks(&mut leases, &world, now, now.plus(SECOND)), None);
+            now = now.plus(SECOND);
+        }
+        assert_eq!(ticks(&mut leases, &world, now, now.plus(5 * SECOND)), Some(registered.plus(timeout)));
+    }
+
+    #[test]
+    fn a_loop_that_was_paused_loses_nobody_for_it() {
+        let world = World::new(3);
+        let begin = BootTime(1_000_000);
+        let mut leases = Leases::begin(&world.state, begin);
+        ticks(&mut leases, &world, begin, begin.plus(SECOND));
+        let woken = begin.plus(60 * SECOND);
+        assert_eq!(leases.decide(&world.state, woken), []);
+        assert!(
+            ticks(&mut leases, &world, woken, woken.plus(5 * SECOND)).is_some(),
+            "the lease goes on from there"
+        );
+    }
+
+    #[test]
+    fn a_node_that_has_just_returned_is_not_judged_by_its_earlier_lease() {
+        let mut world = World::new(1);
+        let begin = BootTime(1_000_000);
+        let mut leases = Leases::begin(&world.state, begin);
+        let nearly = begin.plus(4 * SECOND);
+        ticks(&mut leases, &world, begin, BootTime(nearly.0 - 100));
+        world.register(0, vec![]);
+        assert_eq!(leases.decide(&world.state, nearly), [], "its registration was committed a moment ago");
     }
 }

@@ -197,6 +197,7 @@ impl State {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         (node.liveness, node.since) = (Liveness::Down, now);
+        changes.nodes.insert(id);
         let name = node.identity.name.clone();
         let allocs: Vec<AllocId> = node.allocs.iter().copied().collect();
         let said = format!("node {name} does not answer");
