@@ -74,17 +74,21 @@ impl State {
             return Err("node takes no work");
         }
         let slots = run.first_index..run.first_index.saturating_add(run.count);
-        let filled = |id: &AllocId| {
-            let alloc = self.allocs.get(*id);
-            alloc.is_some_and(|alloc| {
-                !alloc.lost && *alloc.group == *item.group && slots.contains(&alloc.index)
-            })
-        };
-        if record.live.iter().any(filled) {
-            return Err("slot is filled");
+        let group_allocs = record.live.iter().filter_map(|id| self.allocs.get(*id));
+        let present = group_allocs.filter(|alloc| !alloc.lost && *alloc.group == *item.group);
+        let mut count = run.count;
+        for alloc in present {
+            if slots.contains(&alloc.index) {
+                return Err("slot is filled");
+            }
+            count = count.saturating_add(1);
         }
         if let Some(what) = self.no_room(run.node, group, run.count) {
             return Err(what);
+        }
+        // Something that was lost when the decision was made is back, in a slot of its own.
+        if count > group.count {
+            return Err("group is full");
         }
         for index in slots {
             self.place(item, &version, run, index, changes);
