@@ -8,7 +8,7 @@ use proto::model::{
     Backoff, Eligibility, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Port, Process, Reschedule,
     Resources, Restart, Task,
 };
-use server::core::state::{Command, Kind, Outcome};
+use server::core::state::{Command, Kind, Outcome, Settings};
 
 use crate::event::Event;
 use crate::log::Asker;
@@ -129,8 +129,20 @@ fn wish(dice: &mut Rng, name: &str, jobs: &mut BTreeMap<String, Job>, machines: 
             jobs.remove(name);
             Wish::Job(Kind::StopJob { key, purge: true })
         }
-        88..=93 => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Cordoned),
+        88..=90 => Wish::Job(Kind::PutSettings(some_settings(dice))),
+        91..=95 => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Cordoned),
         _ => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Eligible),
+    }
+}
+
+/// Settings under which much is forgotten.
+pub fn some_settings(dice: &mut Rng) -> Settings {
+    Settings {
+        events_per_subject: dice.within(3, 30) as usize,
+        ended_allocs: dice.within(1, 10) as usize,
+        ended_allocs_for: Duration::from_secs(dice.within(5, 60)),
+        versions: dice.within(1, 4) as usize,
+        ..Settings::default()
     }
 }
 

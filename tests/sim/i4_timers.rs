@@ -91,12 +91,10 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
             let (id, version) = (alloc.id.0, alloc.version);
             return Some(format!("{} (alloc {id}, version {version}) is {:?}", alloc.name(), alloc.state));
         }
-        let explained = of_group().count() + done + given_up + waiting;
-        let exact = explained == group.count as usize;
-        // What was done or given up before the count shrank is remembered.
-        if !exact
-            && !(explained > group.count as usize && of_group().count() + waiting <= group.count as usize)
-        {
+        // What was done or given up before the count shrank is remembered, so there may be more reasons than slots.
+        let wanted = group.count as usize;
+        let busy = of_group().count() + waiting;
+        if busy > wanted || busy + done + given_up < wanted {
             return Some(format!(
                 "{key}.{name} wants {}, {} run, {done} are done, {given_up} are given up, {waiting} wait",
                 group.count,

@@ -10,6 +10,7 @@ use server::core::scheduler::schedule;
 use server::core::state::{Changes, Kind, Outcome, Plan, Settings, State};
 use server::leader::desk::Desk;
 
+use crate::clients::some_settings;
 use crate::event::{Event, Lead};
 use crate::log::{Asker, bytes_of};
 use crate::planted::Bug;
@@ -216,20 +217,10 @@ impl Sim {
         leader.rules.iter_mut().for_each(|duty| duty.look = true);
         say!(self, "reign {reign} of server {} begins", lead.server);
         if self.state.settings == Settings::default() {
-            let settings = self.some_settings();
+            let settings = some_settings(&mut self.dice.people);
             self.propose(lead, Asker::Rule(0), Kind::PutSettings(settings), OWN);
         }
         self.wake(lead);
-    }
-
-    fn some_settings(&mut self) -> Settings {
-        Settings {
-            events_per_subject: self.dice.people.within(3, 30) as usize,
-            ended_allocs: self.dice.people.within(1, 10) as usize,
-            ended_allocs_for: std::time::Duration::from_secs(self.dice.people.within(5, 60)),
-            versions: self.dice.people.within(1, 4) as usize,
-            ..Settings::default()
-        }
     }
 
     /// A leader looks at what has changed.

@@ -74,7 +74,7 @@ fn a_thousand_lives_break_no_promise() {
 /// then take another one that shows it, of which there are many.
 const PLANTED: &[(Bug, u64, &str)] = &[
     (Bug::OverCommit, 3, "i1_capacity"),
-    (Bug::EarlyAcknowledgement, 3, "i9_acknowledged"),
+    (Bug::EarlyAcknowledgement, 6, "i9_acknowledged"),
     (Bug::ReusedIds, 2, "never_twice"),
     (Bug::AbsenceIsAStop, 1, "i5_absence"),
     (Bug::RestartOfStopped, 0, "i3_forward"),

@@ -77,13 +77,12 @@ impl State {
             must(found, alloc.lost || slots.insert((alloc.group.clone(), alloc.index)), || {
                 format!("I2: slot {} is filled twice, also by {id}", alloc.name())
             });
-            let slot = (alloc.group.clone(), alloc.index);
-            let filled = job.filled.get(&slot) == Some(id);
+            let filled = job.filled.get(&alloc.group).and_then(|slots| slots.get(&alloc.index)) == Some(id);
             must(found, filled != alloc.lost, || {
                 format!("the list of filled slots is off at {}", alloc.name())
             });
         }
-        must(found, job.filled.len() == slots.len(), || {
+        must(found, job.filled.values().map(imbl::OrdMap::len).sum::<usize>() == slots.len(), || {
             format!("job {} lists slots that nothing fills", job.key)
         });
         for id in &job.ended {

@@ -64,13 +64,27 @@ pub struct JobRecord {
     /// Allocations that have ended and are kept.
     pub ended: OrdSet<AllocId>,
     /// For every slot the allocation that fills it: has not ended and is not lost.
-    pub filled: imbl::OrdMap<(Arc<str>, u32), AllocId>,
+    pub filled: Slots,
     /// For every slot the allocation that filled it when its node was lost.
-    pub lost: imbl::OrdMap<(Arc<str>, u32), AllocId>,
+    pub lost: Slots,
     /// What is remembered of a group beyond its allocations.
     pub groups: BTreeMap<String, GroupState>,
     /// The completion of a batch job was announced.
     pub completion_announced: bool,
+}
+
+/// For every group and slot an allocation.
+pub type Slots = BTreeMap<Arc<str>, imbl::OrdMap<u32, AllocId>>;
+
+/// Takes an allocation out of its slot; another one there stays. A group without slots is not listed.
+fn vacate(list: &mut Slots, alloc: &Alloc) {
+    let Some(slots) = list.get_mut(&alloc.group) else { return };
+    if slots.get(&alloc.index) == Some(&alloc.id) {
+        slots.remove(&alloc.index);
+    }
+    if slots.is_empty() {
+        list.remove(&alloc.group);
+    }
 }
 
 /// One submitted version.
@@ -149,15 +163,13 @@ impl JobRecord {
 
     /// Keeps in step what allocation fills a slot; to be called with every change of `lost` or of the state.
     pub(super) fn note_slot(&mut self, alloc: &Alloc) {
-        let slot = (alloc.group.clone(), alloc.index);
-        for (list, belongs) in [
-            (&mut self.filled, !alloc.has_ended() && !alloc.lost),
-            (&mut self.lost, !alloc.has_ended() && alloc.lost),
-        ] {
+        let live = !alloc.has_ended();
+        for (list, belongs) in [(&mut self.filled, live && !alloc.lost), (&mut self.lost, live && alloc.lost)]
+        {
             if belongs {
-                list.insert(slot.clone(), alloc.id);
-            } else if list.get(&slot) == Some(&alloc.id) {
-                list.remove(&slot);
+                list.entry(alloc.group.clone()).or_default().insert(alloc.index, alloc.id);
+            } else {
+                vacate(list, alloc);
             }
         }
     }
@@ -166,12 +178,8 @@ impl JobRecord {
     pub(super) fn unlist(&mut self, alloc: &Alloc) {
         self.live.remove(&alloc.id);
         self.ended.remove(&alloc.id);
-        let slot = (alloc.group.clone(), alloc.index);
-        for list in [&mut self.filled, &mut self.lost] {
-            if list.get(&slot) == Some(&alloc.id) {
-                list.remove(&slot);
-            }
-        }
+        vacate(&mut self.filled, alloc);
+        vacate(&mut self.lost, alloc);
     }
 
     /// Returns what is remembered of a group.

@@ -129,7 +129,7 @@ impl State {
     fn is_replaced(&self, lost: &crate::core::state::Alloc) -> bool {
         let Some(record) = self.jobs.get(lost.job.as_ref()) else { return true };
         let done = record.group(&lost.group).is_some_and(|group| group.done.contains(&lost.index));
-        done || record.filled.contains_key(&(lost.group.clone(), lost.index))
+        done || record.filled.get(&lost.group).is_some_and(|slots| slots.contains_key(&lost.index))
     }
 
     fn note_foreign(&mut self, node: NodeId, id: AllocId, resources: Resources, changes: &mut Changes) {

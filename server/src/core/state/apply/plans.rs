@@ -74,12 +74,17 @@ impl State {
             return Err("node takes no work");
         }
         let slots = run.first_index..run.first_index.saturating_add(run.count);
-        let name: Arc<str> = Arc::from(item.group.as_str());
-        if slots.clone().any(|index| record.filled.contains_key(&(name.clone(), index))) {
+        let filled = record.filled.get(item.group.as_str());
+        let is_filled = |index: &u32| filled.is_some_and(|slots| slots.contains_key(index));
+        if slots.clone().any(|index| is_filled(&index)) {
             return Err("slot is filled");
         }
         if let Some(what) = self.no_room(run.node, group, run.count) {
             return Err(what);
+        }
+        // Something that was lost when the decision was made is back, in a slot of its own.
+        if filled.map_or(0, imbl::OrdMap::len) + run.count as usize > group.count as usize {
+            return Err("group is full");
         }
         for index in slots {
             self.place(item, &version, run, index, changes);

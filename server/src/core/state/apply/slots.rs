@@ -1,7 +1,5 @@
 //! What a slot remembers of its failures: when it is replaced, how often it was, and where its work can never start.
 
-use std::sync::Arc;
-
 use proto::ids::{AllocId, JobKey};
 use proto::model::{AllocState, EndReason, JobType, OnExhausted};
 use proto::time::Timestamp;
@@ -25,7 +23,7 @@ impl State {
         if let Some(slot) = failed {
             return (Some(slot.last), slot.replacements + 1);
         }
-        let lost = record.lost.get(&(Arc::from(group), index)).copied();
+        let lost = record.lost.get(group).and_then(|slots| slots.get(&index)).copied();
         let lost = lost.and_then(|id| self.allocs.get(id)).map(|alloc| (alloc.id, alloc.replacements));
         // A lost node's work uses up no attempt.
         lost.map_or((None, 0), |(id, replacements)| (Some(id), replacements))

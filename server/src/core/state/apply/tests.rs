@@ -465,3 +465,36 @@ fn a_job_is_looked_at_again_when_something_of_it_gets_healthy() {
         "else a rolling change stops after its first replacement"
     );
 }
+
+#[test]
+fn a_plan_does_not_fill_a_group_beyond_its_count_when_something_lost_came_back_meanwhile() {
+    let mut world = World::new(3);
+    world.put(job("web", 3));
+    world.settle();
+    let back = *world.live("web").last().expect("placed");
+    let node = world.alloc(back).node;
+    let number = world.index_of(node);
+    world.report(number, status(back, 1, AllocState::Running, TaskPhase::Running, None));
+    world.lose(node);
+    // Decided while it was lost, for another slot than the one it has.
+    let item = PlanItem {
+        job: JobKey::new("default", "web"),
+        version: JobVersion(1),
+        group: "web".into(),
+        runs: vec![PlanRun {
+            node: world.node((number + 1) % 3),
+            generation: Generation(1),
+            first_index: 7,
+            count: 1,
+        }],
+    };
+    world.register(
+        number,
+        vec![(INCARNATION, status(back, 1, AllocState::Running, TaskPhase::Running, None))],
+    );
+    let applied = world.plan(Plan { items: vec![item], ..Plan::default() });
+    let Outcome::Planned { refused } = applied.outcome else { panic!("{applied:?}") };
+    assert_eq!(refused.iter().map(|run| run.why).collect::<Vec<_>>(), ["group is full"]);
+    assert_eq!(world.live("web").len(), 3);
+    world.check();
+}

@@ -1,0 +1,220 @@
+//! A log and a snapshot of the first release, which every later version reads to the same state.
+//!
+//! `MJ_GOLDEN=write` writes them anew, which is right only before a release: afterwards these bytes rest on people's disks.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use proto::ids::{Incarnation, RequestId, ServerId};
+use proto::model::Resources;
+
+use super::*;
+use crate::core::rules::Health;
+use crate::core::state::Gc;
+use crate::core::testing::{INCARNATION, node_identity};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v1").join(name)
+}
+
+/// A history in which every command occurs.
+struct History {
+    state: State,
+    log: Vec<Vec<u8>>,
+    seq: u64,
+    now: u64,
+}
+
+impl History {
+    fn say(&mut self, request: u128, kind: Kind) {
+        self.now += 250;
+        let actor = if request == 0 { "server" } else { "anna" };
+        let request = RequestId(request);
+        let command = Command { now: Timestamp(self.now), request, actor: actor.into(), kind };
+        self.log.push(encode_command(&command));
+        self.state.apply(command);
+        assert_eq!(self.state.check(), vec![]);
+    }
+
+    fn own(&mut self, kind: Kind) {
+        self.say(0, kind);
+    }
+
+    fn settle(&mut self) {
+        let jobs: Vec<JobKey> = self.state.jobs.iter().map(|(key, _)| key.clone()).collect();
+        let plan = crate::core::scheduler::schedule(&self.state, &jobs, self.state.now).plan;
+        self.seq += 1;
+        let reign = self.state.reign.expect("reigns").reign;
+        self.own(Kind::ApplyPlan(crate::core::state::Plan { reign, seq: self.seq, ..plan }));
+    }
+
+    /// Reports on all live allocations of a job.
+    fn report(&mut self, job: &str, seq: u64, state: AllocState, phase: TaskPhase, end: Option<EndReason>) {
+        let record = self.state.jobs.get(&JobKey::new("default", job)).expect("job").clone();
+        for id in &record.live {
+            let alloc = self.state.allocs.get(*id).expect("alloc").clone();
+            let generation = self.state.nodes.get(&alloc.node).expect("node").generation;
+            let last_end = end.clone().map(|reason| TaskEnd {
+                reason,
+                at: Timestamp(self.now),
+                ran: std::time::Duration::from_millis(1500),
+                tail: "panic: no database\n".into(),
+            });
+            let task = TaskStatus {
+                name: job.to_owned(),
+                phase: phase.clone(),
+                attempt: 1,
+                window_try: 1,
+                window_tries: Some(4),
+                pid: 4711,
+                started_at: Some(Timestamp(self.now)),
+                last_end,
+            };
+            let statuses = vec![AllocStatus { id: *id, seq, state, tasks: vec![task] }];
+            self.own(Kind::AllocStatus { node: alloc.node, generation, statuses });
+        }
+    }
+}
+
+fn history() -> History {
+    let mut story = History { state: State::default(), log: Vec::new(), seq: 0, now: 1_700_000_000_000 };
+    story.own(Kind::BeginReign { server: ServerId(7), boot_nonce: 9, incarnation: INCARNATION });
+    story.own(Kind::PutSettings(Settings { ended_allocs: 2, versions: 3, ..Settings::default() }));
+    for number in 0..3 {
+        story.own(Kind::RegisterNode { identity: node_identity(number), held: vec![] });
+    }
+    let put = |job, expected| Kind::PutJob { job: Box::new(job), expected, message: "for anna".into() };
+    let mut web = job("web", 2);
+    if let Some(group) = web.groups.get_mut("web") {
+        group.ports = BTreeMap::from([("http".into(), Port::Static(8080)), ("any".into(), Port::Dynamic)]);
+    }
+    story.say(1, put(web.clone(), Some(proto::ids::JobVersion(0))));
+    story.say(1, put(web.clone(), Some(proto::ids::JobVersion(0))));
+    story.say(2, put(batch("sum", 2), None));
+    let mut huge = job("huge", 1);
+    for task in huge.groups.values_mut().flat_map(|group| group.tasks.values_mut()) {
+        task.resources.memory_bytes = 1 << 40;
+    }
+    story.say(3, put(huge, None));
+    story.settle();
+    story.report("web", 1, AllocState::Running, TaskPhase::Running, None);
+    story.report("sum", 1, AllocState::Complete, TaskPhase::Ended, Some(EndReason::Exit(0)));
+    story.now += 2000;
+    for kind in Health.decide(&story.state, Timestamp(story.now)).proposals {
+        story.own(kind);
+    }
+    if let Some(group) = web.groups.get_mut("web") {
+        group.count = 3;
+    }
+    story.say(4, put(web, Some(proto::ids::JobVersion(1))));
+    let node = proto::ids::NodeId(101);
+    story.say(5, Kind::NodeEligibility { node, eligibility: Eligibility::Cordoned });
+    story.settle();
+    let generation = story.state.nodes.get(&node).expect("node").generation;
+    let liveness = proto::model::Liveness::Down;
+    story.own(Kind::NodeLiveness(vec![crate::core::state::LivenessChange { node, generation, liveness }]));
+    story.settle();
+    let foreign = AllocStatus { id: AllocId(99), seq: 1, state: AllocState::Running, tasks: vec![] };
+    let takes = Resources { cpu_millis: 10, memory_bytes: 1 << 20 };
+    let held = vec![(Incarnation(6), foreign, takes)];
+    story.own(Kind::RegisterNode { identity: node_identity(2), held });
+    story.say(6, put(job("api", 1), None));
+    story.settle();
+    let failed = EndReason::StartFailed { step: "exec".into(), errno: 2, message: "no such file".into() };
+    story.report("api", 1, AllocState::Failed, TaskPhase::Ended, Some(failed));
+    story.say(7, Kind::StopJob { key: JobKey::new("default", "huge"), purge: false });
+    story.settle();
+    story.own(Kind::Gc(Gc { allocs: vec![AllocId(3)] }));
+    story.own(Kind::BeginReign { server: ServerId(8), boot_nonce: 1, incarnation: Incarnation(1) });
+    story
+}
+
+/// What people would see of a state, so that a change of meaning shows even when bytes still read.
+fn summary(state: &State) -> String {
+    let mut text = format!(
+        "revision {} next_id {} now {} level {} reign {:?} settings {:?}\n",
+        state.revision, state.next_id, state.now, state.level, state.reign, state.settings
+    );
+    for (key, job) in state.jobs.iter() {
+        let versions: Vec<u64> = job.versions.iter().map(|version| version.version.0).collect();
+        let (stopped, purge) = (job.stopped, job.purge);
+        writeln!(text, "job {key} stopped {stopped} purge {purge} versions {versions:?}").expect("text");
+        for (name, group) in &job.groups {
+            writeln!(text, "  group {name} {group:?}").expect("text");
+        }
+    }
+    for (id, node) in state.nodes.iter() {
+        let (liveness, eligibility, used) = (node.liveness, node.eligibility, node.used);
+        writeln!(
+            text,
+            "node {} {liveness:?} {eligibility:?} {used:?} {:?} {:?}",
+            id.0, node.ports, node.foreign
+        )
+        .expect("text");
+    }
+    for (id, alloc) in state.allocs.iter() {
+        writeln!(
+            text,
+            "alloc {} {} v{} on {} {:?} {:?} lost {} healthy {} {:?}",
+            id.0,
+            alloc.name(),
+            alloc.version,
+            alloc.node.0,
+            alloc.desired,
+            alloc.state,
+            alloc.lost,
+            alloc.healthy,
+            alloc.ports
+        )
+        .expect("text");
+    }
+    for event in state.events.after(proto::ids::Revision(0)) {
+        writeln!(text, "event {}.{} {:?} {}", event.revision, event.ordinal, event.kind, event.message)
+            .expect("text");
+    }
+    text
+}
+
+/// Commands with their lengths before them, four bytes each.
+fn pack(log: &[Vec<u8>]) -> Vec<u8> {
+    log.iter()
+        .flat_map(|one| (one.len() as u32).to_be_bytes().into_iter().chain(one.iter().copied()))
+        .collect()
+}
+
+fn unpack(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut log = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let (one, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        log.push(one);
+        bytes = rest;
+    }
+    log
+}
+
+#[test]
+fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
+    if std::env::var("MJ_GOLDEN").is_ok_and(|what| what == "write") {
+        let story = history();
+        std::fs::write(path("log"), pack(&story.log)).expect("can be written");
+        std::fs::write(path("snapshot"), bytes_of(&story.state)).expect("can be written");
+        std::fs::write(path("state.txt"), summary(&story.state)).expect("can be written");
+    }
+    let open = |name: &str| std::fs::read(path(name)).expect("is in the repository");
+    let (log, snapshot, expected) = (open("log"), open("snapshot"), open("state.txt"));
+    let mut replayed = State::default();
+    let mut kinds = std::collections::BTreeSet::new();
+    for bytes in unpack(&log) {
+        let command = decode_command(bytes).expect("an old command can be read");
+        kinds.insert(
+            format!("{:?}", command.kind).split([' ', '(', '{']).next().unwrap_or_default().to_owned(),
+        );
+        replayed.apply(command);
+    }
+    assert_eq!(kinds.len(), 11, "a kind of command is missing: {kinds:?}");
+    let restored = read(&snapshot).expect("an old snapshot can be read");
+    assert_eq!(restored.check(), vec![]);
+    assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");
+    assert_eq!(summary(&restored), String::from_utf8_lossy(&expected), "the snapshot means something else");
+    assert!(bytes_of(&restored) == bytes_of(&replayed), "log and snapshot are not the same state");
+}
