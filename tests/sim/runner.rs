@@ -75,7 +75,7 @@ fn a_thousand_lives_break_no_promise() {
 const PLANTED: &[(Bug, u64, &str)] = &[
     (Bug::OverCommit, 3, "i1_capacity"),
     (Bug::EarlyAcknowledgement, 6, "i9_acknowledged"),
-    (Bug::ReusedIds, 2, "never_twice"),
+    (Bug::ReusedIds, 3, "never_twice"),
     (Bug::AbsenceIsAStop, 1, "i5_absence"),
     (Bug::RestartOfStopped, 0, "i3_forward"),
 ];
