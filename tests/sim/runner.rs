@@ -70,28 +70,28 @@ fn a_thousand_lives_break_no_promise() {
     }
 }
 
-/// Each mistake, a seed that shows it, and the promise that notices. A change of the core can change what happens under a seed:
-/// then take another one that shows it, of which there are many.
-const PLANTED: &[(Bug, u64, &str)] = &[
-    (Bug::OverCommit, 3, "i1_capacity"),
-    (Bug::EarlyAcknowledgement, 6, "i9_acknowledged"),
-    (Bug::ReusedIds, 2, "never_twice"),
-    (Bug::AbsenceIsAStop, 1, "i5_absence"),
-    (Bug::RestartOfStopped, 0, "i3_forward"),
+/// Each mistake, and the promise that notices.
+const PLANTED: &[(Bug, &str)] = &[
+    (Bug::OverCommit, "i1_capacity"),
+    (Bug::EarlyAcknowledgement, "i9_acknowledged"),
+    (Bug::ReusedIds, "never_twice"),
+    (Bug::AbsenceIsAStop, "i5_absence"),
+    (Bug::RestartOfStopped, "i3_forward"),
 ];
+
+/// Seeds under which the mistakes show. Some are enough for each, because a change of the core changes what happens under a seed.
+const NAMED: &[u64] = &[0, 3, 16, 17, 26, 29, 33];
 
 #[test]
 fn every_planted_mistake_is_noticed_by_the_promise_that_it_breaks() {
-    for (bug, seed, law) in PLANTED {
-        let broken = run(*seed, *bug);
-        let noticed = broken.as_ref().map(|broken| broken.law);
-        let others = || (0..50).filter(|seed| run(*seed, *bug).is_some_and(|broken| broken.law == *law));
-        assert_eq!(
-            noticed,
-            Some(*law),
-            "{bug:?} under seed {seed}: {broken:?}; seeds that show it: {:?}",
-            others().collect::<Vec<_>>()
+    for (bug, law) in PLANTED {
+        let broken: Vec<_> = NAMED.iter().filter_map(|seed| run(*seed, *bug)).collect();
+        assert!(
+            broken.iter().any(|broken| broken.law == *law),
+            "{bug:?} is not noticed by {law}: {broken:?}"
         );
-        assert_eq!(run(*seed, Bug::None), None, "without {bug:?} seed {seed} breaks nothing");
+    }
+    for seed in NAMED {
+        assert_eq!(run(*seed, Bug::None), None, "without a mistake seed {seed} breaks nothing");
     }
 }

@@ -65,8 +65,8 @@ pub struct JobRecord {
     pub ended: OrdSet<AllocId>,
     /// For every slot the allocation that fills it: has not ended and is not lost.
     pub filled: Slots,
-    /// For every slot the allocation that filled it when its node was lost.
-    pub lost: Slots,
+    /// The allocations that are lost, by slot: one slot may have lost several, one after the other.
+    pub lost: OrdSet<(Arc<str>, u32, AllocId)>,
     /// What is remembered of a group beyond its allocations.
     pub groups: BTreeMap<String, GroupState>,
     /// The completion of a batch job was announced.
@@ -163,15 +163,25 @@ impl JobRecord {
 
     /// Keeps in step what allocation fills a slot; to be called with every change of `lost` or of the state.
     pub(super) fn note_slot(&mut self, alloc: &Alloc) {
-        let live = !alloc.has_ended();
-        for (list, belongs) in [(&mut self.filled, live && !alloc.lost), (&mut self.lost, live && alloc.lost)]
-        {
-            if belongs {
-                list.entry(alloc.group.clone()).or_default().insert(alloc.index, alloc.id);
-            } else {
-                vacate(list, alloc);
-            }
+        let lost = (alloc.group.clone(), alloc.index, alloc.id);
+        if !alloc.has_ended() && alloc.lost {
+            self.lost.insert(lost);
+        } else {
+            self.lost.remove(&lost);
         }
+        if !alloc.has_ended() && !alloc.lost {
+            self.filled.entry(alloc.group.clone()).or_default().insert(alloc.index, alloc.id);
+        } else {
+            vacate(&mut self.filled, alloc);
+        }
+    }
+
+    /// Returns the youngest allocation of a slot that is lost.
+    #[must_use]
+    pub fn lost_of(&self, group: &str, index: u32) -> Option<AllocId> {
+        let group: Arc<str> = Arc::from(group);
+        let slot = (group.clone(), index, AllocId(0))..=(group, index, AllocId(u64::MAX));
+        self.lost.range(slot).next_back().map(|(_, _, id)| *id)
     }
 
     /// Forgets an allocation altogether.
@@ -179,7 +189,7 @@ impl JobRecord {
         self.live.remove(&alloc.id);
         self.ended.remove(&alloc.id);
         vacate(&mut self.filled, alloc);
-        vacate(&mut self.lost, alloc);
+        self.lost.remove(&(alloc.group.clone(), alloc.index, alloc.id));
     }
 
     /// Returns what is remembered of a group.

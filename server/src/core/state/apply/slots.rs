@@ -23,7 +23,7 @@ impl State {
         if let Some(slot) = failed {
             return (Some(slot.last), slot.replacements + 1);
         }
-        let lost = record.lost.get(group).and_then(|slots| slots.get(&index)).copied();
+        let lost = record.lost_of(group, index);
         let lost = lost.and_then(|id| self.allocs.get(id)).map(|alloc| (alloc.id, alloc.replacements));
         // A lost node's work uses up no attempt.
         lost.map_or((None, 0), |(id, replacements)| (Some(id), replacements))

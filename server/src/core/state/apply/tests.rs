@@ -498,3 +498,24 @@ fn a_plan_does_not_fill_a_group_beyond_its_count_when_something_lost_came_back_m
     assert_eq!(world.live("web").len(), 3);
     world.check();
 }
+
+#[test]
+fn a_slot_that_was_lost_twice_remembers_both_whatever_ends_first() {
+    let mut world = World::new(3);
+    world.put(job("web", 1));
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        world.settle();
+        let id = *world.live("web").last().expect("placed");
+        world.lose(world.alloc(id).node);
+        lost.push(id);
+    }
+    let number = world.index_of(world.alloc(lost[1]).node);
+    world.register(number, vec![]);
+    let record = world.state.jobs.get(&JobKey::new("default", "web")).expect("job");
+    assert_eq!(
+        record.lost_of("web", 0),
+        Some(lost[0]),
+        "a server that restarts reads the same from its snapshot"
+    );
+}

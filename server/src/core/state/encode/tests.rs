@@ -1,7 +1,6 @@
 //! What is written can be read for ever, and what was never written does no harm.
 
 mod commands;
-mod golden;
 
 use std::collections::BTreeMap;
 

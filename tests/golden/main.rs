@@ -2,19 +2,77 @@
 //!
 //! `MJ_GOLDEN=write` writes them anew, which is right only before a release: afterwards these bytes rest on people's disks.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use proto::ids::{Incarnation, RequestId, ServerId};
-use proto::model::Resources;
-
-use super::*;
-use crate::core::rules::Health;
-use crate::core::state::Gc;
-use crate::core::testing::{INCARNATION, node_identity};
+use proto::ids::{AllocId, Incarnation, JobKey, NodeId, RequestId, ServerId};
+use proto::model::{
+    AllocState, AllocStatus, Eligibility, EndReason, Group, Job, JobType, LogPolicy, NodeIdentity, Port,
+    Process, Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
+};
+use proto::time::Timestamp;
+use server::core::rules::{Health, Rule};
+use server::core::scheduler::schedule;
+use server::core::state::{
+    Command, Gc, Kind, LivenessChange, Plan, Settings, State, decode_command, encode_command, read_snapshot,
+    write_snapshot,
+};
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v1").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(name)
+}
+
+fn bytes_of(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_snapshot(state, &mut bytes).expect("memory takes everything");
+    bytes
+}
+
+fn job(name: &str, count: u32) -> Job {
+    let task = Task {
+        process: Process { command: "/bin/true".into(), args: vec!["-v".into()], user: None, workdir: None },
+        env: BTreeMap::from([("LANG".into(), "C".into())]),
+        resources: Resources { cpu_millis: 100, memory_bytes: 64 << 20 },
+        stop_signal: 15,
+        stop_timeout: Duration::from_secs(5),
+        logs: LogPolicy::default(),
+    };
+    let group = Group {
+        count,
+        tasks: BTreeMap::from([(name.to_owned(), task)]),
+        ports: BTreeMap::new(),
+        restart: Restart::SERVICE,
+        reschedule: Reschedule::SERVICE,
+    };
+    let groups = BTreeMap::from([(name.to_owned(), group)]);
+    let key = JobKey::new("default", name);
+    Job { key, kind: JobType::Service, priority: 50, meta: BTreeMap::new(), groups }
+}
+
+fn batch(name: &str, count: u32) -> Job {
+    let mut job = job(name, count);
+    job.kind = JobType::Batch;
+    for group in job.groups.values_mut() {
+        (group.restart, group.reschedule) = (Restart::BATCH, Reschedule::BATCH);
+    }
+    job
+}
+
+fn node_identity(number: u64) -> NodeIdentity {
+    NodeIdentity {
+        id: NodeId(100 + number),
+        name: format!("n{number}"),
+        machine_id: format!("m{number}"),
+        boot_id: "b".into(),
+        address: "127.0.0.1".into(),
+        version: "0.1.0".into(),
+        capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
+        attributes: BTreeMap::from([("os".into(), "linux".into())]),
+    }
 }
 
 /// A history in which every command occurs.
@@ -42,10 +100,10 @@ impl History {
 
     fn settle(&mut self) {
         let jobs: Vec<JobKey> = self.state.jobs.iter().map(|(key, _)| key.clone()).collect();
-        let plan = crate::core::scheduler::schedule(&self.state, &jobs, self.state.now).plan;
+        let plan = schedule(&self.state, &jobs, self.state.now).plan;
         self.seq += 1;
         let reign = self.state.reign.expect("reigns").reign;
-        self.own(Kind::ApplyPlan(crate::core::state::Plan { reign, seq: self.seq, ..plan }));
+        self.own(Kind::ApplyPlan(Plan { reign, seq: self.seq, ..plan }));
     }
 
     /// Reports on all live allocations of a job.
@@ -57,7 +115,7 @@ impl History {
             let last_end = end.clone().map(|reason| TaskEnd {
                 reason,
                 at: Timestamp(self.now),
-                ran: std::time::Duration::from_millis(1500),
+                ran: Duration::from_millis(1500),
                 tail: "panic: no database\n".into(),
             });
             let task = TaskStatus {
@@ -78,7 +136,7 @@ impl History {
 
 fn history() -> History {
     let mut story = History { state: State::default(), log: Vec::new(), seq: 0, now: 1_700_000_000_000 };
-    story.own(Kind::BeginReign { server: ServerId(7), boot_nonce: 9, incarnation: INCARNATION });
+    story.own(Kind::BeginReign { server: ServerId(7), boot_nonce: 9, incarnation: Incarnation(5) });
     story.own(Kind::PutSettings(Settings { ended_allocs: 2, versions: 3, ..Settings::default() }));
     for number in 0..3 {
         story.own(Kind::RegisterNode { identity: node_identity(number), held: vec![] });
@@ -107,12 +165,12 @@ fn history() -> History {
         group.count = 3;
     }
     story.say(4, put(web, Some(proto::ids::JobVersion(1))));
-    let node = proto::ids::NodeId(101);
+    let node = NodeId(101);
     story.say(5, Kind::NodeEligibility { node, eligibility: Eligibility::Cordoned });
     story.settle();
     let generation = story.state.nodes.get(&node).expect("node").generation;
     let liveness = proto::model::Liveness::Down;
-    story.own(Kind::NodeLiveness(vec![crate::core::state::LivenessChange { node, generation, liveness }]));
+    story.own(Kind::NodeLiveness(vec![LivenessChange { node, generation, liveness }]));
     story.settle();
     let foreign = AllocStatus { id: AllocId(99), seq: 1, state: AllocState::Running, tasks: vec![] };
     let takes = Resources { cpu_millis: 10, memory_bytes: 1 << 20 };
@@ -212,7 +270,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         replayed.apply(command);
     }
     assert_eq!(kinds.len(), 11, "a kind of command is missing: {kinds:?}");
-    let restored = read(&snapshot).expect("an old snapshot can be read");
+    let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");
     assert_eq!(summary(&restored), String::from_utf8_lossy(&expected), "the snapshot means something else");
