@@ -43,7 +43,7 @@ pub(crate) fn memory(pids: &[u32]) -> Memory {
 /// Returns the processes that run a program and mention a text.
 pub(crate) fn running(program: &std::path::Path, mentioning: &std::path::Path) -> Vec<u32> {
     let program = program.canonicalize().unwrap_or_else(|_| PathBuf::from(program));
-    let mut pids = tests::process::mentioning(mentioning);
+    let mut pids = ::tests::process::mentioning(mentioning);
     pids.retain(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program));
     pids
 }

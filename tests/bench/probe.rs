@@ -23,43 +23,47 @@ const RECORD: usize = 512;
 /// milliseconds. They are killed before it returns.
 pub(crate) fn spawn_ms(stamp: &Path, stamps: &Stamps, count: usize) -> Result<f64, String> {
     let begun = now_ns();
-    let mut children: Vec<Child> = (0..count).map(|_| start(stamp, stamps)).collect();
+    let _running: Vec<Running> = (0..count).map(|_| Running::start(stamp, stamps)).collect();
     let last = stamps.take(count, SOON)?.iter().map(|stamp| stamp.at_ns).max().unwrap_or(begun);
-    for child in &mut children {
-        child.kill().ok();
-    }
-    for child in &mut children {
-        child.wait().ok();
-    }
     Ok(last.saturating_sub(begun) as f64 / 1e6)
 }
 
 /// Kills a child, sees its end on a pidfd, and starts the next, again and again; returns the milliseconds from each kill to the
 /// next first instruction.
 pub(crate) fn restart_ms(stamp: &Path, stamps: &Stamps, kills: usize) -> Result<Vec<f64>, String> {
-    let mut child = start(stamp, stamps);
+    let mut running = Running::start(stamp, stamps);
     stamps.next(SOON)?;
     let mut taken = Vec::new();
     for _ in 0..kills {
-        let end = pidfd(child.id())?;
+        let end = pidfd(running.0.id())?;
         let killed = now_ns();
-        child.kill().ok();
+        running.0.kill().ok();
         poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)
-            .map_err(|e| e.to_string())?;
-        child.wait().ok();
-        child = start(stamp, stamps);
+            .map_err(|errno| errno.to_string())?;
+        running.0.wait().ok();
+        running = Running::start(stamp, stamps);
         taken.push(stamps.next(SOON)?.at_ns.saturating_sub(killed) as f64 / 1e6);
     }
-    child.kill().ok();
-    child.wait().ok();
     Ok(taken)
 }
 
-// Without a user, a group or a hook the standard library starts processes with `posix_spawn`, which shares memory until the exec.
-fn start(stamp: &Path, stamps: &Stamps) -> Child {
-    let mut command = Command::new(stamp);
-    command.arg(stamps.path()).stdin(Stdio::null()).stdout(Stdio::null());
-    command.spawn().expect("compiled a moment ago")
+/// A child that does not outlive its owner.
+struct Running(Child);
+
+impl Running {
+    // Without a user, a group or a hook the standard library uses `posix_spawn`, which shares memory until the exec.
+    fn start(stamp: &Path, stamps: &Stamps) -> Self {
+        let mut command = Command::new(stamp);
+        command.arg(stamps.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.spawn().expect("compiled a moment ago"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 fn pidfd(pid: u32) -> Result<OwnedFd, String> {

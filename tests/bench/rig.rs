@@ -202,10 +202,10 @@ impl Rig {
         self.agent.as_ref().map_or(0, Child::id)
     }
 
-    /// The tasks' parent and its guard.
+    /// The tasks' parent and its guard. They are found by their environment: their command line says only what they are.
     pub(crate) fn keeper_pids(&self) -> Vec<u32> {
-        let mut pids = meter::running(&program(), &self.agent_dir());
-        pids.retain(|pid| *pid != self.agent_pid());
+        let mut pids = meter::running(&program(), self.dir.path());
+        pids.retain(|pid| *pid != self.agent_pid() && *pid != self.server_pid());
         pids
     }
 
