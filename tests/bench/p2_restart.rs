@@ -16,8 +16,8 @@ use crate::stamps::{Stamp, Stamps};
 
 /// Kills in one round; five rounds are the 200 of the benchmark.
 const KILLS: usize = 40;
-/// Tasks that take turns when each must have run for a moment.
-const YOUNG: usize = 4;
+/// Tasks that take turns when each must have run for a moment only: with two, each is killed at just that age.
+const YOUNG: usize = 2;
 /// Kills of runit's young services in one round: each waits a second.
 const KILLS_OF_YOUNG_RUNIT: usize = 5;
 /// The policy's delay, which is subtracted.
@@ -152,11 +152,12 @@ fn runit_round(
     let kills = bench.size(KILLS);
     let young = bench.size(KILLS_OF_YOUNG_RUNIT);
     let limit = median(&probe::restart_ms(&bench.tools.stamp(), stamps, kills)?);
-    for (number, (age, row)) in AGES.iter().zip(&mut rows.runit).enumerate() {
-        let kills = if number == 0 { kills } else { young };
+    // A young service waits for its second; killed in turn, others would have run longer meanwhile.
+    for ((age, row), (services, kills)) in AGES.iter().zip(&mut rows.runit).zip([(kills, kills), (1, young)])
+    {
         stamps.drain();
-        let runit = Runit::start(runsv, rig.dir(), &bench.tools.stamp(), stamps, kills, "stay")?;
-        let tasks = stamps.take(kills, SOON)?;
+        let runit = Runit::start(runsv, rig.dir(), &bench.tools.stamp(), stamps, services, "stay")?;
+        let tasks = stamps.take(services, SOON)?;
         let before = cpu_ns(&runit.pids());
         let taken = kill_each(tasks, stamps, kills, *age)?;
         let cpu = cpu_ns(&runit.pids()).saturating_sub(before) as f64 / 1e6 / kills as f64;

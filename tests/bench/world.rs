@@ -16,7 +16,7 @@ use crate::control::service;
 /// Machines of the fleet.
 pub(crate) const NODES: usize = 5000;
 /// Allocations of one job: the most that one group may have.
-const PER_JOB: usize = 10_000;
+pub(crate) const PER_JOB: usize = 10_000;
 /// Until the only server leads.
 const LED_WITHIN: Duration = Duration::from_secs(20);
 /// No lease ends while a benchmark looks.
@@ -38,6 +38,11 @@ pub(crate) fn machine(number: usize) -> NodeIdentity {
         capacity: Resources { cpu_millis: 64_000, memory_bytes: 256 << 30 },
         attributes: [("os".to_owned(), "linux".to_owned())].into(),
     }
+}
+
+/// The name of the job with that number.
+pub(crate) fn job_name(number: usize) -> String {
+    format!("job-{number:04}")
 }
 
 /// Makes a server's data directory whose state has [`NODES`] machines and `allocs` running, healthy allocations.
@@ -79,8 +84,7 @@ async fn fill(cluster: &Cluster, allocs: usize) -> Result<(), String> {
 
 /// Submits one job and applies a plan that spreads it evenly.
 async fn place(cluster: &Cluster, reign: Reign, number: usize, count: usize) -> Result<(), String> {
-    let job: Job =
-        service(&format!("job-{number:04}"), count as u32, "/bin/sleep", &["1000"], Duration::from_secs(1));
+    let job: Job = service(&job_name(number), count as u32, "/bin/sleep", &["1000"], Duration::from_secs(1));
     let key = job.key.clone();
     let put = Kind::PutJob { job: Box::new(job), expected: None, message: String::new() };
     let request: RequestId = random_request_id();
