@@ -24,7 +24,13 @@ fn garbage_costs_nothing_and_stops_nobody() {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice();
         let giant_frame = [preface, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1], &noise].concat();
         let endless_head = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &vec![b'x'; 4 << 20]].concat();
-        let cases = [noise.clone(), [preface, &noise].concat(), giant_frame, endless_head, vec![0x16, 3, 1, 2, 0, 1, 0]];
+        let cases = [
+            noise.clone(),
+            [preface, &noise].concat(),
+            giant_frame,
+            endless_head,
+            vec![0x16, 3, 1, 2, 0, 1, 0],
+        ];
         for bytes in cases.iter().cycle().take(50) {
             let Ok(mut stream) = TcpStream::connect(cluster.addr()) else { continue };
             stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a timeout");
@@ -54,7 +60,9 @@ fn gigabyte(addr: &str, bearer: &str, length_is_told: bool) -> (u64, String) {
     stream.set_write_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     let framing = if length_is_told { "Content-Length: 1073741824" } else { "Transfer-Encoding: chunked" };
-    let head = format!("POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{bearer}{framing}\r\n\r\n");
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{bearer}{framing}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).expect("the head is taken");
     let mut piece = vec![b'x'; 64 << 10];
     if !length_is_told {
@@ -73,8 +81,14 @@ fn gigabyte(addr: &str, bearer: &str, length_is_told: bool) -> (u64, String) {
 #[test]
 fn idle_connections_keep_nobody_out() {
     under_watch(|cluster| {
-        let idle: Vec<TcpStream> = (0..1_500).filter_map(|_| TcpStream::connect(cluster.addr()).ok()).collect();
-        assert!(idle.len() > 1_000, "only {} connected", idle.len());
+        // All at once: each one apart would wait for the one before.
+        let connect =
+            || (0..50).map(|_| TcpStream::connect(cluster.addr()).expect("it listens")).collect::<Vec<_>>();
+        let idle: Vec<TcpStream> = std::thread::scope(|scope| {
+            let crowd: Vec<_> = (0..30).map(|_| scope.spawn(connect)).collect();
+            crowd.into_iter().flat_map(|part| part.join().expect("it connects")).collect()
+        });
+        assert_eq!(idle.len(), 1_500);
         until(Duration::from_secs(30), "all of them are cut off", || {
             let open = idle.iter().filter(|stream| is_open(stream)).count();
             if open == 0 { Ok(()) } else { Err(format!("{open} are open")) }
@@ -91,8 +105,10 @@ fn is_open(mut stream: &TcpStream) -> bool {
 #[test]
 fn slow_heads_keep_nobody_out() {
     under_watch(|cluster| {
-        let mut slow: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect(cluster.addr()).ok()).collect();
-        let head = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x'));
+        let mut slow: Vec<TcpStream> =
+            (0..300).filter_map(|_| TcpStream::connect(cluster.addr()).ok()).collect();
+        let head =
+            b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x'));
         let mut head = head.copied();
         until(Duration::from_secs(20), "all of them are cut off", || {
             let byte = [head.next().expect("an endless head")];
@@ -115,7 +131,10 @@ fn bombs_are_refused() {
         let env: String = (0..40).map(|level| format!("  A{level}: *a{level}\n")).collect();
         let merged = (1..40).fold("x0: &x0 {a: b}\n".to_owned(), |text, level| {
             let before = format!("*x{}", level - 1);
-            text + &format!("x{level}: &x{level} {{<<: [{}], k{level}: {before}}}\n", [&*before; 9].join(", "))
+            text + &format!(
+                "x{level}: &x{level} {{<<: [{}], k{level}: {before}}}\n",
+                [&*before; 9].join(", ")
+            )
         });
         let files = [
             bomb.clone() + "name: bomb\ncommand: /bin/true\nargs: *a39\n",
@@ -129,13 +148,22 @@ fn bombs_are_refused() {
             "&a ".repeat(300_000),
         ];
         let bodies = files.iter().map(|file| json!({ "job_file": file }).to_string());
-        let nested = ["[".repeat(1_000_000), format!("{{\"job_file\":{}", "[".repeat(1_000_000)), "{\"a\":".repeat(300_000)];
+        let nested = [
+            "[".repeat(1_000_000),
+            format!("{{\"job_file\":{}", "[".repeat(1_000_000)),
+            "{\"a\":".repeat(300_000),
+        ];
         for body in bodies.chain(nested) {
             let begin = Instant::now();
-            let answer = http::ask(cluster.addr(), "POST /v1/jobs", &cluster.token(), &body, Duration::from_secs(10));
+            let answer =
+                http::ask(cluster.addr(), "POST /v1/jobs", &cluster.token(), &body, Duration::from_secs(10));
             let shown: String = body.chars().take(60).collect();
             let answer = answer.unwrap_or_else(|error| panic!("{error}: {shown}"));
-            assert_eq!((answer.status, &answer.json()["kind"]), (400, &json!("invalid")), "{shown}: {answer:?}");
+            assert_eq!(
+                (answer.status, &answer.json()["kind"]),
+                (400, &json!("invalid")),
+                "{shown}: {answer:?}"
+            );
             assert!(answer.body.len() < 64 << 10, "{shown}: the answer has {} bytes", answer.body.len());
             assert!(begin.elapsed() < WELL_WITHIN, "{shown}: it took {:?}", begin.elapsed());
         }

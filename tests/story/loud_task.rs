@@ -51,7 +51,10 @@ fn a_loud_task_disturbs_nobody() {
     assert!(kept > 0 && kept <= KEPT + (1 << 20), "{kept} bytes of output are kept");
     assert!(late < Duration::from_secs(2), "a line of the neighbour came after {late:?}");
     let later = logs_of(&dir, "loud.stdout.");
-    assert!(loud.iter().all(|path| !later.contains(path)), "it was loud all the while: {loud:?}, then {later:?}");
+    assert!(
+        loud.iter().all(|path| !later.contains(path)),
+        "it was loud all the while: {loud:?}, then {later:?}"
+    );
     let crashed = cluster.wait_job("crashes", "it is tried again and again", |status| {
         status["allocs"][0]["tasks"][0]["attempt"].as_u64().is_some_and(|attempt| attempt > 3)
     });
@@ -62,7 +65,11 @@ fn a_loud_task_disturbs_nobody() {
 
 /// Follows the neighbour for some lines, each of which is its own time; how late the latest came.
 fn follow(cluster: &Cluster, lines: usize) -> Duration {
-    let mut child = cluster.command(&["logs", "-f", "--tail", "0", "quiet"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut child = cluster
+        .command(&["logs", "-f", "--tail", "0", "quiet"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     let said = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
     let late = said.take(lines).map(|line| {
         let printed = line.rsplit(' ').next().and_then(|word| word.parse().ok()).map(Duration::from_nanos);
@@ -78,20 +85,25 @@ fn follow(cluster: &Cluster, lines: usize) -> Duration {
 
 /// Notes memory and files, and that the node is up.
 fn watch_once(cluster: &Cluster, dir: &Path, most: &AtomicU64, kept: &AtomicU64) {
-    let tasks: Vec<u32> = ["yes", "sh", "date", "sleep"].into_iter().flat_map(|name| named(dir, name)).collect();
+    let tasks: Vec<u32> =
+        ["yes", "sh", "date", "sleep"].into_iter().flat_map(|name| named(dir, name)).collect();
     for pid in process::mentioning(dir).into_iter().filter(|pid| !tasks.contains(pid)) {
         most.fetch_max(memory::resident(pid).unwrap_or(0), Ordering::Relaxed);
     }
     let files = logs_of(dir, "loud.stdout.");
     let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum();
     kept.fetch_max(bytes, Ordering::Relaxed);
-    let nodes = http::ask(cluster.addr(), "GET /v1/nodes", &cluster.token(), "", SOON).expect("the server answers").json();
+    let nodes = http::ask(cluster.addr(), "GET /v1/nodes", &cluster.token(), "", SOON)
+        .expect("the server answers")
+        .json();
     assert_eq!(nodes["items"][0]["liveness"], "up", "{nodes}");
     std::thread::sleep(Duration::from_millis(50));
 }
 
 fn named(dir: &Path, name: &str) -> Vec<u32> {
-    let is = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+    let is = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
+    };
     process::mentioning(dir).into_iter().filter(is).collect()
 }
 
@@ -99,7 +111,13 @@ fn logs_of(dir: &Path, beginning: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let found = entries.flat_map(|path| {
         let is_log = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning));
-        if path.is_dir() { logs_of(&path, beginning) } else if is_log { vec![path] } else { vec![] }
+        if path.is_dir() {
+            logs_of(&path, beginning)
+        } else if is_log {
+            vec![path]
+        } else {
+            vec![]
+        }
     });
     found.collect()
 }

@@ -121,12 +121,16 @@ fn a_write_is_applied_once_when_the_server_dies_around_a_sync() {
         assert_eq!(version(&cluster, &token, write), (200, json!(1)), "{} outlived every death", write.job);
     }
     let acknowledged = writes.len() - unknown;
-    assert!(acknowledged > 40 && unknown > 20, "{acknowledged} acknowledged, {unknown} not: too few to prove anything");
+    assert!(
+        acknowledged > 40 && unknown > 20,
+        "{acknowledged} acknowledged, {unknown} not: too few to prove anything"
+    );
 }
 
 fn wait_until_led(cluster: &Cluster, token: &str) {
     until(SOON, "the server leads", || {
-        let answer = http::ask(cluster.addr(), "GET /health", token, "", SOON).map_err(|error| error.to_string())?;
+        let answer =
+            http::ask(cluster.addr(), "GET /health", token, "", SOON).map_err(|error| error.to_string())?;
         if answer.json()["leader"] == true { Ok(()) } else { Err(answer.body) }
     });
 }
@@ -162,7 +166,12 @@ fn check(cluster: &Cluster, token: &str, write: &Write) {
     let ask = || write.send(cluster.addr(), token).expect("the server answers");
     let (first, second) = (ask(), ask());
     assert_eq!((&first["changed"], &first["version"]), (&json!(true), &json!(1)), "{}: {first}", write.job);
-    assert_eq!(write.answer.as_ref().unwrap_or(&first), &first, "{}: a repetition is answered alike", write.job);
+    assert_eq!(
+        write.answer.as_ref().unwrap_or(&first),
+        &first,
+        "{}: a repetition is answered alike",
+        write.job
+    );
     assert_eq!(first, second, "{}: a repetition is answered alike", write.job);
     assert_eq!(version(cluster, token, write), (200, json!(1)), "{} is there once", write.job);
 }
