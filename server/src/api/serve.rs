@@ -177,3 +177,17 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(PONG);
     builder
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_have_little_time_once_half_of_the_places_are_taken() {
+        let half = limits::STRANGERS_MAX / 2;
+        assert_eq!(patience(limits::STRANGERS_MAX - 1), limits::FIRST_REQUEST_WITHIN);
+        assert_eq!(patience(half), limits::FIRST_REQUEST_WITHIN);
+        assert_eq!(patience(half - 1), limits::FIRST_REQUEST_IN_A_CROWD);
+        assert_eq!(patience(0), limits::FIRST_REQUEST_IN_A_CROWD);
+    }
+}

@@ -102,8 +102,13 @@ fn snapshot(bytes: &[u8]) {
 fn seeds() -> Vec<Vec<u8>> {
     let chosen = |choice: u8, rest: &[u8]| [&[choice], rest].concat();
     let mut frame = Vec::new();
-    encode(Frame { kind: Kind::Entry, index: 1, durable: 0, payload: b"entry" }, Place { segment: 1, offset: 0 }, &mut frame);
-    let message = |kind: u8, index: u64, payload: &[u8]| [&[kind], &index.to_le_bytes()[..], payload].concat();
+    encode(
+        Frame { kind: Kind::Entry, index: 1, durable: 0, payload: b"entry" },
+        Place { segment: 1, offset: 0 },
+        &mut frame,
+    );
+    let message =
+        |kind: u8, index: u64, payload: &[u8]| [&[kind], &index.to_le_bytes()[..], payload].concat();
     let history = [
         message(1, 1, b"one"),
         message(1, 2, b"two"),

@@ -5,8 +5,8 @@
 use bytes::BytesMut;
 use client::keeper::frame::{decode, encode};
 use client::keeper::message::{
-    Answer, Ask, Collect, Done, Ended, Hello, Id, Item, Leave, List, Listing, Refused, Request, Say, SetDeadline, Signal, Start,
-    StartFailed, Started, Stop, User, Variable, Welcome,
+    Answer, Ask, Collect, Done, Ended, Hello, Id, Item, Leave, List, Listing, Refused, Request, Say,
+    SetDeadline, Signal, Start, StartFailed, Started, Stop, User, Variable, Welcome,
 };
 use fuzz::seed;
 use libfuzzer_sys::fuzz_target;

@@ -4,7 +4,9 @@
 //! The first byte chooses the message.
 #![no_main]
 
-use client::core::assignments::{complete_from_wire, increment_from_wire, position_from_wire, position_to_wire};
+use client::core::assignments::{
+    complete_from_wire, increment_from_wire, position_from_wire, position_to_wire,
+};
 use client::core::spec;
 use fuzz::{job as sample, seed, status as report};
 use libfuzzer_sys::fuzz_target;
@@ -81,10 +83,14 @@ fn from_server(message: v1::ServerMessage) {
 fn seeds() -> Vec<Vec<u8>> {
     let chosen = |choice: u8, message: Vec<u8>| [&[choice], &message[..]].concat();
     let web = sample("web", 2);
-    let statuses = vec![status::to_wire(&report(1, 1, AllocState::Running)), status::to_wire(&report(2, 1, AllocState::Failed))];
+    let statuses = vec![
+        status::to_wire(&report(1, 1, AllocState::Running)),
+        status::to_wire(&report(2, 1, AllocState::Failed)),
+    ];
     let resources = v1::Resources { cpu_millis: 1, memory_bytes: 1 };
     let held = v1::Held { incarnation: 5, status: Some(statuses[0].clone()), resources: Some(resources) };
-    let identity = v1::Identity { node_id: 1, name: "n".into(), capacity: Some(resources), ..Default::default() };
+    let identity =
+        v1::Identity { node_id: 1, name: "n".into(), capacity: Some(resources), ..Default::default() };
     let position = Some(v1::Position { incarnation: 5, reign: 1, revision: 9 });
     let register = v1::Register { wire: 1, identity: Some(identity), held: vec![held], position };
     let spec = spec::Spec {
@@ -98,7 +104,11 @@ fn seeds() -> Vec<Vec<u8>> {
         group: web.groups["web"].clone(),
         ports: [("http".to_owned(), 20_000)].into(),
     };
-    let assignment = |order: v1::Order| v1::Assignment { alloc_id: 1, order: order.into(), spec: Some(spec::to_wire(&spec)) };
+    let assignment = |order: v1::Order| v1::Assignment {
+        alloc_id: 1,
+        order: order.into(),
+        spec: Some(spec::to_wire(&spec)),
+    };
     let assignments = vec![assignment(v1::Order::Run), assignment(v1::Order::Stop)];
     let complete = v1::CompleteSet { position, assignments: assignments.clone(), released: vec![4] };
     let increment = v1::Increment { position, base: 8, assignments, released: vec![4] };

@@ -9,7 +9,8 @@ use std::path::Path;
 pub fn seed(make: impl FnOnce() -> Vec<Vec<u8>>) {
     let Some(folder) = std::env::var_os("MINIJOB_FUZZ_SEEDS") else { return };
     for (number, bytes) in make().into_iter().enumerate() {
-        std::fs::write(Path::new(&folder).join(format!("seed-{number:02}")), bytes).expect("seeds can be written");
+        std::fs::write(Path::new(&folder).join(format!("seed-{number:02}")), bytes)
+            .expect("seeds can be written");
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use proto::ids::{AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, RequestId, ServerId};
 use proto::model::{
-    AllocState, AllocStatus, Eligibility, EndReason, Job, Liveness, NodeIdentity, Resources, StopReason, TaskEnd, TaskPhase,
-    TaskStatus,
+    AllocState, AllocStatus, Eligibility, EndReason, Job, Liveness, NodeIdentity, Resources, StopReason,
+    TaskEnd, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
 use server::core::scheduler::schedule;
 use server::core::state::{
-    Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Settings, State,
+    Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Settings,
+    State,
 };
 
 const INCARNATION: Incarnation = Incarnation(5);
@@ -101,17 +102,24 @@ pub fn world() -> State {
 #[must_use]
 pub fn commands() -> Vec<Command> {
     let state = world();
-    let nodes: Vec<(NodeId, Generation)> = state.nodes.iter().map(|(id, node)| (*id, node.generation)).collect();
+    let nodes: Vec<(NodeId, Generation)> =
+        state.nodes.iter().map(|(id, node)| (*id, node.generation)).collect();
     let allocs: Vec<(AllocId, NodeId)> = state.allocs.iter().map(|(id, alloc)| (id, alloc.node)).collect();
     let ((node, generation), web) = (nodes[0], JobKey::new("default", "web"));
     let reports = |state| {
         let id = allocs.iter().find(|(_, at)| *at == node).map_or(AllocId(1), |(id, _)| *id);
         Kind::AllocStatus { node, generation, statuses: vec![status(id.0, 9, state)] }
     };
-    let held = |id, state| vec![(INCARNATION, status(id, 9, state), Resources { cpu_millis: 1, memory_bytes: 1 })];
+    let held =
+        |id, state| vec![(INCARNATION, status(id, 9, state), Resources { cpu_millis: 1, memory_bytes: 1 })];
     let version = state.jobs.get(&web).map_or(JobVersion(1), |job| job.current().version);
     let run = PlanRun { node, generation, first_index: 0, count: 2 };
-    let item = PlanItem { job: JobKey::new("default", "more"), version: JobVersion(1), group: "more".into(), runs: vec![run] };
+    let item = PlanItem {
+        job: JobKey::new("default", "more"),
+        version: JobVersion(1),
+        group: "more".into(),
+        runs: vec![run],
+    };
     let wait = PlanWait { job: web.clone(), version, group: "web".into(), count: 1, why: "no room".into() };
     let plan = Plan {
         reign: state.reign.expect("begun").reign,

@@ -1,6 +1,7 @@
 /* Kills the process around a sync, so that a test hits the moments between "written", "durable" and "acknowledged", which a kill
  * from outside hardly ever does. Preloaded; KILL_SYNC_AT is the number of the sync (1 is the first), KILL_SYNC_WHEN is `before`
- * (what was written may be lost) or `after` (it is durable, and nobody was told). With KILL_SYNC_ARMED, a path, syncs count from
+ * (written, nobody was told, and the system may still have it) or `after` (durable, and nobody was told). A kill leaves what the
+ * system's cache holds; what a power cut takes from it is the recorder's part. With KILL_SYNC_ARMED, a path, syncs count from
  * when that file exists. A sync that fails does not count. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

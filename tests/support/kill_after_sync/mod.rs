@@ -6,7 +6,7 @@ use std::process::Command;
 /// On which side of the sync the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// What was written is not durable yet.
+    /// What was written is not known to be durable.
     Before,
     /// It is durable, and nobody was told.
     After,
