@@ -118,10 +118,14 @@ pub const LOG_LINE_BYTES: usize = 64 << 10;
 pub const HTTP_BODY_BYTES: usize = 2 << 20;
 /// Until a connection must have shown a token, and a head of a request must have been read.
 pub const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(5);
+/// The same while half of the places for strangers are taken: a round trip around the world, and again for a lost packet.
+pub const FIRST_REQUEST_IN_A_CROWD: Duration = Duration::from_millis(500);
 /// How long a connection without a token may take to end after that.
 pub const STRANGER_ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// Connections that have not shown a token: with the two bounds before, what strangers can hold is bounded.
 pub const STRANGERS_MAX: usize = 1_000;
+/// Connections that the kernel keeps until there is a place: as many as there are places.
+pub const CONNECTIONS_QUEUED: i32 = 1_000;
 /// Bytes buffered of one HTTP/1 connection; the head of a request must fit.
 pub const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of the head of a request over HTTP/2.

@@ -1,12 +1,21 @@
 //! The promises of minijob as observable behaviour: the built program, real processes, real kills. One file per promise.
 
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/kill_after_sync/mod.rs"]
+mod kill_after_sync;
+#[path = "../support/memory.rs"]
+mod memory;
+
 mod agent_dies;
 mod batch_ends;
 mod dev_leaves_nothing;
 mod hopeless_start;
+mod hostile_input;
 mod invalid_file;
 mod kills_differ;
 mod logs_follow;
+mod loud_task;
 mod node_lost;
 mod restarts;
 mod same_file_twice;

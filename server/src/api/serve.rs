@@ -36,11 +36,12 @@ const PONG: Duration = Duration::from_secs(5);
 pub(super) struct Gate {
     place: Mutex<Option<OwnedSemaphorePermit>>,
     admitted: Notify,
+    patience: Duration,
 }
 
 impl Gate {
-    fn new(place: OwnedSemaphorePermit) -> Self {
-        Self { place: Mutex::new(Some(place)), admitted: Notify::new() }
+    fn new(place: OwnedSemaphorePermit, patience: Duration) -> Self {
+        Self { place: Mutex::new(Some(place)), admitted: Notify::new(), patience }
     }
 
     /// Gives the place free. A second call does nothing.
@@ -53,7 +54,7 @@ impl Gate {
 
     /// Returns when the time is over and nothing admitted the connection; never when something did.
     async fn refused(&self) {
-        if timeout(limits::FIRST_REQUEST_WITHIN, self.admitted.notified()).await.is_ok() {
+        if timeout(self.patience, self.admitted.notified()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     }
@@ -63,16 +64,24 @@ impl Gate {
 pub async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(limits::STRANGERS_MAX));
     let connections = tokio_util::task::TaskTracker::new();
+    // Whoever finds the queue full is turned away silently and tries again after a second, then three: the usual 128 fill in a
+    // burst. Where it cannot be made longer it stays as it is.
+    rustix::net::listen(&listener, limits::CONNECTIONS_QUEUED).ok();
     loop {
         // The kernel keeps who waits for a place; its queue is bounded as well.
-        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = stop.cancelled() => break,
+        };
+        let Ok(place) = place else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(connection(stream, peer, router.clone(), Gate::new(place), stop.clone()));
+                let gate = Gate::new(place, patience(places.available_permits()));
+                connections.spawn(connection(stream, peer, router.clone(), gate, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -82,6 +91,13 @@ pub async fn serve(listener: TcpListener, router: axum::Router, stop: Cancellati
     }
     connections.close();
     connections.wait().await;
+}
+
+/// How long a stranger may take, by the places that are left. Once half of them are taken it is little, so that who says nothing
+/// makes those that come after it wait for a moment only: the kernel hands them over in their order.
+fn patience(places_left: usize) -> Duration {
+    let crowded = places_left < limits::STRANGERS_MAX / 2;
+    if crowded { limits::FIRST_REQUEST_IN_A_CROWD } else { limits::FIRST_REQUEST_WITHIN }
 }
 
 async fn connection(
@@ -160,4 +176,18 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_have_little_time_once_half_of_the_places_are_taken() {
+        let half = limits::STRANGERS_MAX / 2;
+        assert_eq!(patience(limits::STRANGERS_MAX - 1), limits::FIRST_REQUEST_WITHIN);
+        assert_eq!(patience(half), limits::FIRST_REQUEST_WITHIN);
+        assert_eq!(patience(half - 1), limits::FIRST_REQUEST_IN_A_CROWD);
+        assert_eq!(patience(0), limits::FIRST_REQUEST_IN_A_CROWD);
+    }
 }

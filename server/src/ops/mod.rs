@@ -5,7 +5,7 @@
 /// One allocation is shown.
 mod allocs;
 /// Whether a job that came over the wire keeps the limits of the language.
-mod bounds;
+pub mod bounds;
 /// Who asks, and what they may do.
 mod caller;
 /// Facts, kept and as they arise.

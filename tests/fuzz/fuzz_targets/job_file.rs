@@ -10,7 +10,8 @@ fuzz_target!(|text: &str| {
             assert!(!jobs.is_empty());
             for job in jobs {
                 let explained = explain(&job);
-                let again = parse("explained.yml", &explained).unwrap_or_else(|faults| panic!("{explained}\n{faults}"));
+                let again = parse("explained.yml", &explained)
+                    .unwrap_or_else(|faults| panic!("{explained}\n{faults}"));
                 assert_eq!(again, [job], "{explained}");
                 assert_eq!(explain(&again[0]), explained);
             }

@@ -134,8 +134,9 @@ impl State {
 
     fn note_foreign(&mut self, node: NodeId, id: AllocId, resources: Resources, changes: &mut Changes) {
         if let Some(record) = self.nodes.get_mut(&node) {
-            record.foreign.insert(id, resources);
-            record.used = record.used.plus(resources);
+            // Named twice, as of two clusters, it takes its room once.
+            let before = record.foreign.insert(id, resources).unwrap_or_default();
+            record.used = record.used.minus(before).unwrap_or_default().plus(resources);
         }
         let said = format!("the agent has allocation {id} that these servers do not know");
         let subject = Subject { alloc: Some(id), ..Subject::node(node) };

@@ -309,6 +309,23 @@ fn foreign_work_takes_room_until_it_ends() {
 }
 
 #[test]
+fn foreign_work_that_is_named_twice_takes_room_once() {
+    let mut world = World::new(1);
+    let foreign = |seq| status(AllocId(999), seq, AllocState::Running, TaskPhase::Running, None);
+    let taken = |cpu_millis| Resources { cpu_millis, memory_bytes: 1 };
+    let held = vec![
+        (Incarnation(1234), foreign(1), taken(2000)),
+        (Incarnation(1235), foreign(2), taken(1000)),
+    ];
+    world.apply(Kind::RegisterNode { identity: node_identity(0), held });
+    world.check();
+    world
+        .report(0, status(AllocId(999), 3, AllocState::Complete, TaskPhase::Ended, Some(EndReason::Exit(0))));
+    world.check();
+    assert_eq!(world.state.nodes.get(&world.node(0)).expect("known").used, Resources::default());
+}
+
+#[test]
 fn a_cloned_machine_and_a_taken_name_are_refused() {
     let mut world = World::new(2);
     let mut clone = node_identity(0);
