@@ -33,6 +33,7 @@ pub(crate) fn machine(number: usize) -> NodeIdentity {
         name: format!("node-{number:05}"),
         machine_id: format!("machine-{number}"),
         boot_id: "first".into(),
+        opened: proto::time::BootTime(0),
         address: format!("10.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255),
         version: "0".into(),
         capacity: Resources { cpu_millis: 64_000, memory_bytes: 256 << 30 },

@@ -101,6 +101,7 @@ impl Machine {
             name: format!("n{}", self.number),
             machine_id: format!("machine-{}", self.number),
             boot_id: self.boot_id(),
+            opened: proto::time::BootTime(0),
             address: "127.0.0.1".into(),
             version: "0".into(),
             capacity: self.capacity,
@@ -244,7 +245,8 @@ impl Sim {
         let server = *self.dice.net.pick(&up);
         let conn = self.connect(agent, server);
         let now = self.now;
-        let identity = self.machines[agent.machine].identity();
+        let opened = self.machine_time(agent.machine).boot;
+        let identity = NodeIdentity { opened, ..self.machines[agent.machine].identity() };
         let Some(one) = self.agent(agent) else { return };
         (one.conn, one.registered, one.base) = (Some(conn), false, None);
         (one.heard_at, one.asked_at) = (now, now);

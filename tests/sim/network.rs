@@ -110,10 +110,9 @@ impl Sim {
             self.queue.at(self.now + 300, Event::Deliver(id, up));
             return;
         }
-        // What a kernel has still to send of a connection that its program has closed comes late; a registration that is
-        // overtaken by a newer one is left out, because the state has no order between the two.
+        // What a kernel has still to send of a connection that its program has closed comes late, a registration that was
+        // overtaken by a newer one among it.
         if up && !conn.agent_open {
-            conn.up.retain(|message| !matches!(message, Up::Register(..)));
             if !self.calm && self.dice.net.chance(400) {
                 self.queue.at(self.now + self.dice.net.within(500, 4000), Event::Deliver(id, up));
                 return;

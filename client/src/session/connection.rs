@@ -140,9 +140,10 @@ async fn open(needs: &Needs, server: &str) -> Result<Session, Over> {
     let token = needs.token.as_deref().and_then(dial::bearer);
     let registration = needs.manager.registration().await.map_err(|_| Over::Stopped)?;
     let (uplink, stream) = uplink();
+    let identity = NodeIdentity { opened: needs.clock.boot(), ..needs.identity.clone() };
     let register = v1::Register {
         wire: WIRE_VERSION,
-        identity: Some(agent::identity_to_wire(&needs.identity)),
+        identity: Some(agent::identity_to_wire(&identity)),
         held: registration.held,
         position: registration.position.map(position_to_wire),
     };

@@ -63,6 +63,7 @@ pub(crate) fn identity(number: u64) -> NodeIdentity {
         name: format!("n{number}"),
         machine_id: format!("machine-{number}"),
         boot_id: "boot".to_owned(),
+        opened: proto::time::BootTime(0),
         address: format!("10.0.0.{number}"),
         version: "0.1.0".to_owned(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },

@@ -36,6 +36,7 @@ fn identity(number: u64) -> NodeIdentity {
         name: format!("n{number}"),
         machine_id: format!("m{number}"),
         boot_id: "b".into(),
+        opened: proto::time::BootTime(0),
         address: "127.0.0.1".into(),
         version: "0".into(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },

@@ -52,6 +52,13 @@ impl State {
 
     fn not_that_node(&self, identity: &NodeIdentity) -> Option<Refusal> {
         let record = self.nodes.get(&identity.id);
+        let overtaken = record.is_some_and(|record| {
+            record.identity.boot_id == identity.boot_id && identity.opened < record.identity.opened
+        });
+        if overtaken {
+            let message = format!("node {} has registered again since", identity.name);
+            return Some(Refusal::new(ErrorKind::Conflict, message));
+        }
         if record.is_some_and(|record| record.identity.machine_id != identity.machine_id) {
             let message = format!(
                 "node id {} belongs to another machine: is this a cloned VM? Stop the agent, delete `node_id` in its data directory and start it again",

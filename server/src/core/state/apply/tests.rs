@@ -313,10 +313,8 @@ fn foreign_work_that_is_named_twice_takes_room_once() {
     let mut world = World::new(1);
     let foreign = |seq| status(AllocId(999), seq, AllocState::Running, TaskPhase::Running, None);
     let taken = |cpu_millis| Resources { cpu_millis, memory_bytes: 1 };
-    let held = vec![
-        (Incarnation(1234), foreign(1), taken(2000)),
-        (Incarnation(1235), foreign(2), taken(1000)),
-    ];
+    let held =
+        vec![(Incarnation(1234), foreign(1), taken(2000)), (Incarnation(1235), foreign(2), taken(1000))];
     world.apply(Kind::RegisterNode { identity: node_identity(0), held });
     world.check();
     world
@@ -535,4 +533,23 @@ fn a_slot_that_was_lost_twice_remembers_both_whatever_ends_first() {
         Some(lost[0]),
         "a server that restarts reads the same from its snapshot"
     );
+}
+
+#[test]
+fn a_registration_that_was_overtaken_by_a_newer_one_tells_of_the_past() {
+    let mut world = World::new(1);
+    world.put(job("web", 1));
+    world.settle();
+    let id = world.live("web")[0];
+    let opened = |at| proto::model::NodeIdentity { opened: proto::time::BootTime(at), ..node_identity(0) };
+    let running = status(id, 1, AllocState::Running, TaskPhase::Running, None);
+    let held = vec![(INCARNATION, running, Resources::default())];
+    world.apply(Kind::RegisterNode { identity: opened(2000), held });
+    let late = world.apply(Kind::RegisterNode { identity: opened(1000), held: vec![] }).outcome;
+    assert!(matches!(late, Outcome::Refused(_)), "{late:?}");
+    assert!(!world.alloc(id).has_ended(), "it runs on");
+    let mut rebooted = opened(10);
+    rebooted.boot_id = "another".into();
+    let fresh = world.apply(Kind::RegisterNode { identity: rebooted, held: vec![] }).outcome;
+    assert!(matches!(fresh, Outcome::Registered { .. }), "the clock began anew with the boot: {fresh:?}");
 }

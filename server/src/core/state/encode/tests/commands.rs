@@ -185,6 +185,7 @@ fn identity() -> impl Strategy<Value = NodeIdentity> {
             name,
             machine_id,
             boot_id,
+            opened: proto::time::BootTime(0),
             address,
             version,
             capacity,
