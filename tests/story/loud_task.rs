@@ -2,7 +2,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tests::cluster::Cluster;
 use tests::wait::{SOON, until};
@@ -73,7 +73,7 @@ fn follow(cluster: &Cluster, lines: usize) -> Duration {
     let said = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
     let late = said.take(lines).map(|line| {
         let printed = line.rsplit(' ').next().and_then(|word| word.parse().ok()).map(Duration::from_nanos);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+        let now = Duration::from_millis(proto::time::now().0);
         now.saturating_sub(printed.unwrap_or_else(|| panic!("no time: {line}")))
     });
     let late: Vec<Duration> = late.collect();

@@ -3,7 +3,7 @@
 //! A slot is an index of a group. Stopping allocations still run, so they fill their slot until their end is known: a group never
 //! runs more than its count. Lost ones fill nothing: they are replaced at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use proto::ids::{AllocId, JobVersion, NodeId};
 use proto::model::{Desired, Group, JobType, StopReason};
@@ -101,36 +101,51 @@ impl<'a> GroupView<'a> {
         work
     }
 
-    /// Takes an allocation out of the active ones and orders its end.
-    fn stop(&mut self, id: AllocId, reason: StopReason, work: &mut GroupWork) {
-        if let Some(at) = self.active.iter().position(|alloc| alloc.id == id) {
-            self.stopping.push(self.active.remove(at));
-            work.stop.push(PlanStop { alloc: id, reason });
-        }
-    }
-
     /// Two of one slot: the younger goes.
     fn stop_doubles(&mut self, work: &mut GroupWork) {
         let mut seen = BTreeSet::new();
-        let doubles: Vec<AllocId> =
+        let doubles: BTreeSet<AllocId> =
             self.active.iter().filter(|alloc| !seen.insert(alloc.index)).map(|alloc| alloc.id).collect();
-        for id in doubles {
-            self.stop(id, StopReason::ScaledDown, work);
-        }
+        self.stop_all(&doubles, StopReason::ScaledDown, work);
     }
 
     /// Unhealthy ones first, then excess on one node, then the youngest.
     fn scale_down(&mut self, work: &mut GroupWork) {
-        while self.active.len() > self.target {
-            let copies = |node: NodeId| self.active.iter().filter(|alloc| alloc.node == node).count();
-            let victim = self
-                .active
-                .iter()
-                .max_by_key(|alloc| (!alloc.healthy, copies(alloc.node), alloc.id))
-                .map(|alloc| alloc.id);
-            let Some(victim) = victim else { return };
-            self.stop(victim, StopReason::ScaledDown, work);
+        let surplus = self.active.len().saturating_sub(self.target);
+        if surplus == 0 {
+            return;
         }
+        let mut unhealthy: Vec<AllocId> =
+            self.active.iter().filter(|alloc| !alloc.healthy).map(|alloc| alloc.id).collect();
+        unhealthy.sort_unstable_by(|a, b| b.cmp(a));
+        unhealthy.truncate(surplus);
+        // The fullest node gives its youngest, again and again.
+        let mut nodes: BTreeMap<NodeId, Vec<AllocId>> = BTreeMap::new();
+        for alloc in self.active.iter().filter(|alloc| alloc.healthy) {
+            nodes.entry(alloc.node).or_default().push(alloc.id);
+        }
+        nodes.values_mut().for_each(|ids| ids.sort_unstable());
+        let mut fullest: BinaryHeap<(usize, Option<AllocId>, NodeId)> =
+            nodes.iter().map(|(node, ids)| (ids.len(), ids.last().copied(), *node)).collect();
+        let mut victims: BTreeSet<AllocId> = unhealthy.into_iter().collect();
+        while victims.len() < surplus
+            && let Some((_, Some(youngest), node)) = fullest.pop()
+        {
+            victims.insert(youngest);
+            let Some(ids) = nodes.get_mut(&node) else { continue };
+            ids.pop();
+            fullest.push((ids.len(), ids.last().copied(), node));
+        }
+        self.stop_all(&victims, StopReason::ScaledDown, work);
+    }
+
+    /// Takes allocations out of the active ones and orders their end.
+    fn stop_all(&mut self, victims: &BTreeSet<AllocId>, reason: StopReason, work: &mut GroupWork) {
+        let (gone, active) = self.active.iter().partition(|alloc| victims.contains(&alloc.id));
+        self.active = active;
+        let gone: Vec<&Alloc> = gone;
+        work.stop.extend(gone.iter().map(|alloc| PlanStop { alloc: alloc.id, reason }));
+        self.stopping.extend(gone);
     }
 
     /// Work of an older version gives way: what is not healthy at once, the rest one by one as replacements get healthy.
@@ -140,14 +155,15 @@ impl<'a> GroupView<'a> {
         let batch = self.kind == JobType::Batch;
         let healthy = self.active.iter().filter(|alloc| alloc.healthy).count();
         let mut budget = MAX_PARALLEL.saturating_sub(self.target.saturating_sub(healthy));
+        let mut victims = BTreeSet::new();
         for alloc in outdated {
-            if batch || !alloc.healthy {
-                self.stop(alloc.id, StopReason::Replaced, work);
-            } else if budget > 0 {
-                budget -= 1;
-                self.stop(alloc.id, StopReason::Replaced, work);
+            let at_once = batch || !alloc.healthy;
+            if at_once || budget > 0 {
+                budget -= usize::from(!at_once);
+                victims.insert(alloc.id);
             }
         }
+        self.stop_all(&victims, StopReason::Replaced, work);
     }
 
     /// Same work, newer version: the running allocation takes it over.

@@ -119,6 +119,26 @@ pub struct GroupState {
     pub wait: Option<Wait>,
 }
 
+impl GroupState {
+    /// Returns whether work may begin in a slot: it is not done, and was not given up or told to wait after a failure.
+    #[must_use]
+    pub fn may_begin(&self, index: u32, now: Timestamp) -> bool {
+        let waits = self.failed.get(&index).is_some_and(|slot| slot.due.is_none_or(|due| due > now));
+        !waits && !self.done.contains(&index)
+    }
+
+    /// Forgets what is remembered of slots beyond a count that became smaller, so that it takes no place from what is wanted:
+    /// the highest failed ones until, with `filled` others, they are no more than the count.
+    pub(super) fn shrink(&mut self, count: u32, filled: usize) {
+        self.done = self.done.iter().copied().filter(|index| *index < count).collect();
+        let wanted = (count as usize).saturating_sub(self.done.len() + filled);
+        while self.failed.len() > wanted {
+            let Some((highest, _)) = self.failed.get_max().cloned() else { return };
+            self.failed.remove(&highest);
+        }
+    }
+}
+
 /// A slot of a group after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {

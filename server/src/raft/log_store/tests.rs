@@ -361,7 +361,8 @@ fn fill(path: &Path) {
             assert!(matches!(store.save_vote(b"v"), Err(Error::Failed)));
             eprintln!("synced through {}", index - 1);
             // Without a drop, as a server that stops at once.
-            std::process::exit(0);
+            // SAFETY: ends the process; nothing runs after it.
+            unsafe { libc::_exit(0) };
         }
     }
     panic!("the limit did not bite");

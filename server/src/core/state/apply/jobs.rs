@@ -90,6 +90,8 @@ impl State {
                 if was_stopped || previous.work.get(name) != Some(work) {
                     *group = Default::default();
                 }
+                let count = current.job.groups.get(name).map_or(0, |group| group.count);
+                group.shrink(count, record.filled.get(name.as_str()).map_or(0, imbl::OrdMap::len));
             }
         }
         let (kind, said) = if was_stopped {

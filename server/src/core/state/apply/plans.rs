@@ -79,6 +79,11 @@ impl State {
         if slots.clone().any(|index| is_filled(&index)) {
             return Err("slot is filled");
         }
+        let remembered = record.group(&item.group);
+        let may_begin = |index: u32| remembered.is_none_or(|group| group.may_begin(index, self.now));
+        if !slots.clone().all(may_begin) {
+            return Err("slot is done or has failed");
+        }
         if let Some(what) = self.no_room(run.node, group, run.count) {
             return Err(what);
         }

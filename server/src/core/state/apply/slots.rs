@@ -61,9 +61,15 @@ impl State {
     }
 }
 
+/// Failures of a start that pass: EAGAIN, ENOMEM, EBUSY, ENFILE, EMFILE, ETXTBSY, ENOSPC, EIO, EINTR, EDQUOT.
+const PASSING: [i32; 10] = [11, 12, 16, 23, 24, 26, 28, 5, 4, 122];
+
 /// Returns whether an allocation failed in a way that its node cannot mend.
 fn never_starts(alloc: &Alloc) -> bool {
     alloc.tasks.iter().any(|task| {
-        task.last_end.as_ref().is_some_and(|end| matches!(end.reason, EndReason::StartFailed { .. }))
+        task.last_end.as_ref().is_some_and(|end| match end.reason {
+            EndReason::StartFailed { errno, .. } => !PASSING.contains(&errno),
+            _ => false,
+        })
     })
 }

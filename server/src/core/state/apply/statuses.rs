@@ -214,10 +214,10 @@ impl State {
     pub(super) fn put_health(&mut self, healthy: &[AllocId], changes: &mut Changes) -> Outcome {
         for id in healthy {
             let Some(alloc) = self.allocs.get_mut(*id) else { continue };
-            let Some(since) = alloc.running_since.filter(|_| !alloc.healthy && !alloc.state.has_ended())
-            else {
-                continue;
-            };
+            let settles = !alloc.healthy && !alloc.lost && !alloc.state.has_ended();
+            // It may have been restarted since the rule looked: then it has to run that long again.
+            let long_enough = |since: &Timestamp| now.since(*since) >= MIN_HEALTHY_TIME;
+            let Some(since) = alloc.running_since.filter(|_| settles).filter(long_enough) else { continue };
             alloc.healthy = true;
             // A rolling change goes on when the replacement is well.
             changes.jobs.insert(alloc.job.as_ref().clone());
