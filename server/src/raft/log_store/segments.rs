@@ -76,6 +76,11 @@ impl Store {
         found: &Found<'_>,
     ) -> Result<(), Error> {
         let frame = &found.frame;
+        if frame.index == u64::MAX {
+            // Nothing ever wrote it, and nothing could follow it.
+            let what = format!("a frame names an impossible index at byte {}", found.offset);
+            return Err(Error::corrupt(&segment::path(dir, segment.number), what));
+        }
         match frame.kind {
             Kind::Head => {}
             Kind::Entry => {

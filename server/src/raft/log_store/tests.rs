@@ -261,6 +261,25 @@ fn damage_below_what_was_synced_is_not_taken_for_a_torn_tail() {
 }
 
 #[test]
+fn a_frame_with_an_impossible_index_is_refused_and_not_counted_on() {
+    use super::frame::{Frame, Kind, Place, encode};
+    for kind in [Kind::Entry, Kind::Truncate, Kind::Purge] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path(), Options::new(Backend::Segments)).unwrap();
+        append(&mut *store, 1, 3, 10);
+        store.sync().unwrap();
+        drop(store);
+        let path = dir.path().join("log/0000000000000001.seg");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let place = Place { segment: 1, offset: bytes.len() as u64 };
+        encode(Frame { kind, index: u64::MAX, durable: 0, payload: b"x" }, place, &mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        let error = open(dir.path(), Options::new(Backend::Segments)).err().unwrap();
+        assert!(error.to_string().contains("impossible index"), "{kind:?}: {error}");
+    }
+}
+
+#[test]
 fn a_damaged_database_is_refused_with_what_to_do() {
     for damaged in ["conf", "db"] {
         let dir = tempfile::tempdir().unwrap();
