@@ -12,7 +12,10 @@ use proto::model::{
 use proto::time::Timestamp;
 
 use crate::core::scheduler::schedule;
-use crate::core::state::{Applied, Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, State};
+use crate::core::state::{
+    Applied, Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, Settings, State, read_snapshot,
+    write_snapshot,
+};
 use crate::core::testing::{INCARNATION, World, job, node_identity};
 
 fn status(id: AllocId, seq: u64, state: AllocState, phase: TaskPhase, end: Option<EndReason>) -> AllocStatus {
@@ -309,14 +312,29 @@ fn foreign_work_takes_room_until_it_ends() {
 }
 
 #[test]
+fn a_smaller_bound_on_events_makes_a_state_and_its_snapshot_forget_the_same() {
+    let mut world = World::new(1);
+    world.put(job("web", 3));
+    world.settle_healthy();
+    let settings = Settings { events_per_subject: 1, ..Settings::default() };
+    world.apply(Kind::PutSettings(settings));
+    assert_eq!(world.state.events.of_job(&JobKey::new("default", "web")).count(), 1);
+    let bytes = |state: &State| {
+        let mut bytes = Vec::new();
+        write_snapshot(state, &mut bytes).unwrap();
+        bytes
+    };
+    let once = bytes(&world.state);
+    assert!(bytes(&read_snapshot(&mut once.as_slice()).unwrap()) == once);
+}
+
+#[test]
 fn foreign_work_that_is_named_twice_takes_room_once() {
     let mut world = World::new(1);
     let foreign = |seq| status(AllocId(999), seq, AllocState::Running, TaskPhase::Running, None);
     let taken = |cpu_millis| Resources { cpu_millis, memory_bytes: 1 };
-    let held = vec![
-        (Incarnation(1234), foreign(1), taken(2000)),
-        (Incarnation(1235), foreign(2), taken(1000)),
-    ];
+    let held =
+        vec![(Incarnation(1234), foreign(1), taken(2000)), (Incarnation(1235), foreign(2), taken(1000))];
     world.apply(Kind::RegisterNode { identity: node_identity(0), held });
     world.check();
     world
