@@ -34,3 +34,5 @@ pub const ERRORS_PER_FILE: usize = 100;
 pub const TAIL_BYTES: usize = 4096;
 /// Bytes of one gRPC message of the control API: a job file and its envelope fit several times.
 pub const MESSAGE_BYTES: usize = 8 << 20;
+/// Bytes of one message about a failed start: it names a program, and is kept in events.
+pub const MESSAGE_CHARS: usize = 1024;

@@ -132,3 +132,6 @@ pub const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 pub const HTTP2_HEAD_BYTES: u32 = 16 << 10;
 /// Requests beside each other on one HTTP/2 connection: a CLI needs one or two, an agent a few.
 pub const STREAMS_PER_CONNECTION: u32 = 256;
+/// Allocations that a node has at once: when it registers it names all of them in one command of at most 256 KiB, and one with
+/// three tasks takes 190 bytes there.
+pub const ALLOCS_PER_NODE: usize = 1000;

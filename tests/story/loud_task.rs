@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use proto::time::Timestamp;
 use tests::cluster::Cluster;
 use tests::wait::{SOON, until};
 use tests::{job, process};
@@ -21,7 +22,7 @@ const KEPT: u64 = 2 << 20;
 #[test]
 fn a_loud_task_disturbs_nobody() {
     let cluster = Cluster::start(1);
-    cluster.serve("quiet", 1, "while true; do date +%s%N; sleep 0.1; done");
+    cluster.serve("quiet", 1, "while true; do date +%s%3N; sleep 0.1; done");
     cluster.submit(&job::shell("crashes", 1, "echo again; exit 1"));
     let policy = "logs: {max_files: 2, max_file_size: 1MiB}";
     cluster.submit(&job::with("loud", "service", 1, "exec yes $(printf 'y%.0s' $(seq 1000))", policy));
@@ -72,9 +73,8 @@ fn follow(cluster: &Cluster, lines: usize) -> Duration {
         .expect("it runs");
     let said = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
     let late = said.take(lines).map(|line| {
-        let printed = line.rsplit(' ').next().and_then(|word| word.parse().ok()).map(Duration::from_nanos);
-        let now = Duration::from_millis(proto::time::now().0);
-        now.saturating_sub(printed.unwrap_or_else(|| panic!("no time: {line}")))
+        let printed = line.rsplit(' ').next().and_then(|word| word.parse().ok()).map(Timestamp);
+        proto::time::now().since(printed.unwrap_or_else(|| panic!("no time: {line}")))
     });
     let late: Vec<Duration> = late.collect();
     child.kill().ok();

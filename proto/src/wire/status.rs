@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{BadMessage, need, v1};
 use crate::ids::AllocId;
+use crate::limits;
 use crate::model::{AllocState, AllocStatus, EndReason, TaskEnd, TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
@@ -116,7 +117,7 @@ fn end_from_wire(end: v1::TaskEnd) -> Result<TaskEnd, BadMessage> {
         reason: reason_from_wire(need(end.reason, "reason")?)?,
         at: Timestamp(end.at_ms),
         ran: Duration::from_millis(end.ran_ms),
-        tail: end.tail,
+        tail: shortened(end.tail, limits::TAIL_BYTES),
     })
 }
 
@@ -152,11 +153,37 @@ pub fn reason_from_wire(reason: v1::EndReason) -> Result<EndReason, BadMessage> 
         Kind::Oom(_) => EndReason::Oom,
         Kind::Stopped(_) => EndReason::Stopped,
         Kind::Timeout(_) => EndReason::Timeout,
-        Kind::StartFailed(failed) => {
-            EndReason::StartFailed { step: failed.step, errno: failed.errno, message: failed.message }
-        }
+        Kind::StartFailed(failed) => EndReason::StartFailed {
+            step: shortened(failed.step, limits::MESSAGE_CHARS),
+            errno: failed.errno,
+            message: shortened(failed.message, limits::MESSAGE_CHARS),
+        },
         Kind::CheckFailed(_) => EndReason::CheckFailed,
         Kind::Lease(_) => EndReason::Lease,
         Kind::EngineGone(_) => EndReason::EngineGone,
     })
+}
+
+/// Cuts a text that is longer than any well-behaved agent sends: what is read here is replicated and kept.
+fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_says_is_bounded() {
+        let reason = EndReason::StartFailed { step: "exec".into(), errno: 2, message: "é".repeat(4000) };
+        let end = TaskEnd { reason, at: Timestamp(1), ran: Duration::ZERO, tail: "x".repeat(100_000) };
+        let read = end_from_wire(end_to_wire(&end)).expect("reads");
+        assert_eq!(read.tail.len(), limits::TAIL_BYTES);
+        let EndReason::StartFailed { message, .. } = read.reason else { panic!("{:?}", read.reason) };
+        assert!(message.len() <= limits::MESSAGE_CHARS && message.ends_with('é'));
+    }
 }

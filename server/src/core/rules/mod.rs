@@ -5,7 +5,7 @@ mod health;
 pub mod liveness;
 
 pub use gc::Collect;
-pub use health::Health;
+pub use health::{Health, MIN_HEALTHY_TIME};
 
 use proto::time::Timestamp;
 

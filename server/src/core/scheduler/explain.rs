@@ -8,6 +8,7 @@ use proto::units::{show_cpu, show_size};
 
 use super::feasible::{Ask, Obstacle, Overlay};
 use crate::core::state::{NodeRecord, State};
+use crate::limits::ALLOCS_PER_NODE;
 
 /// Returns the causes, the most frequent first.
 pub(super) fn why_not(state: &State, ask: &Ask, overlay: &Overlay) -> String {
@@ -39,6 +40,10 @@ fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, f
         Obstacle::Cordoned if count == 1 => format!("{nodes} is cordoned"),
         Obstacle::Cordoned => format!("{nodes} are cordoned"),
         Obstacle::CannotStart => format!("{nodes} cannot start it{}", start_error(state, ask)),
+        Obstacle::Full if count == 1 => {
+            format!("{nodes} has {ALLOCS_PER_NODE} allocations, the most there can be")
+        }
+        Obstacle::Full => format!("{nodes} have {ALLOCS_PER_NODE} allocations, the most there can be"),
         Obstacle::Cpu => {
             let asked =
                 u32::try_from(ask.resources.cpu_millis).map_or_else(|_| "too much".to_owned(), show_cpu);

@@ -7,6 +7,7 @@ use proto::ids::NodeId;
 use proto::model::{Eligibility, Liveness, Port, Resources};
 
 use crate::core::state::{JobRecord, NodeRecord, free_dynamic_ports};
+use crate::limits::ALLOCS_PER_NODE;
 
 /// What one allocation of a group asks of a node.
 #[derive(Clone, Debug)]
@@ -52,6 +53,9 @@ impl Ask {
             return Some(Obstacle::CannotStart);
         }
         let taken = overlay.of(node.identity.id);
+        if node.taking + taken.allocs >= ALLOCS_PER_NODE {
+            return Some(Obstacle::Full);
+        }
         let free = node.free().minus(taken.resources).unwrap_or_default();
         if self.resources.cpu_millis > free.cpu_millis {
             return Some(Obstacle::Cpu);
@@ -76,6 +80,7 @@ pub(super) enum Obstacle {
     Down,
     Cordoned,
     CannotStart,
+    Full,
     Cpu,
     Memory,
     Port(u16),
@@ -91,6 +96,7 @@ pub(super) struct Overlay {
 /// What is taken of one node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
+    pub(super) allocs: usize,
     pub(super) resources: Resources,
     pub(super) ports: BTreeSet<u16>,
     pub(super) dynamic_ports: u64,
@@ -106,6 +112,7 @@ impl Overlay {
     /// Takes room for one allocation.
     pub(super) fn take(&mut self, node: NodeId, ask: &Ask) {
         let taken = self.nodes.entry(node).or_default();
+        taken.allocs += 1;
         taken.resources = taken.resources.plus(ask.resources);
         taken.ports.extend(&ask.static_ports);
         taken.dynamic_ports += ask.dynamic_ports;

@@ -26,8 +26,22 @@ impl EventLog {
             _ => (&mut self.cluster, limits::EVENTS_OF_CLUSTER),
         };
         ring.push_back(event);
-        while ring.len() > most {
-            ring.pop_front();
+        trim(ring, most);
+    }
+
+    /// Forgets the oldest events of every job and node beyond `most`.
+    pub fn trim(&mut self, most: usize) {
+        let jobs: Vec<JobKey> = self.jobs.keys().cloned().collect();
+        let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for key in &jobs {
+            if let Some(ring) = self.jobs.get_mut(key) {
+                trim(ring, most);
+            }
+        }
+        for id in &nodes {
+            if let Some(ring) = self.nodes.get_mut(id) {
+                trim(ring, most);
+            }
         }
     }
 
@@ -58,6 +72,12 @@ impl EventLog {
     /// Forgets a job's events.
     pub fn forget_job(&mut self, key: &JobKey) {
         self.jobs.remove(key);
+    }
+}
+
+fn trim(ring: &mut Vector<Arc<Event>>, most: usize) {
+    while ring.len() > most {
+        ring.pop_front();
     }
 }
 

@@ -55,6 +55,11 @@ impl State {
                 });
             }
         }
+        let counted =
+            node.allocs.iter().filter_map(|id| self.allocs.get(*id)).filter(|alloc| alloc.counted).count();
+        must(found, counted == node.taking, || {
+            format!("node {id} counts {} allocations of {counted}", node.taking)
+        });
         must(found, sum == node.used, || {
             format!("I1: node {id} counts {:?}, its work takes {sum:?}", node.used)
         });

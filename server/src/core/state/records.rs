@@ -234,6 +234,8 @@ pub struct NodeRecord {
     pub since: Timestamp,
     /// When it first registered.
     pub registered_at: Timestamp,
+    /// Allocations that are counted.
+    pub taking: usize,
     /// What counted allocations and foreign ones take.
     pub used: Resources,
     /// Host ports that are taken.

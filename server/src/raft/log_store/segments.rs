@@ -113,9 +113,10 @@ impl Store {
     fn check_complete(&self, live: &[u64]) -> Result<(), Error> {
         let dir = &self.claim.data;
         match (&self.state.purged, self.state.first, live.first()) {
-            (Some((purged, _)), Some(first), _) if purged + 1 != first => {
-                Err(Error::corrupt(dir, format!("entries {} to {} are missing", purged + 1, first - 1)))
-            }
+            (Some((purged, _)), Some(first), _) if purged + 1 != first => Err(Error::corrupt(
+                dir,
+                format!("entries {} to {} are missing", purged + 1, first.saturating_sub(1)),
+            )),
             (None, _, Some(oldest)) if *oldest != 1 => {
                 Err(Error::corrupt(dir, format!("the segments before number {oldest} are missing")))
             }

@@ -56,6 +56,8 @@ impl State {
             Kind::PutHealth { healthy } => self.put_health(&healthy, changes),
             Kind::PutSettings(settings) => {
                 self.settings = settings;
+                // A server that starts from a snapshot forgets what is beyond the bound: so does everybody at once.
+                self.events.trim(self.settings.events_per_subject);
                 Outcome::Done
             }
             Kind::Gc(gc) => self.collect(&gc, changes),

@@ -269,6 +269,7 @@ fn new_node(identity: NodeIdentity, now: proto::time::Timestamp) -> NodeRecord {
         eligibility: Eligibility::Eligible,
         since: now,
         registered_at: now,
+        taking: 0,
         used: Resources::default(),
         ports: Default::default(),
         port_cursor: DYNAMIC_PORT_FIRST,

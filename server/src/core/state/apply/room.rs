@@ -7,7 +7,7 @@ use proto::model::{Group, Port};
 
 use crate::core::state::records::static_ports;
 use crate::core::state::{Changes, NodeRecord, State};
-use crate::limits::{DYNAMIC_PORT_FIRST, DYNAMIC_PORT_LAST};
+use crate::limits::{ALLOCS_PER_NODE, DYNAMIC_PORT_FIRST, DYNAMIC_PORT_LAST};
 
 impl State {
     /// Takes what an allocation needs from its node; nothing happens when it is counted already.
@@ -19,6 +19,7 @@ impl State {
         alloc.counted = true;
         let (node, resources, ports) = (alloc.node, alloc.resources, alloc.ports.clone());
         if let Some(node) = self.nodes.get_mut(&node) {
+            node.taking += 1;
             node.used = node.used.plus(resources);
             node.ports.extend(ports.iter().map(|(_, port)| *port));
         }
@@ -33,6 +34,7 @@ impl State {
         alloc.counted = false;
         let (node, resources, ports) = (alloc.node, alloc.resources, alloc.ports.clone());
         if let Some(record) = self.nodes.get_mut(&node) {
+            record.taking = record.taking.saturating_sub(1);
             record.used = record.used.minus(resources).unwrap_or_default();
             for (_, port) in ports.iter() {
                 record.ports.remove(port);
@@ -44,6 +46,9 @@ impl State {
     /// Returns why `count` allocations of a group have no room on a node, if so.
     pub(super) fn no_room(&self, node: NodeId, group: &Group, count: u32) -> Option<&'static str> {
         let record = self.nodes.get(&node)?;
+        if record.taking + count as usize > ALLOCS_PER_NODE {
+            return Some("allocations");
+        }
         let (asked, free) = (group.resources(), record.free());
         let count = u64::from(count);
         if asked.cpu_millis.saturating_mul(count) > free.cpu_millis {

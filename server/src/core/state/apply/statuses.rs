@@ -5,8 +5,10 @@ use std::sync::Arc;
 use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, Generation, NodeId};
 use proto::model::{AllocState, AllocStatus, EventKind, JobType, Severity, Subject, TaskPhase, TaskStatus};
+use proto::time::Timestamp;
 
 use super::plans::subject_of;
+use crate::core::rules::MIN_HEALTHY_TIME;
 use crate::core::state::events::Fact;
 use crate::core::state::{Alloc, Changes, Outcome, Refusal, State};
 
@@ -60,7 +62,7 @@ impl State {
             alloc.healthy = false;
         }
         let since_before = alloc.running_since;
-        alloc.running_since = if runs { since_before.or(Some(now)) } else { None };
+        alloc.running_since = if runs && !alloc.lost { since_before.or(Some(now)) } else { None };
         let after = alloc.clone();
         if since_before != after.running_since || after.has_ended() {
             self.resettle(id, since_before.filter(|_| !before.healthy), &after);
@@ -212,6 +214,7 @@ fn runs_fully(alloc: &Alloc) -> bool {
 
 impl State {
     pub(super) fn put_health(&mut self, healthy: &[AllocId], changes: &mut Changes) -> Outcome {
+        let now = self.now;
         for id in healthy {
             let Some(alloc) = self.allocs.get_mut(*id) else { continue };
             let settles = !alloc.healthy && !alloc.lost && !alloc.state.has_ended();

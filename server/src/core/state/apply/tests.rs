@@ -12,7 +12,10 @@ use proto::model::{
 use proto::time::Timestamp;
 
 use crate::core::scheduler::schedule;
-use crate::core::state::{Applied, Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, State};
+use crate::core::state::{
+    Applied, Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, Settings, State, read_snapshot,
+    write_snapshot,
+};
 use crate::core::testing::{INCARNATION, World, job, node_identity};
 
 fn status(id: AllocId, seq: u64, state: AllocState, phase: TaskPhase, end: Option<EndReason>) -> AllocStatus {
@@ -306,6 +309,23 @@ fn foreign_work_takes_room_until_it_ends() {
     world.settle();
     assert_eq!(world.live("web").len(), 1);
     world.check();
+}
+
+#[test]
+fn a_smaller_bound_on_events_makes_a_state_and_its_snapshot_forget_the_same() {
+    let mut world = World::new(1);
+    world.put(job("web", 3));
+    world.settle_healthy();
+    let settings = Settings { events_per_subject: 1, ..Settings::default() };
+    world.apply(Kind::PutSettings(settings));
+    assert_eq!(world.state.events.of_job(&JobKey::new("default", "web")).count(), 1);
+    let bytes = |state: &State| {
+        let mut bytes = Vec::new();
+        write_snapshot(state, &mut bytes).unwrap();
+        bytes
+    };
+    let once = bytes(&world.state);
+    assert!(bytes(&read_snapshot(&mut once.as_slice()).unwrap()) == once);
 }
 
 #[test]

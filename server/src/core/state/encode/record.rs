@@ -156,6 +156,7 @@ pub(super) fn node_from_wire(node: v1::NodeRecord) -> Result<NodeRecord, BadMess
         since: Timestamp(node.since_ms),
         registered_at: Timestamp(node.registered_ms),
         used: foreign.values().fold(Default::default(), |sum: proto::model::Resources, part| sum.plus(*part)),
+        taking: 0,
         ports: Default::default(),
         port_cursor: need(u16::try_from(node.port_cursor).ok(), "port_cursor")?,
         allocs: Default::default(),

@@ -186,6 +186,7 @@ fn link_alloc(state: &mut State, mut alloc: Alloc) -> Result<(), BadRecord> {
     let node = need(state.nodes.get_mut(&alloc.node), "alloc.node")?;
     node.allocs.insert(alloc.id);
     if alloc.counted {
+        node.taking += 1;
         node.used = node.used.plus(alloc.resources);
         node.ports.extend(alloc.ports.iter().map(|(_, port)| *port));
     }
