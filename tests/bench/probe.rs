@@ -23,8 +23,9 @@ const RECORD: usize = 512;
 /// milliseconds. They are killed before it returns.
 pub(crate) fn spawn_ms(stamp: &Path, stamps: &Stamps, count: usize) -> Result<f64, String> {
     let begun = now_ns();
-    let _running: Vec<Running> = (0..count).map(|_| Running::start(stamp, stamps)).collect();
-    let last = stamps.take(count, SOON)?.iter().map(|stamp| stamp.at_ns).max().unwrap_or(begun);
+    let running: Vec<Running> = (0..count).map(|_| Running::start(stamp, stamps)).collect();
+    let pids: Vec<u32> = running.iter().map(|running| running.0.id()).collect();
+    let last = stamps.last_of(&pids, SOON)?;
     Ok(last.saturating_sub(begun) as f64 / 1e6)
 }
 
@@ -32,7 +33,7 @@ pub(crate) fn spawn_ms(stamp: &Path, stamps: &Stamps, count: usize) -> Result<f6
 /// next first instruction.
 pub(crate) fn restart_ms(stamp: &Path, stamps: &Stamps, kills: usize) -> Result<Vec<f64>, String> {
     let mut running = Running::start(stamp, stamps);
-    stamps.next(SOON)?;
+    stamps.last_of(&[running.0.id()], SOON)?;
     let mut taken = Vec::new();
     for _ in 0..kills {
         let end = pidfd(running.0.id())?;
@@ -42,7 +43,8 @@ pub(crate) fn restart_ms(stamp: &Path, stamps: &Stamps, kills: usize) -> Result<
             .map_err(|errno| errno.to_string())?;
         running.0.wait().ok();
         running = Running::start(stamp, stamps);
-        taken.push(stamps.next(SOON)?.at_ns.saturating_sub(killed) as f64 / 1e6);
+        let began = stamps.last_of(&[running.0.id()], SOON)?;
+        taken.push(began.saturating_sub(killed) as f64 / 1e6);
     }
     Ok(taken)
 }

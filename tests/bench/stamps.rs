@@ -57,6 +57,22 @@ impl Stamps {
         self.heard.recv_timeout(at_most).map_err(|_| format!("no task began within {at_most:?}"))
     }
 
+    /// Waits until each of some processes has begun, whatever else may begin meanwhile, and returns when the last did.
+    ///
+    /// # Errors
+    /// When one of them does not begin in time.
+    pub(crate) fn last_of(&self, pids: &[u32], at_most: Duration) -> Result<u64, String> {
+        let mut missing: std::collections::BTreeSet<u32> = pids.iter().copied().collect();
+        let mut last = 0;
+        while !missing.is_empty() {
+            let stamp = self.next(at_most)?;
+            if missing.remove(&stamp.pid) {
+                last = last.max(stamp.at_ns);
+            }
+        }
+        Ok(last)
+    }
+
     /// Waits for that many stamps, and returns them as they came.
     ///
     /// # Errors
