@@ -161,7 +161,7 @@ impl Servers {
 
     /// Adds the next step to a refusal for want of rights, which only this side knows.
     fn explained(&self, error: Error) -> Error {
-        if error.kind != Kind::Forbidden || !error.hint.is_empty() {
+        if error.kind != Kind::Forbidden {
             return error;
         }
         let hint = match &self.token {

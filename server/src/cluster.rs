@@ -2,6 +2,8 @@
 
 /// The time that a leader puts into commands.
 mod clock;
+/// Room on the disk.
+mod disk;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ struct Shared {
     view: Arc<View>,
     member: Member,
     clock: Clock,
+    disk: disk::Disk,
     /// Our reign while our term's loops run; set by the term alone.
     reign: watch::Sender<Option<Reign>>,
 }
@@ -43,10 +46,11 @@ impl Cluster {
     /// See [`raft::StartError`].
     pub async fn start(config: raft::Config, member: Member) -> Result<Self, raft::StartError> {
         let (machine, view) = StateMachine::new();
+        let disk = disk::Disk::new(&config.data_dir);
         let raft = raft::Handle::start(config, machine).await?;
         let clock = Clock::new(view.snapshot().now);
         let reign = watch::Sender::new(None);
-        Ok(Self { shared: Arc::new(Shared { raft, view, member, clock, reign }) })
+        Ok(Self { shared: Arc::new(Shared { raft, view, member, clock, disk, reign }) })
     }
 
     /// Proposes a command of the servers' own and waits until it is applied. A refusal is an outcome.
@@ -70,6 +74,7 @@ impl Cluster {
     /// too much is waiting, the server stops, or nobody knows whether the write was applied (try again with the same request
     /// id); `too_large`.
     pub async fn write(&self, actor: &str, request: RequestId, kind: Kind) -> Result<Outcome, Error> {
+        self.shared.disk.accepts_writes()?;
         let command = Command { now: self.now(), request, actor: actor.to_owned(), kind };
         match self.send(&command).await.map_err(said)? {
             Outcome::Refused(refusal) => Err(refusal.into()),

@@ -135,3 +135,8 @@ pub const STREAMS_PER_CONNECTION: u32 = 256;
 /// Allocations that a node has at once: when it registers it names all of them in one command of at most 256 KiB, and one with
 /// three tasks takes 190 bytes there.
 pub const ALLOCS_PER_NODE: usize = 1000;
+/// Bytes of free disk below which clients may not write: room for the servers' own commands and for one more snapshot of a large
+/// state, until somebody makes some.
+pub const FREE_DISK_BYTES: u64 = 512 << 20;
+/// Bytes of free disk that a snapshot wants beside twice the size of the last one: the first one has no last.
+pub const SNAPSHOT_ROOM_BYTES: u64 = 64 << 20;

@@ -146,7 +146,10 @@ impl Cluster {
     pub fn start_agent(&mut self, number: usize) {
         let (dir, name, token) = (self.agent_dir(number), format!("n{number}"), self.token());
         let args = ["agent", "--servers", &self.addr, "--data-dir", &dir.to_string_lossy(), "--name", &name];
-        self.agents[number] = Some(Daemon::spawn(&args, &[("MINIJOB_TOKEN", &token)]));
+        // The keeper renames itself; by this variable its processes are found when the cluster is swept away.
+        let mark = self.agent_dir(number).to_string_lossy().into_owned();
+        self.agents[number] =
+            Some(Daemon::spawn(&args, &[("MINIJOB_TOKEN", &token), ("MINIJOB_TEST_DIR", &mark)]));
     }
 
     /// Kills the server's process and nothing else.

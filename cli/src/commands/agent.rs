@@ -58,6 +58,10 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     logging::init(&args.logging, global)?;
     runtime::large(async {
         let mut signals = Signals::new()?;
+        let token = tokio::select! {
+            token = token_of(token, &servers) => token,
+            () = signals.next() => return Ok(Exit::DONE),
+        };
         let name = args.name.clone().unwrap_or_else(daemon::host_name);
         let options = daemon::agent::Options {
             name: name.clone(),
@@ -83,6 +87,23 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         ended.and(stopped)?;
         Ok(Exit::DONE)
     })
+}
+
+/// Waits for the token of a server that is on this machine and has not made it yet: both may be started at once.
+async fn token_of(found: Option<token::Token>, servers: &[Address]) -> Option<token::Token> {
+    let local = servers.iter().all(Address::is_loopback);
+    if found.is_some() || !local {
+        return found;
+    }
+    tracing::warn!(
+        "waiting for the token of a server on this machine; or give one with --token or MINIJOB_TOKEN"
+    );
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        if let Ok(Some(token)) = token::find(None, servers, None) {
+            return Some(token);
+        }
+    }
 }
 
 fn fact(text: &str) -> Result<(String, String), String> {

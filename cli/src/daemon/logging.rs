@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(
         long,
         env = "RUST_LOG",
-        default_value = "info,openraft=warn",
+        default_value = "info,openraft=off",
         value_name = "LEVEL",
         hide_env_values = true
     )]
@@ -32,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// [`Kind::Invalid`] for a level that is none.
 pub fn init(args: &Args, global: &Global) -> Result<(), Error> {
-    let level = if args.log_level.is_empty() { "info,openraft=warn" } else { &args.log_level };
+    let level = if args.log_level.is_empty() { "info,openraft=off" } else { &args.log_level };
     let filter = EnvFilter::try_new(level)
         .map_err(|cause| Error::new(Kind::Invalid, format!("`{level}` is not a log level: {cause}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

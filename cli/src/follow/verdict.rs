@@ -69,7 +69,9 @@ pub(super) fn judge(goal: &Goal, past: &BTreeSet<AllocId>, first: bool, status: 
     let failed = status.allocs.iter().filter(|alloc| alloc.state == AllocState::Failed);
     let newest = failed.clone().filter(|alloc| !past.contains(&alloc.id)).max_by_key(|alloc| alloc.ended_at);
     if to_the_end {
-        return judge_end(status, newest);
+        // The same file again: an earlier failure is the end that is waited for.
+        let known = failed.clone().filter(|_| !goal.changed).max_by_key(|alloc| alloc.ended_at);
+        return judge_end(status, newest.or(known));
     }
     if let Some(alloc) = newest {
         return Verdict::Over(Outcome::Failed(failure(alloc, status)));

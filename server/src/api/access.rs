@@ -66,7 +66,7 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
 }
 
 fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
-    let hint = "bring the header `Authorization: Bearer TOKEN`; the token is in the file `token` of a server's data directory";
+    let hint = "give the token with --token or MINIJOB_TOKEN, over HTTP with the header `Authorization: Bearer TOKEN`; it is in the file `token` of a server's data directory";
     let forbidden = |message: &str| Error::new(Kind::Forbidden, message).hint(hint);
     let value = headers.get(header::AUTHORIZATION).ok_or_else(|| forbidden("a token is required"))?;
     let bytes = value.as_bytes();

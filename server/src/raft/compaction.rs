@@ -79,8 +79,12 @@ pub(crate) async fn run<M: Machine>(
             since_last: last.map(|last: Instant| last.elapsed()),
         };
         if policy.is_due(facts) {
-            appended_at_last = appended;
             last = Some(Instant::now());
+            if !snapshots.has_room() {
+                tracing::warn!("there is no room on the disk for a snapshot; the log grows until there is");
+                continue;
+            }
+            appended_at_last = appended;
             if raft.trigger().snapshot().await.is_err() {
                 return;
             }

@@ -48,3 +48,4 @@ pub use handle::{Handle, Metrics};
 pub use leadership::Leadership;
 pub use log_store::Backend;
 pub use machine::{Frozen, Machine, RestoreError};
+pub(crate) use snapshots::free_bytes;

@@ -11,11 +11,17 @@ use super::durable;
 use super::machine::Frozen;
 use super::snapshot_file::{self, Error, Reader};
 use super::types::{SnapshotFile, SnapshotMeta};
-use crate::limits::SNAPSHOTS_KEPT;
+use crate::limits::{SNAPSHOT_ROOM_BYTES, SNAPSHOTS_KEPT};
 
 const EXTENSION: &str = "snapshot";
 const DAMAGED: &str = "damaged";
 const INCOMING: &str = "incoming.tmp";
+
+/// Returns the bytes that are free to this process where a path is; nothing when the file system does not say.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
 
 /// The snapshots of one server.
 #[derive(Debug)]
@@ -42,6 +48,14 @@ impl Known {
 }
 
 impl Snapshots {
+    /// Returns whether there is room for one more: twice the last one, and some. A snapshot that fails for want of room would end the
+    /// consensus core.
+    pub(crate) fn has_room(&self) -> bool {
+        let last = self.newest().map_or(0, |known| known.size);
+        let wanted = last.saturating_mul(2).saturating_add(SNAPSHOT_ROOM_BYTES);
+        free_bytes(&self.dir).is_none_or(|free| free >= wanted)
+    }
+
     /// Opens the directory and checks every snapshot whole. Damaged ones are put aside under another name and
     /// returned as errors: whether the server can live without them depends on its log.
     ///

@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(
         long,
         env = "RUST_LOG",
-        default_value = "warn",
+        default_value = "warn,openraft=off",
         value_name = "LEVEL",
         hide_env_values = true,
         hide_default_value = true

@@ -41,7 +41,9 @@ struct Cause {
 #[must_use]
 pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -> Verdict {
     if record.stopped {
-        return Verdict { health: Health::Stopped, down_since: None, why: String::new() };
+        let left = record.filled.values().map(imbl::OrdMap::len).sum::<usize>();
+        let why = if left == 0 { String::new() } else { format!("{left} still stopping") };
+        return Verdict { health: Health::Stopped, down_since: None, why };
     }
     let mut causes = failures(state, record);
     causes.extend(waits(record));
@@ -86,7 +88,8 @@ fn failed_slot(state: &State, record: &JobRecord, group: &str, index: u32, slot:
     let why = why.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason));
     let next = match slot.due {
         Some(due) => format!("; replaced at {due}"),
-        None => "; not tried again: submit the job anew once the cause is gone".to_owned(),
+        None => "; not tried again: once the cause is gone, `minijob stop` the job and `minijob run` it"
+            .to_owned(),
     };
     let node = node_name(state, slot.node);
     let task = culprit.map(|task| task.name.as_str());
@@ -104,7 +107,7 @@ fn crash_loop(state: &State, record: &JobRecord, alloc: &Alloc) -> Option<Cause>
     })?;
     let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
     let next = match task.phase {
-        TaskPhase::Backoff(until) => format!("; try {}{of} at {until}", task.window_try.saturating_add(1)),
+        TaskPhase::Backoff(until) => format!("; try {}{of} at {until}", task.window_try),
         TaskPhase::Ended => String::new(),
         _ => format!("; try {}{of}", task.window_try),
     };

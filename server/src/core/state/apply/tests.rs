@@ -494,6 +494,12 @@ fn a_job_is_looked_at_again_when_something_of_it_gets_healthy() {
     world.settle();
     let id = world.live("web")[0];
     world.report(0, status(id, 1, AllocState::Running, TaskPhase::Running, None));
+    let early = world.apply(Kind::PutHealth { healthy: vec![id] });
+    assert!(
+        early.changes.jobs.is_empty() && !world.alloc(id).healthy,
+        "it was restarted since the rule looked"
+    );
+    world.pass(1000);
     let applied = world.apply(Kind::PutHealth { healthy: vec![id] });
     assert!(
         applied.changes.jobs.contains(&JobKey::new("default", "web")),
@@ -572,4 +578,79 @@ fn a_registration_that_was_overtaken_by_a_newer_one_tells_of_the_past() {
     rebooted.boot_id = "another".into();
     let fresh = world.apply(Kind::RegisterNode { identity: rebooted, held: vec![] }).outcome;
     assert!(matches!(fresh, Outcome::Registered { .. }), "the clock began anew with the boot: {fresh:?}");
+}
+
+#[test]
+fn a_slot_that_is_done_is_not_run_again_by_a_plan_that_was_in_flight() {
+    let mut world = World::new(2);
+    world.put(crate::core::testing::batch("sum", 1));
+    world.settle();
+    let first = world.live("sum")[0];
+    let on = world.alloc(first).node;
+    let mut running = status(first, 1, AllocState::Running, TaskPhase::Running, None);
+    running.tasks[0].name = "sum".into();
+    world.report_on(on, running);
+    world.lose(on);
+    let in_flight = world.decide();
+    let mut done = status(first, 2, AllocState::Complete, TaskPhase::Ended, Some(EndReason::Exit(0)));
+    done.tasks[0].name = "sum".into();
+    world.register(world.index_of(on), vec![(INCARNATION, done)]);
+    let Outcome::Planned { refused } = world.apply(Kind::ApplyPlan(in_flight)).outcome else {
+        panic!("refused whole")
+    };
+    assert_eq!(refused.len(), 1, "its work is done");
+    world.settle();
+    assert!(world.live("sum").is_empty());
+    world.check();
+}
+
+#[test]
+fn a_slot_that_was_given_up_takes_no_place_from_what_a_smaller_count_wants() {
+    let mut world = World::new(3);
+    let mut spec = job("web", 3);
+    spec.groups.get_mut("web").expect("group").restart.on_exhausted = OnExhausted::Fail;
+    world.put(spec.clone());
+    world.settle_healthy();
+    let last = *world.live("web").iter().max_by_key(|id| world.alloc(**id).index).expect("three");
+    world.report_on(
+        world.alloc(last).node,
+        status(last, 90, AllocState::Failed, TaskPhase::Ended, Some(EndReason::Exit(1))),
+    );
+    spec.groups.get_mut("web").expect("group").count = 2;
+    world.put(spec);
+    world.settle();
+    let lost = world.alloc(world.live("web")[0]).node;
+    world.lose(lost);
+    world.settle();
+    let active = world.live("web").iter().filter(|id| world.alloc(**id).is_active()).count();
+    assert_eq!(active, 2, "the lost one is replaced");
+    world.check();
+}
+
+#[test]
+fn a_start_that_failed_for_a_passing_reason_does_not_ban_the_node() {
+    let mut world = World::new(1);
+    world.put(job("web", 1));
+    world.settle();
+    let id = world.live("web")[0];
+    let full =
+        EndReason::StartFailed { step: "log".into(), errno: 28, message: "no space left on device".into() };
+    world.report(0, status(id, 1, AllocState::Failed, TaskPhase::Ended, Some(full)));
+    world.pass(6000);
+    world.settle();
+    assert_eq!(world.live("web").len(), 1, "tried again, on the only node");
+}
+
+#[test]
+fn a_smaller_count_takes_from_the_fullest_node_and_the_youngest_first() {
+    let mut world = World::new(2);
+    world.put(job("web", 7));
+    world.settle_healthy();
+    let before = world.live("web");
+    world.put(job("web", 2));
+    world.settle();
+    let kept: Vec<AllocId> = before.iter().filter(|id| world.alloc(**id).is_active()).copied().collect();
+    assert_eq!(kept.len(), 2);
+    assert_ne!(world.alloc(kept[0]).node, world.alloc(kept[1]).node, "one on each node");
+    assert_eq!(kept, before[..2], "the eldest");
 }
