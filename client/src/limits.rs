@@ -89,7 +89,7 @@ pub const ALLOC_INBOX: usize = 16;
 /// Messages that wait for the manager of allocations: one per server message, one per question.
 pub const MANAGER_INBOX: usize = 64;
 
-/// How often the disk is tried again when a record could not be written: a full disk is emptied by people.
+/// How often the disk is tried again when a record or the position could not be written: a full disk is emptied by people.
 pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 
 /// Records and folders that are written at one time. A thousand allocations that arrive together must not become hundreds of

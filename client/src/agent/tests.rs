@@ -423,3 +423,64 @@ async fn a_policy_that_never_gives_up_keeps_its_pace() {
     // 1 + 2 + 4 + 8 + 16 + 32 s, then a minute each.
     assert_eq!(before.elapsed().as_secs(), 63 + 43 * 60);
 }
+
+/// Makes the position unwritable, for root as well.
+fn block_position(rig: &Rig) -> std::path::PathBuf {
+    let path = rig.dir.path().join("position");
+    std::fs::remove_file(&path).expect("a position was remembered");
+    std::fs::create_dir(&path).expect("its place is free");
+    path
+}
+
+async fn until_position_is_a_file(path: &std::path::Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !path.is_file() {
+        assert!(Instant::now() < deadline, "the position was never written again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_refuses_the_position_keeps_nothing_from_being_stopped() {
+    let mut rig = Rig::new().await;
+    rig.run(1, scripted(JobType::Service, &[("web", "run 1000s")])).await;
+    rig.until(1, "running", |status| status.state == AllocState::Running).await;
+    let path = block_position(&rig);
+    rig.order(vec![(1, Order::Stop)], vec![]).await;
+    assert_eq!(rig.until_ended(1).await.state, AllocState::Stopped);
+
+    // Older servers stay unheard, although only memory knows that they are older.
+    let older = Position { incarnation: CLUSTER, reign: Revision(1), revision: Revision(rig.revision - 1) };
+    rig.manager().greet(older, None).await.expect("it runs").expect("they are ours");
+    let wanted = Wanted { position: older, base: None, orders: BTreeMap::new(), released: [].into() };
+    let followed = rig.manager().follow(wanted, None).await.expect("it runs");
+    assert!(matches!(followed, Followed::AskComplete), "{followed:?}");
+
+    // What the disk refused is written by itself once it takes it, and outlives the agent.
+    std::fs::remove_dir(&path).expect("it is empty");
+    until_position_is_a_file(&path).await;
+    rig.stop().await;
+    let dir = DataDir::open(rig.dir.path()).expect("nobody has it");
+    let newest = position::load(&dir).expect("it is read").expect("it is there");
+    assert_eq!(newest.revision, Revision(rig.revision));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_here_is_reported_stopped_only_once_the_order_is_durable() {
+    let mut rig = Rig::new().await;
+    rig.order(vec![], vec![]).await;
+    let path = block_position(&rig);
+    rig.order(vec![(7, Order::Stop)], vec![]).await;
+    rig.order(vec![(7, Order::Stop)], vec![]).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let unreported = rig.agent.as_ref().expect("it runs").status().await.expect("it runs").unreported;
+    assert_eq!(unreported, 0, "an older order to run it could be obeyed after a restart");
+
+    std::fs::remove_dir(&path).expect("it is empty");
+    until_position_is_a_file(&path).await;
+    let deadline = Instant::now() + PATIENCE;
+    while rig.agent.as_ref().expect("it runs").status().await.expect("it runs").unreported != 1 {
+        assert!(Instant::now() < deadline, "the end was never reported");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

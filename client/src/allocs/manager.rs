@@ -1,6 +1,6 @@
 //! Knows all allocations of this node. It alone decides about orders of servers, and remembers the newest position.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use proto::ids::{AllocId, Incarnation, Revision};
 use proto::model::{AllocState, AllocStatus};
 use proto::wire::v1;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::alloc::{self, Message as ToAlloc, Shared};
 use super::view::View;
 use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
 use crate::core::task_machine::TaskEvent;
 use crate::driver::{AttemptId, Ended, Ends, Known};
-use crate::limits::{KEEP_RELEASED_MAX, MANAGER_INBOX, SWEEP_EVERY, TIDY_EVERY};
+use crate::limits::{KEEP_RELEASED_MAX, MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
 use crate::store::data_dir::DataDir;
 use crate::store::file::FileError;
 use crate::store::position;
@@ -32,12 +33,6 @@ pub enum GreetError {
     /// They are another cluster.
     #[error(transparent)]
     Foreign(#[from] Foreign),
-    /// Their position could not be remembered.
-    #[error("cannot remember the position of the servers")]
-    Save {
-        /// Why.
-        source: FileError,
-    },
 }
 
 /// What became of a message.
@@ -51,8 +46,6 @@ pub enum Followed {
     AskComplete,
     /// It is of another cluster, or came before a greeting.
     Ignored,
-    /// The disk refused to remember the position, so nothing was stopped; the message must come again.
-    Failed(FileError),
 }
 
 enum Message {
@@ -170,6 +163,10 @@ struct Manager {
     gate: watch::Sender<bool>,
     dir: Arc<DataDir>,
     newest: Option<Position>,
+    /// Whether the disk has `newest`.
+    durable: watch::Sender<bool>,
+    /// Reported as absent once `newest` is durable. At most what servers assign to this node while the disk refuses.
+    absent: BTreeSet<AllocId>,
     boot_id: String,
     keep_logs: Duration,
     allocs: BTreeMap<AllocId, alloc::Handle>,
@@ -188,8 +185,20 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
         .map(|(record, events)| (record.id, alloc::spawn(shared.clone(), record, events)))
         .collect();
     let own = sender.downgrade();
-    let manager =
-        Manager { shared, gate, dir, newest, boot_id, keep_logs, allocs, inbox, own, is_closing: false };
+    let manager = Manager {
+        shared,
+        gate,
+        dir,
+        newest,
+        durable: watch::Sender::new(true),
+        absent: BTreeSet::new(),
+        boot_id,
+        keep_logs,
+        allocs,
+        inbox,
+        own,
+        is_closing: false,
+    };
     let tracker = manager.shared.tracker.clone();
     tracker.spawn(manager.run(ends));
     Handle { inbox: sender }
@@ -200,6 +209,8 @@ impl Manager {
         let token = self.shared.token.clone();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         let mut tidy = tokio::time::interval(TIDY_EVERY);
+        let mut save = tokio::time::interval(SAVE_RETRY);
+        save.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut driver_lives = true;
         loop {
             tokio::select! {
@@ -214,6 +225,7 @@ impl Manager {
                 },
                 _ = sweep.tick() => self.begin_sweep(),
                 _ = tidy.tick() => self.tidy().await,
+                _ = save.tick() => self.save().await,
             }
         }
     }
@@ -257,7 +269,8 @@ impl Manager {
 
     async fn greet(&mut self, theirs: Position, previous: Option<Incarnation>) -> Result<(), GreetError> {
         let position = assignments::greet(self.newest, theirs, previous)?;
-        self.remember(position).await.map_err(|source| GreetError::Save { source })
+        self.remember(position).await;
+        Ok(())
     }
 
     async fn follow(&mut self, wanted: Wanted, base: Option<Revision>) -> Followed {
@@ -273,15 +286,14 @@ impl Manager {
             Decision::AskComplete => return Followed::AskComplete,
             Decision::Ignore => return Followed::Ignored,
         };
-        // First the position, then what must end by it: see `store::position`. What begins need not wait for the disk.
+        // First the position, then what must end by it: see `store::position`. What begins need not wait for the disk. While
+        // the disk refuses, what must end ends all the same: see `remember`.
         let stops = |action: &Action| matches!(action, Action::Stop(_) | Action::ReportAbsent(_));
         let (after, before): (Vec<_>, Vec<_>) = actions.into_iter().partition(stops);
         for action in before {
             self.act(action, position.incarnation).await;
         }
-        if let Err(error) = self.remember(position).await {
-            return Followed::Failed(error);
-        }
+        self.remember(position).await;
         for action in after {
             self.act(action, position.incarnation).await;
         }
@@ -291,18 +303,46 @@ impl Manager {
         Followed::Base(position.revision)
     }
 
-    async fn remember(&mut self, position: Position) -> Result<(), FileError> {
+    /// Makes a position the newest, on disk if the disk takes it.
+    ///
+    /// A disk that refuses, which may be full for hours, must not keep orders to end from being obeyed: the position then
+    /// counts from memory. What a death meanwhile could cost is the order of an older server being taken for new; so nobody
+    /// is told that an allocation without a record is stopped before its order is durable.
+    async fn remember(&mut self, position: Position) {
         if self.newest == Some(position) {
-            return Ok(());
+            return;
         }
+        self.newest = Some(position);
+        self.write(position).await;
+    }
+
+    /// Tries again what the disk refused.
+    async fn save(&mut self) {
+        if let Some(newest) = self.newest.filter(|_| !*self.durable.borrow()) {
+            self.write(newest).await;
+        }
+    }
+
+    async fn write(&mut self, position: Position) {
         let dir = self.dir.clone();
         let saved = self.shared.tracker.spawn_blocking(move || position::save(&dir, position)).await;
-        saved.unwrap_or_else(|error| {
+        let saved = saved.unwrap_or_else(|error| {
             let source = std::io::Error::other(error);
             Err(FileError::Write { path: self.dir.root().join("position"), source })
-        })?;
-        self.newest = Some(position);
-        Ok(())
+        });
+        let was_durable = self.durable.send_replace(saved.is_ok());
+        match saved {
+            Ok(()) if was_durable => {}
+            Ok(()) => {
+                self.absent.clear();
+                tracing::info!("the position of the servers is on disk again");
+            }
+            Err(error) if was_durable => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "cannot remember the position of the servers; followed all the same");
+            }
+            Err(_) => {}
+        }
     }
 
     async fn act(&mut self, action: Action, incarnation: Incarnation) {
@@ -318,7 +358,10 @@ impl Manager {
             Action::Stop(id) => self.tell(id, ToAlloc::Stop).await,
             Action::Release(id) => self.tell(id, ToAlloc::Release).await,
             Action::ReportAbsent(id) => {
-                self.spawn_beside(end_leftovers_of(self.shared.clone(), id));
+                let is_known = !*self.durable.borrow() && !self.absent.insert(id);
+                if !is_known {
+                    self.spawn_beside(end_leftovers_of(self.shared.clone(), id, self.durable.subscribe()));
+                }
             }
             Action::ReportUnreadable(id, fault) => {
                 tracing::error!(alloc = %id, error = %fault, "cannot read what to run: is this agent too old?");
@@ -407,14 +450,17 @@ impl Manager {
 }
 
 /// Ends what runs under the number of an allocation that has no record, by order of servers, and reports it as stopped when
-/// nothing is left.
-async fn end_leftovers_of(shared: Arc<Shared>, id: AllocId) {
+/// nothing is left and the order is durable.
+async fn end_leftovers_of(shared: Arc<Shared>, id: AllocId, mut durable: watch::Receiver<bool>) {
     const TERM: i32 = 15;
     let driver = &shared.tasks.driver;
     loop {
         let listed = perform::until_answered(|| driver.list()).await;
         let left: Vec<_> = listed.into_iter().filter(|known| known.id.alloc == id.0).collect();
         if left.is_empty() {
+            if durable.wait_for(|durable| *durable).await.is_err() {
+                return;
+            }
             shared.outbox.put(AllocStatus { id, seq: 1, state: AllocState::Stopped, tasks: Vec::new() });
             return;
         }

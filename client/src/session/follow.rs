@@ -57,12 +57,6 @@ async fn one(
                 uplink.need_complete().await?;
             }
         }
-        Followed::Failed(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, cause, "cannot follow the servers");
-            *base = None;
-            *ask_at = Instant::now() + COMPLETE_RETRY;
-        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use proto::time::Timestamp;
 
 use super::data_dir::DataDir;
 use super::file::{self, FileError};
-use super::record::{Record, RecordError};
+use super::record::{Record, RecordError, VERSION};
 use crate::limits::RECORD_BYTES_MAX;
 
 /// The records of one data directory. Every method blocks on the disk.
@@ -55,6 +55,21 @@ pub enum AllocsError {
         /// Why.
         source: FileError,
     },
+    /// A record is whole as far as anybody can tell, and this version cannot read it. Starting without it would mean to
+    /// forget what runs, and to run it twice once servers order it again.
+    #[error(
+        "{} has format {found} and this version reads up to {known}: it was written by a newer minijob; run that version, \
+         or one still newer, on this data directory",
+        path.display()
+    )]
+    TooNew {
+        /// Which; it is left as it is.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that is read.
+        known: u32,
+    },
 }
 
 impl Allocs {
@@ -67,7 +82,7 @@ impl Allocs {
     /// Reads all records. One that makes no sense is put aside as `record.spoilt-<ms>` and never stops the others.
     ///
     /// # Errors
-    /// When the disk refuses to list or to read.
+    /// When the disk refuses to list or to read, or a newer version wrote one of them; nothing is put aside then.
     pub fn load(&self, now: Timestamp) -> Result<Loaded, AllocsError> {
         let path = self.dir.allocs();
         let list = |source| AllocsError::List { path: path.clone(), source };
@@ -79,19 +94,24 @@ impl Allocs {
             }
         }
         ids.sort_unstable();
-        let mut loaded = Loaded::default();
+        let mut records = Vec::new();
+        let mut spoilt = Vec::new();
         for id in ids {
             let path = self.path(id);
             let bytes = file::read(&path, RECORD_BYTES_MAX).map_err(|source| AllocsError::Read { source })?;
             // A folder without a record: the agent died while it made or removed it. Nothing can run there.
             let Some(bytes) = bytes else { continue };
             match Record::decode(&bytes) {
-                Ok(record) if record.id == id => loaded.records.push(record),
-                Ok(_) => loaded.spoilt.push(put_aside(id, &path, RecordError::NoRecord, now)),
-                Err(error) => loaded.spoilt.push(put_aside(id, &path, error, now)),
+                Ok(record) if record.id == id => records.push(record),
+                Ok(_) => spoilt.push((id, path, RecordError::NoRecord)),
+                Err(RecordError::TooNew(found)) => {
+                    return Err(AllocsError::TooNew { path, found, known: VERSION });
+                }
+                Err(error) => spoilt.push((id, path, error)),
             }
         }
-        Ok(loaded)
+        let put_aside = |(id, path, error): (_, PathBuf, _)| put_aside(id, &path, error, now);
+        Ok(Loaded { records, spoilt: spoilt.into_iter().map(put_aside).collect() })
     }
 
     /// Makes a record durable; makes the folder of the allocation when it is missing.
@@ -198,6 +218,24 @@ mod tests {
         let loaded = store.load(Timestamp(44)).expect("it loads");
         assert!(loaded.records.is_empty());
         assert_eq!(loaded.spoilt.len(), 1);
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_stays_where_it_is_and_is_named() {
+        let (_dir, store) = store();
+        store.save(&record(1)).expect("it is saved");
+        std::fs::write(store.path(AllocId(1)), b"MJALrubbish").expect("it is written");
+        store.save(&record(2)).expect("it is saved");
+        let path = store.path(AllocId(2));
+        let mut bytes = record(2).encode();
+        bytes[4..8].copy_from_slice(&(VERSION + 1).to_be_bytes());
+        std::fs::write(&path, &bytes).expect("it is written");
+
+        let error = store.load(Timestamp(44)).expect_err("what runs would be forgotten").to_string();
+        assert!(error.contains(path.to_str().expect("it is text")), "{error}");
+        assert!(error.contains("format 2 and this version reads up to 1"), "{error}");
+        assert_eq!(std::fs::read(&path).expect("it is there"), bytes);
+        assert!(store.path(AllocId(1)).exists(), "nothing is put aside by an agent that does not start");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The newest position that this agent has seen. It is on disk before anything is stopped by an order that came with it, so
-//! that no restart of the agent makes an older state look new.
+//! that no restart of the agent makes an older state look new. Only while the disk refuses does the agent go by what it has in
+//! memory: an order to end that is not obeyed costs more than an older one that is obeyed after a restart.
 
 use std::path::PathBuf;
 
@@ -51,7 +52,7 @@ pub fn load(dir: &DataDir) -> Result<Option<Position>, PositionError> {
 /// Makes a position the newest.
 ///
 /// # Errors
-/// When it cannot be written; nothing that came with it may be followed then.
+/// When it cannot be written; the old one is then still there.
 pub fn save(dir: &DataDir, position: Position) -> Result<(), FileError> {
     let body = position_to_wire(position).encode_to_vec();
     let mut bytes = crc32fast::hash(&body).to_be_bytes().to_vec();

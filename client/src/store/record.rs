@@ -15,8 +15,9 @@ use crate::core::task_machine::{Outcome, Phase, TaskState};
 /// The first bytes of every record.
 const MAGIC: &[u8; 4] = b"MJAL";
 
-/// The version that is written; older ones are read.
-const VERSION: u32 = 1;
+/// The version that is written; older ones are read. Every version begins with the magic word, the version and the checksum
+/// of all that follows, so that an older agent can tell a newer record from a damaged one.
+pub(super) const VERSION: u32 = 1;
 
 /// Everything the agent knows of one allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,12 +113,13 @@ impl Record {
         let rest = bytes.strip_prefix(MAGIC).ok_or(RecordError::NoRecord)?;
         let (version, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::NoRecord)?;
         let version = u32::from_be_bytes(*version);
-        if version > VERSION {
-            return Err(RecordError::TooNew(version));
-        }
         let (crc, body) = rest.split_first_chunk::<4>().ok_or(RecordError::NoRecord)?;
+        // Before the version: rubbish must not pass for something newer, which keeps an agent from starting.
         if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
             return Err(RecordError::Checksum);
+        }
+        if version > VERSION {
+            return Err(RecordError::TooNew(version));
         }
         let stored = Stored::decode(body).map_err(|source| RecordError::Decode { source })?;
         from_stored(stored).map_err(|source| RecordError::Meaning { source })
