@@ -308,7 +308,7 @@ async fn an_upgraded_agent_uses_a_busy_keeper_and_replaces_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_sigterm_ends_the_keeper_only_with_its_last_task() {
+async fn a_sigterm_ends_the_keeper_only_with_its_last_task_and_agent() {
     let host = Host::new("auto");
     let driver = host.connect();
     let spec = host.script("exec sleep 1000");
@@ -320,6 +320,11 @@ async fn a_sigterm_ends_the_keeper_only_with_its_last_task() {
     assert_eq!(driver.list().await.unwrap().len(), 1);
     assert!(alive(pid) && alive(host.keeper) && alive(host.guard));
     kill(pid);
+    // As long as an agent is connected it needs its keeper.
+    ended(&driver, &spec).await;
+    assert_eq!(driver.list().await.unwrap().len(), 1);
+    assert!(alive(host.keeper) && alive(host.guard));
+    drop(driver);
     wait_for("guard and keeper to leave", || (!alive(host.keeper) && !alive(host.guard)).then_some(())).await;
     // The end was journaled: the next keeper still has it.
     let next = Host::at(Arc::clone(&host.dir), "auto").unwrap();

@@ -54,7 +54,8 @@ impl Idle {
         }
     }
 
-    /// Somebody sent SIGTERM: leave if all attempts end soon.
+    /// Somebody sent SIGTERM: leave if all attempts end soon, and no agent is connected then or goes soon. An agent whose
+    /// keeper leaves can start nothing any more: it would have to be started again itself.
     pub(super) fn wish_to_leave(&mut self, now: u64) {
         self.wish_until = now + KEEPER_LEAVE_WISH.as_millis() as u64;
     }
@@ -71,7 +72,8 @@ impl Idle {
 
     /// Decides, given how many attempts run and how many ends are not collected.
     pub(super) fn decide(&mut self, running: usize, uncollected: usize, now: u64) -> Verdict {
-        if running == 0 && (self.ordered || now < self.wish_until) {
+        let is_wished = now < self.wish_until && self.alone_since.is_some();
+        if running == 0 && (self.ordered || is_wished) {
             return Verdict::Leave;
         }
         let wish = Some(self.wish_until).filter(|&until| until > now);
@@ -140,5 +142,22 @@ mod tests {
         assert_eq!(idle.decide(1, 0, 1000), Verdict::Stay(Some(11_000)));
         assert_eq!(idle.decide(0, 1, 2000), Verdict::Leave);
         assert_eq!(idle.decide(0, 1, 12_000), Verdict::Stay(None));
+    }
+
+    #[test]
+    fn a_sigterm_takes_no_keeper_from_a_connected_agent() {
+        let mut idle = Idle::new(None, 0);
+        idle.note_agents(1, 10);
+        idle.wish_to_leave(1000);
+        assert_eq!(idle.decide(0, 0, 1000), Verdict::Stay(Some(11_000)));
+        idle.note_agents(0, 5000);
+        assert_eq!(idle.decide(0, 0, 5000), Verdict::Leave);
+
+        let mut idle = Idle::new(Some(Duration::from_secs(5)), 0);
+        idle.note_agents(1, 10);
+        idle.wish_to_leave(1000);
+        assert_eq!(idle.decide(0, 0, 1000), Verdict::Stay(None));
+        idle.order_to_leave();
+        assert_eq!(idle.decide(0, 0, 1000), Verdict::Leave);
     }
 }
