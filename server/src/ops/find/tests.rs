@@ -61,6 +61,7 @@ fn a_slot_names_what_fills_it_and_then_what_did() {
     world.report(ids[3], proto::model::AllocState::Failed, Vec::new());
     assert_eq!(one(&world, "db.db.0"), Ok(ids[3]));
     assert_eq!(one(&world, "db"), Ok(ids[3]), "its only one, although it has ended");
+    world.pass(6);
     let next = world.place("db", 0, 1);
     assert_eq!(one(&world, "db.db.0"), Ok(next));
     assert_eq!(one(&world, "db"), Ok(next));

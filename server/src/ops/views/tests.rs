@@ -123,7 +123,7 @@ fn a_service_that_exits_with_0_is_failing_too() {
     world.put(&job("web", 1));
     let id = world.place("web", 0, 1);
     world.healthy(id);
-    let down = backoff(&world, "web", EndReason::Exit(0), 1);
+    let down = backoff(&world, "web", EndReason::Exit(0), 2);
     world.report(id, AllocState::Running, vec![down]);
     let shown = status(&world, "web");
     assert_eq!(shown.summary.health, Health::Failing);
@@ -170,10 +170,9 @@ fn a_batch_job_that_failed_for_good_says_that_nobody_tries_again() {
     let shown = status(&world, "sum");
     assert_eq!(shown.summary.health, Health::Failing);
     assert!(
-        shown
-            .summary
-            .why
-            .ends_with("out of memory; not tried again: submit the job anew once the cause is gone")
+        shown.summary.why.ends_with(
+            "not tried again: once the cause is gone, `minijob stop` the job and `minijob run` it"
+        )
     );
     assert_eq!(shown.groups["sum"].next_at, None);
 }
@@ -263,7 +262,7 @@ fn a_stopped_job_wants_nothing_and_is_not_down() {
     world.stop("web");
     let shown = status(&world, "web");
     assert_eq!((shown.summary.health, shown.summary.wanted), (Health::Stopped, 0));
-    assert_eq!((shown.summary.down_since, shown.summary.why.as_str()), (None, ""));
+    assert_eq!((shown.summary.down_since, shown.summary.why.as_str()), (None, "1 still stopping"));
     assert_eq!(shown.summary.running, 1, "it still runs");
 }
 

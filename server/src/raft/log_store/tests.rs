@@ -75,6 +75,9 @@ fn run(backend: Backend, start: u64, steps: Vec<Step>) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path(), options(backend)).unwrap();
     let mut model = Model::default();
+    // Consensus votes before it writes, and a vote is never taken back: a store that held something and is empty was damaged.
+    store.save_vote(b"first").unwrap();
+    model.state.vote = Some(Bytes::from_static(b"first"));
     if start > 0 {
         // Begins near the end of one of sled's trees.
         store.purge_through(start - 1, b"start").unwrap();
