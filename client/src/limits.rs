@@ -92,6 +92,10 @@ pub const MANAGER_INBOX: usize = 64;
 /// How often the disk is tried again when a record or the position could not be written: a full disk is emptied by people.
 pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 
+/// How long a start waits for its record to be on disk before it counts as failed: long enough for a full disk that
+/// rotated logs soon relieve, short enough that a restart policy soon gives up here and servers try another node.
+pub const SAVE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Records and folders that are written at one time. A thousand allocations that arrive together must not become hundreds of
 /// threads; flushes that wait together share one write of the disk's journal.
 pub const DISK_AT_ONCE: usize = 32;

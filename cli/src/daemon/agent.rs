@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::net::{ToSocketAddrs as _, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::agent::{Agent, Config};
-use client::driver::process::Processes;
+use client::driver::process::{Processes, Status};
 use client::keeper::Connector;
 use client::tasks::user::DefaultUser;
 use proto::error::{Error, Kind};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
+
+/// How long the keeper may stay away before the agent ends. A keeper whose guard lives is back within milliseconds, on a busy
+/// machine within a second or two; one that stays away can only be made by a new agent process, and until then no task starts,
+/// stops or is seen to end.
+const KEEPER_AWAY_MAX: Duration = Duration::from_secs(10);
 
 /// What an agent is given.
 pub struct Options {
@@ -37,10 +44,12 @@ pub struct Options {
 /// Starts an agent. It goes on trying while no server answers.
 ///
 /// # Errors
-/// What keeps it from running tasks.
+/// What keeps it from running tasks. Later it ends by itself, and says so, when the keeper stays away for 10 s: whoever
+/// supervises it starts it again, which makes a new keeper.
 pub async fn start(options: Options) -> Result<Running, Error> {
     let personal = options.personal;
     let address = options.advertise.unwrap_or_else(|| address_towards(&options.servers));
+    let data_dir = options.data_dir.clone();
     let mut config = Config::new(options.data_dir);
     config.name = Some(options.name);
     config.servers = options.servers;
@@ -53,12 +62,23 @@ pub async fn start(options: Options) -> Result<Running, Error> {
     }
     let keeper = options.keeper;
     let driver = Arc::new(Processes::new(&keeper));
-    let agent = Agent::start(config, driver).await;
+    let status = driver.status();
+    let agent = tokio::select! {
+        agent = Agent::start(config, driver) => agent,
+        why = keeper_is_gone(status.clone()) => return Err(gone(&data_dir, &why)),
+    };
     let agent = agent.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let stop = CancellationToken::new();
     let asked = stop.clone();
     Ok(Running::spawn("agent", stop, async move {
-        asked.cancelled().await;
+        tokio::select! {
+            () = asked.cancelled() => {}
+            why = keeper_is_gone(status) => {
+                // Its tasks cannot be asked to end, not even a developer's own.
+                agent.stop().await;
+                return Err(gone(&data_dir, &why));
+            }
+        }
         if personal {
             // Without its manager there is nothing left to end.
             agent.stop_tasks().await.ok();
@@ -70,6 +90,35 @@ pub async fn start(options: Options) -> Result<Running, Error> {
         }
         Ok(())
     }))
+}
+
+/// Waits until the keeper has been away for [`KEEPER_AWAY_MAX`], and returns what the last try to reach it met.
+async fn keeper_is_gone(mut status: watch::Receiver<Status>) -> String {
+    let is_here = |status: &Status| matches!(status, Status::Connected { .. });
+    loop {
+        if status.wait_for(|status| !is_here(status)).await.is_err() {
+            break;
+        }
+        let back = async { status.wait_for(is_here).await.is_ok() };
+        match tokio::time::timeout(KEEPER_AWAY_MAX, back).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => {
+                if let Status::Away { why } = &*status.borrow() {
+                    return why.clone();
+                }
+            }
+        }
+    }
+    // The driver was dropped, with the agent: somebody ends it already.
+    std::future::pending().await
+}
+
+fn gone(data_dir: &Path, why: &str) -> Error {
+    let data_dir = data_dir.display();
+    let message =
+        format!("the keeper of {data_dir} is gone: {why}; a new start of the agent makes a new one");
+    Error::new(Kind::Unavailable, message)
 }
 
 /// Returns the address of this machine that packets to the servers come from; loopback when none can be reached.
@@ -84,4 +133,41 @@ fn address_towards(servers: &[String]) -> String {
         Some(socket.local_addr().ok()?.ip().to_string())
     };
     servers.iter().find_map(towards).unwrap_or_else(|| "127.0.0.1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Status = Status::Connected { keeper_pid: 7, deaths: 0 };
+
+    fn away(why: &str) -> Status {
+        Status::Away { why: why.to_owned() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_keeper_that_stays_away_is_gone() {
+        let (sender, status) = watch::channel(HERE);
+        let begun = tokio::time::Instant::now();
+        let moves = async {
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            sender.send_replace(away("refused"));
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            sender.send_replace(HERE);
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            sender.send_replace(away("refused"));
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            // Another failed try is no sign of life.
+            sender.send_replace(away("no such file"));
+            std::future::pending::<()>().await;
+        };
+        let why = tokio::select! {
+            why = keeper_is_gone(status) => why,
+            () = moves => panic!("it has no end"),
+        };
+        assert_eq!(why, "no such file");
+        assert_eq!(begun.elapsed().as_secs(), 219);
+        let error = gone(Path::new("/data"), &why);
+        assert!(error.message.starts_with("the keeper of /data is gone: no such file"), "{}", error.message);
+    }
 }

@@ -342,11 +342,27 @@ async fn without_a_saved_number_nothing_starts_and_room_on_the_disk_heals_it() {
     let in_the_way = rig.dir.path().join("allocs").join(AllocId(1).to_string());
     std::fs::write(&in_the_way, "").expect("it is written");
     rig.run(1, scripted(JobType::Service, &[("web", "run forever")])).await;
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(rig.attempts(), [0u32; 0]);
     std::fs::remove_file(&in_the_way).expect("it goes");
     rig.until(1, "running", |status| status.state == AllocState::Running).await;
     assert_eq!(rig.attempts(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_stays_full_is_a_start_that_failed_and_the_policy_decides() {
+    let mut rig = Rig::new().await;
+    let in_the_way = rig.dir.path().join("allocs").join(AllocId(1).to_string());
+    std::fs::write(&in_the_way, "").expect("it is written");
+    rig.run(1, with_attempts(2, scripted(JobType::Service, &[("web", "run forever")]))).await;
+    let status = rig.until_ended(1).await;
+    assert_eq!(status.state, AllocState::Failed);
+    let Some(EndReason::StartFailed { step, errno, message }) = reason(&status, "web") else {
+        panic!("{status:?}")
+    };
+    assert_eq!((step.as_str(), task(&status, "web").attempt), ("save", 3));
+    assert!(errno != 0 && message.contains("cannot write"), "{errno} {message}");
+    assert_eq!(rig.attempts(), [0u32; 0], "what is not on disk is not started");
 }
 
 #[tokio::test(start_paused = true)]

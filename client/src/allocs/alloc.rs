@@ -114,8 +114,10 @@ pub(super) struct Alloc {
     pub(super) starting: BTreeMap<String, CancellationToken>,
     /// Starts that wait until anything may start.
     pub(super) held_back: BTreeMap<String, u32>,
-    /// Effects that wait until the record is on disk, and when that is tried again.
-    pub(super) unsaved: Vec<(String, Effect)>,
+    /// Effects that wait until the record is on disk, each since when, and when that is tried again.
+    pub(super) unsaved: Vec<(String, Effect, BootTime)>,
+    /// The last start of each task that waited for that in vain.
+    pub(super) given_up: BTreeMap<String, u32>,
     pub(super) save_again_at: Option<BootTime>,
 }
 
@@ -144,6 +146,7 @@ pub fn spawn(shared: Arc<Shared>, record: Record, events: Vec<(String, TaskEvent
         starting: BTreeMap::new(),
         held_back: BTreeMap::new(),
         unsaved: Vec::new(),
+        given_up: BTreeMap::new(),
         save_again_at: None,
     };
     // The first status is there before anybody can ask for it.

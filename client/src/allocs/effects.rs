@@ -1,10 +1,13 @@
 //! Does what `core` asks for. Nothing that depends on the record happens before it is on disk: while it cannot be written,
-//! what needs it waits, and only stopping goes on.
+//! what needs it waits, and only stopping goes on. A start waits for [`SAVE_PATIENCE`] and has failed then.
 
 use super::alloc::Alloc;
 use crate::core::task_machine::{Effect, Phase, TaskEvent};
-use crate::limits::SAVE_RETRY;
+use crate::limits::{SAVE_PATIENCE, SAVE_RETRY};
+use crate::store::file::FileError;
 use crate::tasks::perform::{self, attempt_id};
+use proto::model::EndReason;
+use proto::time::BootTime;
 use tokio_util::sync::CancellationToken;
 
 impl Alloc {
@@ -12,8 +15,10 @@ impl Alloc {
     pub(super) async fn perform(&mut self, task: &str, effect: Effect) {
         match effect {
             Effect::Save => self.save().await,
+            // The driver never heard of it. Not kept: a policy that never gives up would make ever more of them.
+            Effect::Forget(attempt) if self.given_up.get(task) == Some(&attempt) => {}
             Effect::Start(_) | Effect::Forget(_) if self.save_again_at.is_some() => {
-                self.unsaved.push((task.to_owned(), effect));
+                self.unsaved.push((task.to_owned(), effect, self.shared.clock.boot()));
             }
             Effect::Start(attempt) => self.begin_start(task.to_owned(), attempt),
             Effect::Forget(attempt) => self.begin_forget(task, attempt),
@@ -34,7 +39,7 @@ impl Alloc {
         match saved {
             Ok(Ok(())) => {
                 self.save_again_at = None;
-                for (task, effect) in std::mem::take(&mut self.unsaved) {
+                for (task, effect, _) in std::mem::take(&mut self.unsaved) {
                     match effect {
                         Effect::Start(attempt) => self.begin_start(task, attempt),
                         Effect::Forget(attempt) => self.begin_forget(&task, attempt),
@@ -46,11 +51,31 @@ impl Alloc {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(alloc = %self.record.id, %error, cause, "cannot save; what needs it waits");
                 self.save_again_at = Some(now.plus(SAVE_RETRY));
+                self.give_up_starts(&error, now);
             }
             Err(error) => {
                 tracing::error!(alloc = %self.record.id, %error, "a defect of the agent while saving");
                 self.save_again_at = Some(now.plus(SAVE_RETRY));
             }
+        }
+    }
+
+    /// Lets starts fail that waited too long for the disk. The failure itself need not be on disk: the driver never heard of
+    /// the attempt, so that a later one may have its number.
+    fn give_up_starts(&mut self, error: &FileError, now: BootTime) {
+        let cause = std::error::Error::source(error);
+        let errno =
+            cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error()).unwrap_or(0);
+        let message = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+        let has_waited = |(_, effect, since): &mut (String, Effect, BootTime)| {
+            matches!(effect, Effect::Start(_)) && now.since(*since) > SAVE_PATIENCE
+        };
+        for (task, effect, _) in self.unsaved.extract_if(.., has_waited) {
+            let Effect::Start(attempt) = effect else { continue };
+            self.given_up.insert(task.clone(), attempt);
+            let reason = EndReason::StartFailed { step: "save".into(), errno, message: message.clone() };
+            let failed = TaskEvent::StartFailed { attempt, reason, hopeless: false };
+            self.work.push(Box::pin(async move { Some((task, failed)) }));
         }
     }
 
@@ -87,7 +112,7 @@ impl Alloc {
     fn begin_stop(&mut self, task: &str, attempt: u32) {
         let waits = self.held_back.remove(task).is_some();
         let unsaved_before = self.unsaved.len();
-        self.unsaved.retain(|(name, effect)| name != task || !matches!(effect, Effect::Start(_)));
+        self.unsaved.retain(|(name, effect, _)| name != task || !matches!(effect, Effect::Start(_)));
         if waits || self.unsaved.len() < unsaved_before {
             // The driver never heard of it.
             let task = task.to_owned();
