@@ -112,11 +112,9 @@ impl Sim {
         }
         // What a kernel has still to send of a connection that its program has closed comes late, a registration that was
         // overtaken by a newer one among it.
-        if up && !conn.agent_open {
-            if !self.calm && self.dice.net.chance(400) {
-                self.queue.at(self.now + self.dice.net.within(500, 4000), Event::Deliver(id, up));
-                return;
-            }
+        if up && !conn.agent_open && !self.calm && self.dice.net.chance(400) {
+            self.queue.at(self.now + self.dice.net.within(500, 4000), Event::Deliver(id, up));
+            return;
         }
         if up {
             let Some(message) = conn.up.pop_front() else { return };
