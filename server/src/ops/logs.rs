@@ -1,6 +1,6 @@
 //! The output of tasks: every source of a target merged into one stream, which goes on through replacements.
 //!
-//! Who fetches the bytes from a node is behind [`Sources`]; this decides which sources, when, and what a reader is told of those
+//! Who fetches the bytes from a node is behind `Sources`; this decides which sources, when, and what a reader is told of those
 //! that cannot be read. Without `follow` sources are read one after the other, so that the answer reads like a document; with it
 //! all at once, in whole lines.
 

@@ -1,6 +1,6 @@
 //! Durable log and votes, as bytes.
 //!
-//! A [`LogStore`] is synchronous and has one owner, the [`writer`] thread. It knows indexes and bytes and nothing of
+//! A `LogStore` is synchronous and has one owner, the `writer` thread. It knows indexes and bytes and nothing of
 //! terms, votes or commands, so that a back-end is small enough to be proven by power cuts.
 
 /// Which format and back-end a directory holds; the lock on it.
