@@ -10,11 +10,11 @@ mod signals; // SIGTERM and Ctrl-C
 
 use std::path::PathBuf;
 
+/// The newest version of the replicated state that this program applies.
+pub use ::server::core::state::STATE_VERSION;
 pub use running::Running;
 pub use signals::Signals;
 
-/// The newest version of the replicated state that this program applies.
-pub const STATE_VERSION: u32 = 1;
 /// The newest version of files on disk that this program writes.
 pub const DISK_VERSION: u32 = 1;
 
