@@ -61,7 +61,7 @@ pub struct Link {
 enum Over {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("the server refused: {0}")]
+    #[error("the server refused: {}", with_hint(.0))]
     Refused(proto::error::Error),
     #[error("another server leads: {0}")]
     Redirect(String),
@@ -98,6 +98,14 @@ pub async fn run(needs: Needs, servers: Vec<String>, link: watch::Sender<Link>) 
             Over::Stopped => return,
             _ => route.failed(),
         }
+    }
+}
+
+/// A log has no place of its own for the next step.
+fn with_hint(error: &proto::error::Error) -> String {
+    match error.hint.as_str() {
+        "" => error.message.clone(),
+        hint => format!("{}; {hint}", error.message),
     }
 }
 

@@ -66,12 +66,22 @@ impl Agent {
         identity: NodeIdentity,
         held: Vec<v1::Held>,
     ) -> Result<Self, Status> {
+        Self::register_from(door, identity, held, None).await
+    }
+
+    /// Registers as one that has seen a cluster up to a position.
+    pub(crate) async fn register_from(
+        door: &Door,
+        identity: NodeIdentity,
+        held: Vec<v1::Held>,
+        position: Option<v1::Position>,
+    ) -> Result<Self, Status> {
         let (up, mut down, client) = connect(door).await;
         let register = v1::Register {
             wire: WIRE_VERSION,
             identity: Some(agent::identity_to_wire(&identity)),
             held,
-            position: None,
+            position,
         };
         send(&up, agent_message::Kind::Register(register)).await;
         let Some(server_message::Kind::Registered(registered)) = next(&mut down).await? else {

@@ -183,6 +183,27 @@ async fn a_clone_of_a_machine_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_another_cluster_is_refused_before_it_is_known() {
+    let served = Served::start().await;
+    let first = served.agent(1).await;
+    let ours = first.registered.position.expect("it has one");
+    let before = served.state().revision;
+    let theirs = v1::Position { incarnation: ours.incarnation ^ 1, ..ours };
+    for _ in 0..3 {
+        let refused = Agent::register_from(&served.door(), node_identity(2), vec![], Some(theirs)).await;
+        let refused = proto::error::Error::from(&refused.err().expect("refused"));
+        assert!(refused.message.contains("belongs to cluster"), "{}", refused.message);
+        assert!(refused.hint.contains("empty data folder"), "{}", refused.hint);
+    }
+    let state = served.state();
+    assert_eq!(state.nodes.len(), 1, "nothing is placed on it");
+    assert_eq!(state.revision, before, "and nothing is written for it");
+    Agent::register_from(&served.door(), node_identity(2), vec![], Some(ours))
+        .await
+        .expect("it is one of ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_node_is_taken_for_lost_and_replaced_elsewhere() {
     let served = Served::start().await;
     let (mut one, mut two) = (served.agent(1).await, served.agent(2).await);

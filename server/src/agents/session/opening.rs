@@ -16,7 +16,7 @@ use super::super::hub::Outgoing;
 use super::super::inbox::{self, Inbox};
 use super::super::wanted::Wanted;
 use super::{End, Session, message, superseded};
-use crate::core::state::{Kind, Outcome};
+use crate::core::state::{Kind, Outcome, State};
 use crate::limits::{REGISTER_WITHIN, STATUS_BYTES_MAX};
 
 /// The oldest wire version that is understood.
@@ -42,7 +42,9 @@ pub(super) async fn open(
         return Err(invalid("an agent registers first").into());
     };
     let reign = reign_soon(hub).await.ok_or(End::NotLeading)?;
+    let position = register.position;
     let registration = read(register)?;
+    belongs_here(&hub.cluster().snapshot(), position)?;
     let node = registration.identity.id;
     keep_lease(hub, &registration.identity);
     let held: Vec<(Incarnation, AllocStatus)> =
@@ -69,6 +71,22 @@ pub(super) async fn open(
     session.send(message::registered(&state))?;
     session.tell_everything()?;
     Ok(session)
+}
+
+/// Refuses an agent that belongs to another cluster before anything of it enters the log: it would not follow these servers, and
+/// would only ask again and again. One that has never heard of a cluster is welcome.
+fn belongs_here(state: &State, position: Option<v1::Position>) -> Result<(), Error> {
+    let Some(theirs) = position.map(|at| Incarnation(at.incarnation)).filter(|id| id.0 != 0) else {
+        return Ok(());
+    };
+    if [state.incarnation, state.previous_incarnation].contains(&Some(theirs)) {
+        return Ok(());
+    }
+    let ours = state.incarnation.unwrap_or(Incarnation(0));
+    let message = format!("this agent belongs to cluster {theirs}, these servers are cluster {ours}");
+    let hint = "point it at the servers of its cluster; or, if that cluster is gone for good, stop the agent, end what it \
+                still runs, and start it with an empty data folder";
+    Err(Error::new(ErrorKind::Refused, message).hint(hint))
 }
 
 async fn reign_soon(hub: &Hub) -> Option<Reign> {
