@@ -214,7 +214,7 @@ impl Service for Wanting {
         let mut up = request.into_inner();
         let (down, stream) = mpsc::channel(16);
         let position = Some(v1::Position { incarnation: 7, reign: 1, revision: 1 });
-        let set = v1::CompleteSet { position, assignments: self.0.clone(), released: vec![] };
+        let set = v1::CompleteSet { position, assignments: self.0.clone(), released: vec![], more: false };
         tokio::spawn(async move {
             while let Ok(Some(message)) = up.message().await {
                 let answers = match message.kind {

@@ -353,7 +353,8 @@ impl Sim {
         let machine = agent.machine;
         let Some(newest) = self.machines[machine].disk.position else { return };
         let Some(one) = self.agent(agent) else { return };
-        let (position, is_complete) = (wanted.position, wanted.base.is_none());
+        let (position, completes) = (wanted.position, wanted.completes());
+        let is_complete = wanted.base.is_none();
         let held: BTreeMap<AllocId, assignments::Held> = one
             .allocs
             .iter()
@@ -367,7 +368,7 @@ impl Sim {
         let named: BTreeSet<AllocId> = wanted.orders.keys().chain(&wanted.released).copied().collect();
         let base = one.base;
         let mut decision = assignments::decide(newest, base, &held, wanted);
-        if is_complete {
+        if completes {
             self.bug.absent_are_stopped(&mut decision, &held, &named);
         }
         let Some(one) = self.agent(agent) else { return };
@@ -402,7 +403,7 @@ impl Sim {
                 return;
             }
         }
-        if is_complete {
+        if completes {
             self.open_gate(agent);
         }
         self.send_reports(agent);

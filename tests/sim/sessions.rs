@@ -246,6 +246,7 @@ impl Sim {
             {
                 let rest = set.assignments.split_off(set.assignments.len() / 2);
                 let second = v1::CompleteSet { assignments: rest, released: Vec::new(), ..set.clone() };
+                set.more = true;
                 [set, second].map(server_message::Kind::Complete).into()
             }
             whole => vec![whole],

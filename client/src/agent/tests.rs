@@ -83,6 +83,10 @@ impl Rig {
 
     /// Gives orders as servers with a newer state would.
     async fn order(&mut self, orders: Vec<(u64, Order)>, released: Vec<u64>) {
+        self.order_part(orders, released, false).await;
+    }
+
+    async fn order_part(&mut self, orders: Vec<(u64, Order)>, released: Vec<u64>, more: bool) {
         self.revision += 1;
         let position =
             Position { incarnation: CLUSTER, reign: Revision(1), revision: Revision(self.revision) };
@@ -90,6 +94,7 @@ impl Rig {
         let wanted = Wanted {
             position,
             base: None,
+            more,
             orders: orders.into_iter().map(|(id, order)| (AllocId(id), order)).collect(),
             released: released.into_iter().map(AllocId).collect(),
         };
@@ -327,6 +332,10 @@ async fn after_a_reboot_nothing_starts_before_servers_have_said_what_they_want()
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(rig.attempts(), [0u32; 0], "nobody said that it may");
 
+    rig.order_part(vec![], vec![], true).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(rig.attempts(), [0u32; 0], "half of a set does not say everything");
+
     rig.order(vec![(2, Order::Stop)], vec![]).await;
     rig.until(1, "running again", |status| task(status, "web").phase == TaskPhase::Running).await;
     let first = rig.until(1, "here", |_| true).await;
@@ -468,7 +477,8 @@ async fn a_disk_that_refuses_the_position_keeps_nothing_from_being_stopped() {
     // Older servers stay unheard, although only memory knows that they are older.
     let older = Position { incarnation: CLUSTER, reign: Revision(1), revision: Revision(rig.revision - 1) };
     rig.manager().greet(older, None).await.expect("it runs").expect("they are ours");
-    let wanted = Wanted { position: older, base: None, orders: BTreeMap::new(), released: [].into() };
+    let wanted =
+        Wanted { position: older, base: None, more: false, orders: BTreeMap::new(), released: [].into() };
     let followed = rig.manager().follow(wanted, None).await.expect("it runs");
     assert!(matches!(followed, Followed::AskComplete), "{followed:?}");
 

@@ -275,7 +275,7 @@ impl Manager {
 
     async fn follow(&mut self, wanted: Wanted, base: Option<Revision>) -> Followed {
         let Some(newest) = self.newest else { return Followed::Ignored };
-        let (position, is_complete) = (wanted.position, wanted.base.is_none());
+        let (position, completes) = (wanted.position, wanted.completes());
         let named = wanted.orders.keys().chain(&wanted.released);
         let held = named
             .filter_map(|id| self.allocs.get(id).map(|one| (*id, one.view().held())))
@@ -297,7 +297,7 @@ impl Manager {
         for action in after {
             self.act(action, position.incarnation).await;
         }
-        if is_complete {
+        if completes {
             self.gate.send_replace(true);
         }
         Followed::Base(position.revision)

@@ -79,6 +79,8 @@ pub struct Wanted {
     pub position: Position,
     /// The set it builds on; none: it is complete.
     pub base: Option<Revision>,
+    /// Whether it is one part of a complete set and more of them follow.
+    pub more: bool,
     /// Orders by allocation.
     pub orders: BTreeMap<AllocId, Order>,
     /// Ended allocations that servers know the end of.
@@ -111,6 +113,15 @@ pub enum Action {
     ReportUnreadable(AllocId, BadMessage),
     /// Say in the log that servers use the number of something else; it goes on as it is.
     KeepConflicting(AllocId),
+}
+
+impl Wanted {
+    /// Returns whether the agent knows, with this message, everything that is wanted of it: from then on it may start things also
+    /// after a reboot.
+    #[must_use]
+    pub const fn completes(&self) -> bool {
+        self.base.is_none() && !self.more
+    }
 }
 
 /// The outcome of one message.
@@ -182,7 +193,9 @@ fn follow(id: AllocId, order: Order, held: Option<&Held>, is_released: bool) -> 
 /// # Errors
 /// [`BadMessage`] when it has no position; an assignment that cannot be read is [`Order::Unreadable`] and costs only itself.
 pub fn complete_from_wire(set: v1::CompleteSet) -> Result<Wanted, BadMessage> {
-    wanted(set.position, None, set.assignments, set.released)
+    let more = set.more;
+    let whole = wanted(set.position, None, set.assignments, set.released)?;
+    Ok(Wanted { more, ..whole })
 }
 
 /// Reads an increment, see [`complete_from_wire`].
@@ -212,6 +225,7 @@ fn wanted(
     Ok(Wanted {
         position: position_from_wire(position)?,
         base,
+        more: false,
         orders: assignments.into_iter().map(|one| (AllocId(one.alloc_id), order(one))).collect(),
         released: released.into_iter().map(AllocId).collect(),
     })

@@ -107,7 +107,7 @@ fn seeds() -> Vec<Vec<u8>> {
         spec: Some(spec::to_wire(&spec)),
     };
     let assignments = vec![assignment(v1::Order::Run), assignment(v1::Order::Stop)];
-    let complete = v1::CompleteSet { position, assignments: assignments.clone(), released: vec![4] };
+    let complete = v1::CompleteSet { position, assignments: assignments.clone(), released: vec![4], more: true };
     let increment = v1::Increment { position, base: 8, assignments, released: vec![4] };
     let registered = v1::Registered { position, ..Default::default() };
     let up = |kind| chosen(1, v1::AgentMessage { kind: Some(kind) }.encode_to_vec());

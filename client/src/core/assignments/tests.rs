@@ -24,7 +24,7 @@ fn held(ids: &[(u64, bool)]) -> BTreeMap<AllocId, Held> {
 
 fn complete(at: Position, orders: Vec<(u64, Order)>) -> Wanted {
     let orders = orders.into_iter().map(|(id, order)| (AllocId(id), order)).collect();
-    Wanted { position: at, base: None, orders, released: BTreeSet::new() }
+    Wanted { position: at, base: None, more: false, orders, released: BTreeSet::new() }
 }
 
 fn increment(at: Position, base: u64, orders: Vec<(u64, Order)>) -> Wanted {
@@ -114,6 +114,7 @@ fn one_unreadable_assignment_costs_only_itself() {
             v1::Assignment { alloc_id: 2, order: v1::Order::Stop.into(), spec: None },
         ],
         released: vec![],
+        more: false,
     };
     let wanted = complete_from_wire(set).expect("it has a position");
     let decision = decide(position(1, 8), None, &held(&[(1, false), (2, false)]), wanted);

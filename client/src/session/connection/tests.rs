@@ -121,7 +121,8 @@ impl Peer {
 
     async fn complete(&self, reign: u64, revision: u64, assignments: Vec<v1::Assignment>) {
         let position = at(CLUSTER, reign, revision);
-        self.say(Down::Complete(v1::CompleteSet { position, assignments, released: vec![] })).await;
+        self.say(Down::Complete(v1::CompleteSet { position, assignments, released: vec![], more: false }))
+            .await;
     }
 
     async fn increment(&self, base: u64, revision: u64, assignments: Vec<v1::Assignment>) {
@@ -328,7 +329,7 @@ async fn servers_of_another_cluster_are_not_followed_unless_they_were_ours() {
     peer.register(88, CLUSTER, 2, 3).await;
     let position = at(88, 2, 3);
     let assignments = vec![stop(1)];
-    peer.say(Down::Complete(v1::CompleteSet { position, assignments, released: vec![] })).await;
+    peer.say(Down::Complete(v1::CompleteSet { position, assignments, released: vec![], more: false })).await;
     until_state(&stage.agent, 1, AllocState::Stopped).await;
 }
 

@@ -37,9 +37,13 @@ pub(super) fn redirect(hub: &Hub) -> v1::ServerMessage {
     v1::ServerMessage { kind: Some(Kind::Redirect(v1::Redirect { leader })) }
 }
 
-/// Writes the complete set, in as many messages as it takes. What a set does not name goes on, so that any part of it is a set.
+/// Writes the complete set, in as many messages as it takes. What a set does not name goes on, so that any part of it is a set;
+/// all but the last say that more follow, because an agent that has rebooted starts nothing before it knows everything.
 pub fn complete(state: &State, delta: Delta) -> Vec<Kind> {
-    parts(delta).into_iter().map(|part| Kind::Complete(complete_part(state, part))).collect()
+    let parts = parts(delta);
+    let last = parts.len() - 1;
+    let set = |(at, part)| v1::CompleteSet { more: at < last, ..complete_part(state, part) };
+    parts.into_iter().enumerate().map(|part| Kind::Complete(set(part))).collect()
 }
 
 /// Writes changes to the set of revision `base`. What does not fit into one message follows as sets of the same position: a
@@ -62,6 +66,7 @@ fn complete_part(state: &State, part: Delta) -> v1::CompleteSet {
         position: Some(position(state)),
         assignments: part.assignments,
         released: part.released,
+        more: false,
     }
 }
 
@@ -110,6 +115,15 @@ mod tests {
             .flat_map(|list| list.iter().map(|one| one.alloc_id))
             .collect();
         assert_eq!(ids, [1, 2, 3]);
+    }
+
+    #[test]
+    fn only_the_last_part_of_a_set_says_that_nothing_follows() {
+        let delta = Delta { assignments: (1..4).map(large).collect(), released: Vec::new() };
+        let parts = complete(&State::default(), delta);
+        let more: Vec<bool> =
+            parts.iter().map(|part| matches!(part, Kind::Complete(set) if set.more)).collect();
+        assert_eq!(more, [true, true, false]);
     }
 
     #[test]
