@@ -137,7 +137,7 @@ fn assignment(id: u64, kind: v1::JobType, script: &str) -> v1::Assignment {
         resources: Some(v1::Resources { cpu_millis: 50, memory_bytes: 32 << 20 }),
         stop_signal: 15,
         stop_timeout_ms: 500,
-        logs: Some(v1::Logs { max_files: 2, max_file_bytes: 1 << 20 }),
+        logs: Some(v1::Logs { max_files: 2, max_file_bytes: 1 << 20, ..Default::default() }),
         ..Default::default()
     };
     let restart = v1::Restart {
@@ -148,6 +148,7 @@ fn assignment(id: u64, kind: v1::JobType, script: &str) -> v1::Assignment {
         max_delay_ms: 1000,
         jitter_percent: 0,
         on_exhausted: v1::OnExhausted::Move.into(),
+        ..Default::default()
     };
     let reschedule = v1::Reschedule { backoff: v1::Backoff::Constant.into(), ..Default::default() };
     let group = v1::Group {

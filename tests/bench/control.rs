@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use proto::ids::{JobKey, random_request_id};
 use proto::model::{
-    Backoff, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Process, Reschedule, Resources, Restart,
-    Task,
+    Backoff, Group, Interval, Job, JobType, OnExhausted, Process, Resources, Restart, RestartOn, Task,
 };
 use proto::view::Placement;
 use proto::wire::v1;
@@ -33,14 +32,8 @@ pub(crate) fn service(name: &str, count: u32, command: &str, args: &[&str], dela
         user: None,
         workdir: None,
     };
-    let task = Task {
-        process,
-        env: BTreeMap::new(),
-        resources: Resources { cpu_millis: 1, memory_bytes: 1 << 20 },
-        stop_signal: Task::DEFAULT_STOP_SIGNAL,
-        stop_timeout: Task::DEFAULT_STOP_TIMEOUT,
-        logs: LogPolicy::default(),
-    };
+    let task =
+        Task { process, resources: Resources { cpu_millis: 1, memory_bytes: 1 << 20 }, ..Task::new("") };
     let restart = Restart {
         attempts: None,
         interval: Interval::Forever,
@@ -49,21 +42,12 @@ pub(crate) fn service(name: &str, count: u32, command: &str, args: &[&str], dela
         max_delay: delay,
         jitter_percent: 0,
         on_exhausted: OnExhausted::Stay,
+        on: RestartOn::Any,
     };
-    let group = Group {
-        count,
-        tasks: BTreeMap::from([("main".to_owned(), task)]),
-        ports: BTreeMap::new(),
-        restart,
-        reschedule: Reschedule::SERVICE,
-    };
-    Job {
-        key: JobKey::new("default", name),
-        kind: JobType::Service,
-        priority: proto::model::DEFAULT_PRIORITY,
-        meta: BTreeMap::new(),
-        groups: BTreeMap::from([("main".to_owned(), group)]),
-    }
+    let tasks = BTreeMap::from([("main".to_owned(), task)]);
+    let group = Group { count, restart, ..Group::new(JobType::Service, tasks) };
+    let groups = BTreeMap::from([("main".to_owned(), group)]);
+    Job::new(JobKey::new("default", name), JobType::Service, groups)
 }
 
 /// The same with another size.

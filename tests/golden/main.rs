@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, Incarnation, JobKey, NodeId, RequestId, ServerId};
 use proto::model::{
-    AllocState, AllocStatus, Eligibility, EndReason, Group, Job, JobType, LogPolicy, NodeIdentity, Port,
-    Process, Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
+    AllocState, AllocStatus, Eligibility, EndReason, Group, Job, JobType, NodeIdentity, Port, Process,
+    Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
 use server::core::rules::{Health, Rule};
@@ -33,24 +33,17 @@ fn bytes_of(state: &State) -> Vec<u8> {
 }
 
 fn job(name: &str, count: u32) -> Job {
+    let process = Process { command: "/bin/true".into(), args: vec!["-v".into()], user: None, workdir: None };
     let task = Task {
-        process: Process { command: "/bin/true".into(), args: vec!["-v".into()], user: None, workdir: None },
+        process,
         env: BTreeMap::from([("LANG".into(), "C".into())]),
         resources: Resources { cpu_millis: 100, memory_bytes: 64 << 20 },
-        stop_signal: 15,
-        stop_timeout: Duration::from_secs(5),
-        logs: LogPolicy::default(),
+        ..Task::new("")
     };
-    let group = Group {
-        count,
-        tasks: BTreeMap::from([(name.to_owned(), task)]),
-        ports: BTreeMap::new(),
-        restart: Restart::SERVICE,
-        reschedule: Reschedule::SERVICE,
-    };
+    let tasks = BTreeMap::from([(name.to_owned(), task)]);
+    let group = Group { count, ..Group::new(JobType::Service, tasks) };
     let groups = BTreeMap::from([(name.to_owned(), group)]);
-    let key = JobKey::new("default", name);
-    Job { key, kind: JobType::Service, priority: 50, meta: BTreeMap::new(), groups }
+    Job::new(JobKey::new("default", name), JobType::Service, groups)
 }
 
 fn batch(name: &str, count: u32) -> Job {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proto::ids::{JobKey, JobVersion, RequestId};
 use proto::model::{
-    Backoff, Eligibility, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Port, Process, Reschedule,
-    Resources, Restart, Task,
+    Backoff, Eligibility, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart,
+    RestartOn, Task,
 };
 use server::core::state::{Command, Kind, Outcome, Settings};
 
@@ -153,7 +153,7 @@ fn job(dice: &mut Rng, key: JobKey, machines: usize) -> Job {
         groups.insert((*name).to_owned(), group(dice, batch, machines));
     }
     let kind = if batch { JobType::Batch } else { JobType::Service };
-    Job { key, kind, priority: dice.within(1, 100) as u8, meta: BTreeMap::new(), groups }
+    Job { priority: dice.within(1, 100) as u8, ..Job::new(key, kind, groups) }
 }
 
 fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
@@ -178,6 +178,7 @@ fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
         max_delay: Duration::from_secs(5),
         jitter_percent: 10,
         on_exhausted,
+        on: RestartOn::Any,
     };
     let base = if batch { Reschedule::BATCH } else { Reschedule::SERVICE };
     let reschedule = Reschedule {
@@ -186,7 +187,8 @@ fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
         attempts: *dice.pick(&[None, None, Some(1), Some(3)]),
         ..base
     };
-    Group { count: dice.within(1, 5) as u32, tasks, ports, restart, reschedule }
+    let kind = if batch { JobType::Batch } else { JobType::Service };
+    Group { count: dice.within(1, 5) as u32, ports, restart, reschedule, ..Group::new(kind, tasks) }
 }
 
 fn task(dice: &mut Rng, machines: usize) -> Task {
@@ -197,11 +199,8 @@ fn task(dice: &mut Rng, machines: usize) -> Task {
         env.insert("cannot".into(), on.join(","));
     }
     Task {
-        process: Process { command: "/bin/true".into(), args: vec![], user: None, workdir: None },
         env,
         resources: Resources { cpu_millis: dice.within(50, 500), memory_bytes: dice.within(16, 600) << 20 },
-        stop_signal: 15,
-        stop_timeout: Duration::from_secs(5),
-        logs: LogPolicy::default(),
+        ..Task::new("/bin/true")
     }
 }

@@ -98,22 +98,16 @@ fn is_path_part(name: &str) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::time::Duration;
-
-    use proto::model::{LogPolicy, Process, Reschedule, Resources, Restart, Task};
+    use proto::model::{Resources, Restart, Task};
 
     use super::*;
 
     /// A spec of one group `api` with these tasks, which all run `/bin/true`.
     pub(crate) fn spec(kind: JobType, tasks: &[&str]) -> Spec {
-        let task = Task {
-            process: Process { command: "/bin/true".into(), args: Vec::new(), user: None, workdir: None },
-            env: BTreeMap::new(),
-            resources: Resources { cpu_millis: 100, memory_bytes: 1 << 20 },
-            stop_signal: 15,
-            stop_timeout: Duration::from_secs(5),
-            logs: LogPolicy::default(),
-        };
+        let resources = Resources { cpu_millis: 100, memory_bytes: 1 << 20 };
+        let task = Task { resources, ..Task::new("/bin/true") };
+        let tasks = tasks.iter().map(|name| ((*name).to_owned(), task.clone())).collect();
+        let restart = Restart { jitter_percent: 0, ..Restart::SERVICE };
         Spec {
             namespace: "default".into(),
             job: "shop".into(),
@@ -122,13 +116,7 @@ pub(crate) mod tests {
             index: 0,
             kind,
             meta: BTreeMap::new(),
-            group: Group {
-                count: 1,
-                tasks: tasks.iter().map(|name| ((*name).to_owned(), task.clone())).collect(),
-                ports: BTreeMap::new(),
-                restart: Restart { jitter_percent: 0, ..Restart::SERVICE },
-                reschedule: Reschedule::SERVICE,
-            },
+            group: Group { restart, ..Group::new(JobType::Service, tasks) },
             ports: BTreeMap::from([("http".to_owned(), 20_001)]),
         }
     }

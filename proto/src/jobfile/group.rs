@@ -43,6 +43,8 @@ pub(super) fn group(
         ports,
         restart: restart.unwrap_or(restart::default_restart(kind)),
         reschedule: reschedule.unwrap_or(restart::default_reschedule(kind)),
+        volumes: BTreeMap::new(),
+        max_run: None,
     }
 }
 

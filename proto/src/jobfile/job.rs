@@ -52,6 +52,7 @@ pub(super) fn job(reader: &mut Reader<'_>, node: &Node) -> (Job, Mark) {
         priority: priority.map_or(DEFAULT_PRIORITY, |priority| priority as u8),
         meta,
         groups,
+        origin: None,
     };
     let at = table.get("name").map_or(table.at, |node| node.at);
     if reader.count() == before {

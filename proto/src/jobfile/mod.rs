@@ -22,7 +22,7 @@ mod syntax;
 mod table;
 mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -35,6 +35,7 @@ pub(super) fn task(reader: &mut Reader<'_>, table: &Table<'_>, scope: &Scope<'_>
         stop_signal: stop_signal.unwrap_or(Task::DEFAULT_STOP_SIGNAL),
         stop_timeout: stop_timeout.unwrap_or(Task::DEFAULT_STOP_TIMEOUT),
         logs: table.get("logs").map(|node| logs(reader, node)).unwrap_or_default(),
+        ..Task::new("")
     }
 }
 
@@ -218,5 +219,6 @@ fn logs(reader: &mut Reader<'_>, node: &Node) -> LogPolicy {
     LogPolicy {
         max_files: files.map_or(default.max_files, |files| files as u32),
         max_file_bytes: size.unwrap_or(default.max_file_bytes),
+        ..default
     }
 }

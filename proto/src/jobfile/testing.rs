@@ -12,7 +12,7 @@ use super::task::is_fact;
 use crate::ids::JobKey;
 use crate::model::{
     Backoff, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Port, Process, Reschedule, Resources,
-    Restart, Task,
+    Restart, RestartOn, Task,
 };
 
 /// Texts that YAML readers like to take for something else.
@@ -74,6 +74,7 @@ fn restart() -> impl Strategy<Value = Restart> {
             max_delay: delay + more,
             jitter_percent,
             on_exhausted,
+            on: RestartOn::Any,
         })
         .prop_filter("waits for ever", |restart| {
             restart.attempts.is_none()
@@ -98,8 +99,11 @@ fn process() -> impl Strategy<Value = Process> {
 fn task() -> impl Strategy<Value = Task> {
     let resources = (1u64..=4_096_000, 1u64..=1 << 50)
         .prop_map(|(cpu_millis, memory_bytes)| Resources { cpu_millis, memory_bytes });
-    let logs = (1u32..=1000, 4096u64..=1 << 50)
-        .prop_map(|(max_files, max_file_bytes)| LogPolicy { max_files, max_file_bytes });
+    let logs = (1u32..=1000, 4096u64..=1 << 50).prop_map(|(max_files, max_file_bytes)| LogPolicy {
+        max_files,
+        max_file_bytes,
+        ..LogPolicy::default()
+    });
     (process(), btree_map(key(), text(), 0..5), resources, 1i32..=64, millis(0, 1 << 30), logs).prop_map(
         |(process, env, resources, stop_signal, stop_timeout, logs)| Task {
             process,
@@ -108,6 +112,7 @@ fn task() -> impl Strategy<Value = Task> {
             stop_signal,
             stop_timeout,
             logs,
+            ..Task::new("")
         },
     )
 }
@@ -121,7 +126,13 @@ fn group() -> impl Strategy<Value = Group> {
         ports.into_iter().map(|(name, number)| (name, port(number))).collect::<BTreeMap<_, _>>()
     });
     (0u32..=10_000, btree_map(name(), task(), 1..3), ports, restart(), reschedule()).prop_map(
-        |(count, tasks, ports, restart, reschedule)| Group { count, tasks, ports, restart, reschedule },
+        |(count, tasks, ports, restart, reschedule)| Group {
+            count,
+            ports,
+            restart,
+            reschedule,
+            ..Group::new(JobType::Service, tasks)
+        },
     )
 }
 
@@ -130,5 +141,5 @@ pub(crate) fn job() -> impl Strategy<Value = Job> {
     let kind = prop_oneof![Just(JobType::Service), Just(JobType::Batch)];
     let key_of_job = (name(), name()).prop_map(|(namespace, name)| JobKey { namespace, name });
     (key_of_job, kind, 1u8..=100, btree_map(key(), text(), 0..4), btree_map(name(), group(), 1..3))
-        .prop_map(|(key, kind, priority, meta, groups)| Job { key, kind, priority, meta, groups })
+        .prop_map(|(key, kind, priority, meta, groups)| Job { priority, meta, ..Job::new(key, kind, groups) })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reschedule, Resources, Restart};
+use super::{Reschedule, Resources, Restart, Task, Volume};
 use crate::ids::JobKey;
 
 pub use crate::ids::DEFAULT_NAMESPACE;
@@ -36,6 +36,9 @@ pub struct Job {
     pub meta: BTreeMap<String, String>,
     /// Groups by name; at least one.
     pub groups: BTreeMap<String, Group>,
+    /// The folder of files that it came from, as the person's machine and path; none: a single file. `run --prune` stops what
+    /// came from a folder and is no longer in it.
+    pub origin: Option<String>,
 }
 
 /// What is placed as a whole, `count` times.
@@ -47,13 +50,36 @@ pub struct Group {
     pub tasks: BTreeMap<String, Task>,
     /// Ports by name.
     pub ports: BTreeMap<String, Port>,
+    /// What its tasks may mount, by name.
+    pub volumes: BTreeMap<String, Volume>,
+    /// Batch: after this long it is stopped and counts as failed (`timeout`); none: never.
+    pub max_run: Option<Duration>,
     /// What the node does after an end.
     pub restart: Restart,
     /// What servers do when the node has given up.
     pub reschedule: Reschedule,
 }
 
+impl Job {
+    /// Returns a job of these groups with all defaults.
+    #[must_use]
+    pub fn new(key: JobKey, kind: JobType, groups: BTreeMap<String, Group>) -> Self {
+        Self { key, kind, priority: DEFAULT_PRIORITY, meta: BTreeMap::new(), groups, origin: None }
+    }
+}
+
 impl Group {
+    /// Returns a group of one allocation with these tasks and all defaults for jobs of this type.
+    #[must_use]
+    pub fn new(kind: JobType, tasks: BTreeMap<String, Task>) -> Self {
+        let (restart, reschedule) = match kind {
+            JobType::Service => (Restart::SERVICE, Reschedule::SERVICE),
+            JobType::Batch => (Restart::BATCH, Reschedule::BATCH),
+        };
+        let (ports, volumes) = (BTreeMap::new(), BTreeMap::new());
+        Self { count: 1, tasks, ports, restart, reschedule, volumes, max_run: None }
+    }
+
     /// Returns what one allocation of this group takes from a node.
     #[must_use]
     pub fn resources(&self) -> Resources {
@@ -65,8 +91,10 @@ impl Group {
     #[must_use]
     pub fn same_work(&self, other: &Self) -> bool {
         let only_logs_differ =
-            |(mine, theirs): (&Task, &Task)| Task { logs: theirs.logs, ..mine.clone() } == *theirs;
+            |(mine, theirs): (&Task, &Task)| Task { logs: theirs.logs.clone(), ..mine.clone() } == *theirs;
         self.ports == other.ports
+            && self.volumes == other.volumes
+            && self.max_run == other.max_run
             && self.tasks.keys().eq(other.tasks.keys())
             && self.tasks.values().zip(other.tasks.values()).all(only_logs_differ)
     }
@@ -79,61 +107,6 @@ pub enum Port {
     Dynamic,
     /// This one, or the group does not fit.
     Static(u16),
-}
-
-/// One program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// What runs.
-    pub process: Process,
-    /// Its environment, before the node's own facts are added.
-    pub env: BTreeMap<String, String>,
-    /// What it takes from the node.
-    pub resources: Resources,
-    /// Sent first when it must stop; its number.
-    pub stop_signal: i32,
-    /// After that SIGKILL for the whole tree.
-    pub stop_timeout: Duration,
-    /// What is kept of its output.
-    pub logs: LogPolicy,
-}
-
-/// A plain program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// An absolute path, or a name looked up in PATH.
-    pub command: String,
-    /// Its arguments, without the program's name.
-    pub args: Vec<String>,
-    /// The user it runs as; none: the agent's default user.
-    pub user: Option<String>,
-    /// Where it starts; none: the task's own directory.
-    pub workdir: Option<String>,
-}
-
-/// How much output is kept, per stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogPolicy {
-    /// Files, 1 to 1000.
-    pub max_files: u32,
-    /// Bytes of one file, at least 4 KiB.
-    pub max_file_bytes: u64,
-}
-
-impl Task {
-    /// What a task reserves whose file says nothing: 50m and 32 MiB.
-    pub const DEFAULT_RESOURCES: Resources = Resources { cpu_millis: 50, memory_bytes: 32 << 20 };
-    /// SIGTERM.
-    pub const DEFAULT_STOP_SIGNAL: i32 = 15;
-    /// 5 s.
-    pub const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(5);
-}
-
-impl Default for LogPolicy {
-    /// Ten files of 10 MiB.
-    fn default() -> Self {
-        Self { max_files: 10, max_file_bytes: 10 << 20 }
-    }
 }
 
 /// Returns the bytes that a job takes in a Raft entry.

@@ -1,17 +1,21 @@
 //! The nouns: plain data, and the rules that belong to one noun alone.
 
 mod alloc;
+mod confine;
 mod event;
+mod files;
 mod job;
 mod node;
 pub mod policy;
 mod resources;
+mod task;
 
 pub use alloc::{AllocState, AllocStatus, Desired, EndReason, StopReason, TaskEnd, TaskPhase, TaskStatus};
+pub use confine::{CAPABILITIES, Confinement, Isolate, Limits, RLIMITS, Rlimit};
 pub use event::{Event, EventKind, Severity, Subject, SubjectJob};
-pub use job::{
-    DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Job, JobType, LogPolicy, Port, Process, Task, stored_size,
-};
+pub use files::{Mount, NodeEnvFile, TaskFile, Volume, VolumeSource};
+pub use job::{DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Job, JobType, Port, stored_size};
 pub use node::{Eligibility, Liveness, NodeIdentity};
-pub use policy::{Backoff, Interval, OnExhausted, Reschedule, Restart};
+pub use policy::{Backoff, Interval, OnExhausted, Reschedule, Restart, RestartOn};
 pub use resources::Resources;
+pub use task::{Lifecycle, LogPolicy, Process, Task};

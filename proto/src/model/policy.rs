@@ -38,6 +38,19 @@ pub enum OnExhausted {
     Fail,
 }
 
+/// Which ends are followed by a restart. The exit with 0 of a batch job never is: it is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestartOn {
+    /// Every end.
+    #[default]
+    Any,
+    /// Ends that are failures. A service that exits with 0 has done what it was meant to do.
+    Failure,
+    /// None: a failure ends the allocation as failed.
+    Never,
+}
+
 /// The restart policy: what the node tries by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
@@ -55,6 +68,8 @@ pub struct Restart {
     pub jitter_percent: u8,
     /// What then.
     pub on_exhausted: OnExhausted,
+    /// Which ends count.
+    pub on: RestartOn,
 }
 
 impl Restart {
@@ -67,6 +82,7 @@ impl Restart {
         max_delay: Duration::from_secs(30),
         jitter_percent: 10,
         on_exhausted: OnExhausted::Move,
+        on: RestartOn::Any,
     };
     /// Default of a batch job: 3 restarts in 24 h, 5 s apart and doubling.
     pub const BATCH: Self = Self {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::task::{task_from_wire, task_to_wire};
 use super::{BadMessage, need, v1};
 use crate::ids::JobKey;
 use crate::model::{
-    Backoff, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Port, Process, Reschedule, Resources,
-    Restart, Task,
+    Backoff, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn,
+    Volume, VolumeSource,
 };
 
 /// Writes a job.
@@ -19,6 +20,7 @@ pub fn to_wire(job: &Job) -> v1::Job {
         priority: u32::from(job.priority),
         meta: job.meta.clone(),
         groups: job.groups.iter().map(|(name, group)| (name.clone(), group_to_wire(group))).collect(),
+        origin: job.origin.clone().unwrap_or_default(),
     }
 }
 
@@ -34,6 +36,7 @@ pub fn from_wire(job: v1::Job) -> Result<Job, BadMessage> {
         priority: need(u8::try_from(job.priority).ok(), "priority")?,
         meta: job.meta,
         groups: groups.collect::<Result<_, BadMessage>>()?,
+        origin: Some(job.origin).filter(|origin| !origin.is_empty()),
     })
 }
 
@@ -73,6 +76,8 @@ pub fn group_to_wire(group: &Group) -> v1::Group {
         ports: group.ports.iter().map(|(name, spec)| (name.clone(), port(spec))).collect(),
         restart: Some(restart_to_wire(&group.restart)),
         reschedule: Some(reschedule_to_wire(&group.reschedule)),
+        volumes: group.volumes.iter().map(|(name, volume)| (name.clone(), volume_to_wire(volume))).collect(),
+        max_run_ms: group.max_run.map(millis),
     }
 }
 
@@ -87,13 +92,32 @@ pub fn group_from_wire(group: v1::Group) -> Result<Group, BadMessage> {
     };
     let tasks = group.tasks.into_iter().map(|(name, task)| Ok((name, task_from_wire(task)?)));
     let ports = group.ports.into_iter().map(|(name, spec)| Ok((name, port(spec)?)));
+    let volumes = group.volumes.into_iter().map(|(name, volume)| Ok((name, volume_from_wire(volume)?)));
     Ok(Group {
         count: group.count,
         tasks: tasks.collect::<Result<_, BadMessage>>()?,
         ports: ports.collect::<Result<_, BadMessage>>()?,
         restart: restart_from_wire(need(group.restart, "restart")?)?,
         reschedule: reschedule_from_wire(need(group.reschedule, "reschedule")?)?,
+        volumes: volumes.collect::<Result<_, BadMessage>>()?,
+        max_run: group.max_run_ms.map(Duration::from_millis),
     })
+}
+
+fn volume_to_wire(volume: &Volume) -> v1::Volume {
+    let source = match &volume.source {
+        VolumeSource::Host(name) => v1::volume::Source::Host(name.clone()),
+        VolumeSource::Path(path) => v1::volume::Source::Path(path.clone()),
+    };
+    v1::Volume { source: Some(source), read_only: volume.read_only }
+}
+
+fn volume_from_wire(volume: v1::Volume) -> Result<Volume, BadMessage> {
+    let source = match need(volume.source, "source")? {
+        v1::volume::Source::Host(name) => VolumeSource::Host(name),
+        v1::volume::Source::Path(path) => VolumeSource::Path(path),
+    };
+    Ok(Volume { source, read_only: volume.read_only })
 }
 
 fn restart_to_wire(restart: &Restart) -> v1::Restart {
@@ -111,6 +135,12 @@ fn restart_to_wire(restart: &Restart) -> v1::Restart {
             OnExhausted::Move => v1::OnExhausted::Move,
             OnExhausted::Stay => v1::OnExhausted::Stay,
             OnExhausted::Fail => v1::OnExhausted::Fail,
+        }
+        .into(),
+        on: match restart.on {
+            RestartOn::Any => v1::RestartOn::Any,
+            RestartOn::Failure => v1::RestartOn::Failure,
+            RestartOn::Never => v1::RestartOn::Never,
         }
         .into(),
     }
@@ -132,6 +162,12 @@ fn restart_from_wire(restart: v1::Restart) -> Result<Restart, BadMessage> {
             Ok(v1::OnExhausted::Stay) => OnExhausted::Stay,
             Ok(v1::OnExhausted::Fail) => OnExhausted::Fail,
             _ => return Err(BadMessage { field: "on_exhausted" }),
+        },
+        on: match v1::RestartOn::try_from(restart.on) {
+            Ok(v1::RestartOn::Any) => RestartOn::Any,
+            Ok(v1::RestartOn::Failure) => RestartOn::Failure,
+            Ok(v1::RestartOn::Never) => RestartOn::Never,
+            Err(_) => return Err(BadMessage { field: "on" }),
         },
     })
 }
@@ -169,41 +205,6 @@ fn backoff_from_wire(backoff: i32) -> Result<Backoff, BadMessage> {
     }
 }
 
-fn task_to_wire(task: &Task) -> v1::Task {
-    v1::Task {
-        process: Some(v1::Process {
-            command: task.process.command.clone(),
-            args: task.process.args.clone(),
-            user: task.process.user.clone().unwrap_or_default(),
-            workdir: task.process.workdir.clone().unwrap_or_default(),
-        }),
-        env: task.env.clone(),
-        resources: Some(resources_to_wire(task.resources)),
-        stop_signal: task.stop_signal,
-        stop_timeout_ms: millis(task.stop_timeout),
-        logs: Some(v1::Logs { max_files: task.logs.max_files, max_file_bytes: task.logs.max_file_bytes }),
-    }
-}
-
-fn task_from_wire(task: v1::Task) -> Result<Task, BadMessage> {
-    let process = need(task.process, "process")?;
-    let logs = need(task.logs, "logs")?;
-    let some = |text: String| Some(text).filter(|text| !text.is_empty());
-    Ok(Task {
-        process: Process {
-            command: process.command,
-            args: process.args,
-            user: some(process.user),
-            workdir: some(process.workdir),
-        },
-        env: task.env,
-        resources: resources_from_wire(need(task.resources, "resources")?),
-        stop_signal: task.stop_signal,
-        stop_timeout: Duration::from_millis(task.stop_timeout_ms),
-        logs: LogPolicy { max_files: logs.max_files, max_file_bytes: logs.max_file_bytes },
-    })
-}
-
 /// Writes an amount of resources.
 #[must_use]
 pub fn resources_to_wire(resources: Resources) -> v1::Resources {
@@ -216,6 +217,20 @@ pub fn resources_from_wire(resources: v1::Resources) -> Resources {
     Resources { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_job_reads_back_as_it_was_written(job in crate::jobfile::testing::job()) {
+            prop_assert_eq!(from_wire(to_wire(&job)), Ok(job));
+        }
+    }
 }

@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod job;
 pub mod status;
+mod task;
 
 /// The generated types of `api/minijob/v1/*.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::too_many_lines)]

@@ -1,12 +1,11 @@
 //! Small worlds for the tests of `core`: a state, changed by commands alone, with its invariants checked on the way.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use proto::ids::{AllocId, Incarnation, JobKey, NodeId, ServerId};
 use proto::model::{
-    AllocState, AllocStatus, Group, Job, JobType, Liveness, LogPolicy, NodeIdentity, Process, Reschedule,
-    Resources, Restart, Task, TaskPhase, TaskStatus,
+    AllocState, AllocStatus, Group, Job, JobType, Liveness, NodeIdentity, Reschedule, Resources, Restart,
+    Task, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
 
@@ -18,28 +17,12 @@ pub(crate) const INCARNATION: Incarnation = Incarnation(5);
 
 /// A service of one group and one task, all of that name: 100 millicores and 64 MiB each.
 pub(crate) fn job(name: &str, count: u32) -> Job {
-    let task = Task {
-        process: Process { command: "/bin/true".into(), args: vec![], user: None, workdir: None },
-        env: BTreeMap::new(),
-        resources: Resources { cpu_millis: 100, memory_bytes: 64 << 20 },
-        stop_signal: 15,
-        stop_timeout: Duration::from_secs(5),
-        logs: LogPolicy::default(),
-    };
-    let group = Group {
-        count,
-        tasks: BTreeMap::from([(name.to_owned(), task)]),
-        ports: BTreeMap::new(),
-        restart: Restart::SERVICE,
-        reschedule: Reschedule::SERVICE,
-    };
-    Job {
-        key: JobKey::new("default", name),
-        kind: JobType::Service,
-        priority: 50,
-        meta: BTreeMap::new(),
-        groups: BTreeMap::from([(name.to_owned(), group)]),
-    }
+    let resources = Resources { cpu_millis: 100, memory_bytes: 64 << 20 };
+    let task = Task { resources, ..Task::new("/bin/true") };
+    let tasks = BTreeMap::from([(name.to_owned(), task)]);
+    let group = Group { count, ..Group::new(JobType::Service, tasks) };
+    let groups = BTreeMap::from([(name.to_owned(), group)]);
+    Job::new(JobKey::new("default", name), JobType::Service, groups)
 }
 
 pub(crate) fn batch(name: &str, count: u32) -> Job {

@@ -144,7 +144,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{job, task};
+    use crate::ops::testing::job;
 
     fn details(change: impl FnOnce(&mut Job)) -> Vec<String> {
         let mut job = job("web", 1);
@@ -180,8 +180,10 @@ mod tests {
             (
                 details(|job| {
                     group(job, |group| {
-                        let bad =
-                            Task { env: [("A=B".to_owned(), "x\0y".to_owned())].into(), ..task("/bin/x") };
+                        let bad = Task {
+                            env: [("A=B".to_owned(), "x\0y".to_owned())].into(),
+                            ..Task::new("/bin/x")
+                        };
                         group.tasks.insert("t".into(), bad);
                     });
                 }),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, Generation, Incarnation, JobKey, NodeId, ServerId};
 use proto::model::{
-    AllocState, AllocStatus, EndReason, Group, Job, JobType, Liveness, LogPolicy, NodeIdentity, Port,
-    Process, Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
+    AllocState, AllocStatus, EndReason, Group, Job, JobType, Liveness, NodeIdentity, Port, Reschedule,
+    Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
 
@@ -18,20 +18,10 @@ pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// Returns a service with one group and one task, all of that name.
 pub(crate) fn job(name: &str, count: u32) -> Job {
-    let group = Group {
-        count,
-        tasks: [(name.to_owned(), task("/usr/bin/server"))].into(),
-        ports: [("http".to_owned(), Port::Dynamic)].into(),
-        restart: Restart::SERVICE,
-        reschedule: Reschedule::SERVICE,
-    };
-    Job {
-        key: JobKey::new("default", name),
-        kind: JobType::Service,
-        priority: 50,
-        meta: Default::default(),
-        groups: [(name.to_owned(), group)].into(),
-    }
+    let tasks = [(name.to_owned(), Task::new("/usr/bin/server"))].into();
+    let ports = [("http".to_owned(), Port::Dynamic)].into();
+    let group = Group { count, ports, ..Group::new(JobType::Service, tasks) };
+    Job::new(JobKey::new("default", name), JobType::Service, [(name.to_owned(), group)].into())
 }
 
 /// Returns the same as a batch job.
@@ -42,18 +32,6 @@ pub(crate) fn batch(name: &str, count: u32) -> Job {
         (group.restart, group.reschedule) = (Restart::BATCH, Reschedule::BATCH);
     }
     job
-}
-
-/// Returns a task with the defaults of the language.
-pub(crate) fn task(command: &str) -> Task {
-    Task {
-        process: Process { command: command.to_owned(), args: Vec::new(), user: None, workdir: None },
-        env: Default::default(),
-        resources: Task::DEFAULT_RESOURCES,
-        stop_signal: Task::DEFAULT_STOP_SIGNAL,
-        stop_timeout: Task::DEFAULT_STOP_TIMEOUT,
-        logs: LogPolicy::default(),
-    }
 }
 
 /// Returns the identity of a node with that number, named `n<number>`.

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use proto::model::Backoff;
+use proto::model::{Backoff, RestartOn};
 
 use super::*;
 
@@ -167,6 +167,7 @@ fn policies() -> impl Strategy<Value = Restart> {
             max_delay: Duration::from_millis(max_delay),
             jitter_percent,
             on_exhausted,
+            on: RestartOn::Any,
         })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::{explain, parse, parse_in};
 use crate::model::{
-    Backoff, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart, Task,
+    Backoff, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Task,
 };
 
 fn jobs(text: &str) -> Vec<Job> {
@@ -88,6 +88,7 @@ groups:
         max_delay: Duration::from_secs(9),
         jitter_percent: 0,
         on_exhausted: OnExhausted::Stay,
+        on: RestartOn::Any,
     };
     assert_eq!(group.restart, restart);
     let reschedule = Reschedule {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proto::ids::{Generation, Incarnation, JobVersion, NodeId, RequestId, Revision, ServerId};
 use proto::model::{
     Backoff, Group, Interval, Job, JobType, Liveness, LogPolicy, NodeIdentity, OnExhausted, Process,
-    Reschedule, Resources, Restart, StopReason, Task,
+    Reschedule, Resources, Restart, RestartOn, StopReason, Task,
 };
 
 use super::*;
@@ -27,8 +27,11 @@ fn resources() -> impl Strategy<Value = Resources> {
 fn task() -> impl Strategy<Value = Task> {
     let process = ("\\PC{1,8}", vec("\\PC{0,5}", 0..3), option::of("[a-z]{1,5}"), option::of("/[a-z]{1,5}"))
         .prop_map(|(command, args, user, workdir)| Process { command, args, user, workdir });
-    let logs = (any::<u32>(), any::<u64>())
-        .prop_map(|(max_files, max_file_bytes)| LogPolicy { max_files, max_file_bytes });
+    let logs = (any::<u32>(), any::<u64>()).prop_map(|(max_files, max_file_bytes)| LogPolicy {
+        max_files,
+        max_file_bytes,
+        ..LogPolicy::default()
+    });
     (process, texts(), resources(), 1i32..65, millis(), logs).prop_map(
         |(process, env, resources, stop_signal, stop_timeout, logs)| Task {
             process,
@@ -37,6 +40,7 @@ fn task() -> impl Strategy<Value = Task> {
             stop_signal,
             stop_timeout,
             logs,
+            ..Task::new("")
         },
     )
 }
@@ -54,6 +58,7 @@ fn restart() -> impl Strategy<Value = Restart> {
             max_delay,
             jitter_percent,
             on_exhausted,
+            on: RestartOn::Any,
         },
     )
 }
@@ -68,7 +73,13 @@ fn group() -> impl Strategy<Value = Group> {
     );
     let tasks = btree_map("[a-z]{1,5}", task(), 1..3);
     (any::<u32>(), tasks, btree_map("[a-z]{1,5}", port, 0..3), restart(), reschedule).prop_map(
-        |(count, tasks, ports, restart, reschedule)| Group { count, tasks, ports, restart, reschedule },
+        |(count, tasks, ports, restart, reschedule)| Group {
+            count,
+            ports,
+            restart,
+            reschedule,
+            ..Group::new(JobType::Service, tasks)
+        },
     )
 }
 
@@ -79,7 +90,7 @@ fn key() -> impl Strategy<Value = JobKey> {
 fn whole_job() -> impl Strategy<Value = Job> {
     let kind = prop_oneof![Just(JobType::Service), Just(JobType::Batch)];
     (key(), kind, any::<u8>(), texts(), btree_map("[a-z]{1,5}", group(), 1..3))
-        .prop_map(|(key, kind, priority, meta, groups)| Job { key, kind, priority, meta, groups })
+        .prop_map(|(key, kind, priority, meta, groups)| Job { priority, meta, ..Job::new(key, kind, groups) })
 }
 
 fn status() -> impl Strategy<Value = AllocStatus> {
