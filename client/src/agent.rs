@@ -237,7 +237,6 @@ fn identity_of(config: &Config, id: NodeId) -> NodeIdentity {
         name: config.name.clone().unwrap_or(machine.host_name),
         machine_id: machine.machine_id,
         boot_id: machine.boot_id,
-        opened: proto::time::BootTime(0),
         address: config.address.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: config.capacity.unwrap_or(machine.capacity),

@@ -217,6 +217,8 @@ impl Service for Wanting {
         let position = Some(v1::Position { incarnation: 7, reign: 1, revision: 1 });
         let set = v1::CompleteSet { position, assignments: self.0.clone(), released: vec![], more: false };
         tokio::spawn(async move {
+            let hello = Kind::Hello(v1::Hello { revision: 1 });
+            let _ = down.send(Ok(ServerMessage { kind: Some(hello) })).await;
             while let Ok(Some(message)) = up.message().await {
                 let answers = match message.kind {
                     Some(Up::Register(_)) => {

@@ -101,16 +101,21 @@ type Opened = (mpsc::Sender<v1::AgentMessage>, tonic::Streaming<v1::ServerMessag
 
 async fn register(mut client: AgentClient<Channel>, token: &str, number: usize) -> Result<Opened, String> {
     let (up, messages) = mpsc::channel(QUEUED);
+    let opened = client.session(with_token(ReceiverStream::new(messages), token)).await;
+    let mut down = opened.map_err(|status| status.to_string())?.into_inner();
+    let hello = down.message().await.map_err(|status| status.to_string())?;
+    let Some(server_message::Kind::Hello(hello)) = hello.and_then(|message| message.kind) else {
+        return Err(format!("agent {number} was not greeted"));
+    };
     let register = v1::Register {
         wire: WIRE_VERSION,
         identity: Some(agent::identity_to_wire(&machine(number))),
         held: Vec::new(),
         position: None,
+        seen: hello.revision,
     };
     let register = v1::AgentMessage { kind: Some(agent_message::Kind::Register(register)) };
     up.try_send(register).map_err(|error| error.to_string())?;
-    let opened = client.session(with_token(ReceiverStream::new(messages), token)).await;
-    let mut down = opened.map_err(|status| status.to_string())?.into_inner();
     let first = down.message().await.map_err(|status| status.to_string())?;
     match first.and_then(|message| message.kind) {
         Some(server_message::Kind::Registered(registered)) => {

@@ -33,7 +33,6 @@ pub(crate) fn machine(number: usize) -> NodeIdentity {
         name: format!("node-{number:05}"),
         machine_id: format!("machine-{number}"),
         boot_id: "first".into(),
-        opened: proto::time::BootTime(0),
         address: format!("10.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255),
         version: "0".into(),
         capacity: Resources { cpu_millis: 64_000, memory_bytes: 256 << 30 },
@@ -75,7 +74,8 @@ async fn fill(cluster: &Cluster, allocs: usize) -> Result<(), String> {
     propose(cluster, begin).await?;
     let reign = cluster.snapshot().reign.ok_or("the reign has not begun")?.reign;
     propose(cluster, Kind::PutSettings(Settings { node_timeout: LEASE, ..Settings::default() })).await?;
-    let machines = (0..NODES).map(|number| Kind::RegisterNode { identity: machine(number), held: vec![] });
+    let machines =
+        (0..NODES).map(|number| Kind::RegisterNode { identity: machine(number), held: vec![], seen: None });
     propose_all(cluster, machines.collect()).await?;
     for number in 0..allocs.div_ceil(PER_JOB) {
         place(cluster, reign, number, PER_JOB.min(allocs - number * PER_JOB)).await?;

@@ -61,7 +61,6 @@ fn node_identity(number: u64) -> NodeIdentity {
         name: format!("n{number}"),
         machine_id: format!("m{number}"),
         boot_id: "b".into(),
-        opened: proto::time::BootTime(0),
         address: "127.0.0.1".into(),
         version: "0.1.0".into(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
@@ -133,7 +132,7 @@ fn history() -> History {
     story.own(Kind::BeginReign { server: ServerId(7), boot_nonce: 9, incarnation: Incarnation(5) });
     story.own(Kind::PutSettings(Settings { ended_allocs: 2, versions: 3, ..Settings::default() }));
     for number in 0..3 {
-        story.own(Kind::RegisterNode { identity: node_identity(number), held: vec![] });
+        story.own(Kind::RegisterNode { identity: node_identity(number), held: vec![], seen: None });
     }
     let put = |job, expected| Kind::PutJob { job: Box::new(job), expected, message: "for anna".into() };
     let mut web = job("web", 2);
@@ -169,7 +168,7 @@ fn history() -> History {
     let foreign = AllocStatus { id: AllocId(99), seq: 1, state: AllocState::Running, tasks: vec![] };
     let takes = Resources { cpu_millis: 10, memory_bytes: 1 << 20 };
     let held = vec![(Incarnation(6), foreign, takes)];
-    story.own(Kind::RegisterNode { identity: node_identity(2), held });
+    story.own(Kind::RegisterNode { identity: node_identity(2), held, seen: None });
     story.say(6, put(job("api", 1), None));
     story.settle();
     let failed = EndReason::StartFailed { step: "exec".into(), errno: 2, message: "no such file".into() };

@@ -101,7 +101,6 @@ impl Machine {
             name: format!("n{}", self.number),
             machine_id: format!("machine-{}", self.number),
             boot_id: self.boot_id(),
-            opened: proto::time::BootTime(0),
             address: "127.0.0.1".into(),
             version: "0".into(),
             capacity: self.capacity,
@@ -245,11 +244,17 @@ impl Sim {
         let server = *self.dice.net.pick(&up);
         let conn = self.connect(agent, server);
         let now = self.now;
-        let opened = self.machine_time(agent.machine).boot;
-        let identity = NodeIdentity { opened, ..self.machines[agent.machine].identity() };
         let Some(one) = self.agent(agent) else { return };
         (one.conn, one.registered, one.base) = (Some(conn), false, None);
         (one.heard_at, one.asked_at) = (now, now);
+        self.send_up(conn, Up::Open);
+    }
+
+    /// A server has said hello: the agent says who it is and what it has.
+    fn register(&mut self, agent: Agent, seen: u64) {
+        let identity = self.machines[agent.machine].identity();
+        let Some(one) = self.agent(agent) else { return };
+        let Some(conn) = one.conn else { return };
         let held: Vec<(Incarnation, AllocStatus, Resources)> = one
             .allocs
             .values()
@@ -259,7 +264,7 @@ impl Sim {
                 Some((alloc.record.incarnation, status, alloc.record.spec.group.resources()))
             })
             .collect();
-        self.send_up(conn, Up::Register(Box::new(identity), held));
+        self.send_up(conn, Up::Register(Box::new(identity), held, seen));
     }
 
     fn hang_up(&mut self, agent: Agent) {
@@ -319,6 +324,7 @@ impl Sim {
         let Some(one) = self.agent(agent) else { return };
         one.heard_at = now;
         match message {
+            Kind::Hello(hello) => self.register(agent, hello.revision),
             Kind::Registered(hello) => {
                 let previous = Some(Incarnation(hello.previous_incarnation)).filter(|id| id.0 != 0);
                 let theirs =

@@ -186,7 +186,7 @@ fn tell(kind: &Kind) -> String {
             let groups: Vec<_> = job.groups.iter().map(|(name, group)| (name, group.count)).collect();
             format!("PutJob {} {groups:?} expected {expected:?}", job.key)
         }
-        Kind::RegisterNode { identity, held } => {
+        Kind::RegisterNode { identity, held, .. } => {
             let held: Vec<_> =
                 held.iter().map(|(_, status, _)| (status.id.0, status.seq, status.state)).collect();
             format!("RegisterNode {} {} {held:?}", identity.name, identity.id.0)

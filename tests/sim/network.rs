@@ -27,7 +27,9 @@ pub struct Conn {
 /// From an agent.
 #[derive(Clone)]
 pub enum Up {
-    Register(Box<NodeIdentity>, Vec<(Incarnation, AllocStatus, Resources)>),
+    Open,
+    /// Who it is, what it has, and the revision of the greeting.
+    Register(Box<NodeIdentity>, Vec<(Incarnation, AllocStatus, Resources)>, u64),
     Heartbeat,
     Status(v1::StatusBatch),
     NeedComplete,

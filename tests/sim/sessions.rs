@@ -37,7 +37,11 @@ impl Sim {
             return;
         };
         match message {
-            Up::Register(identity, held) => {
+            Up::Open => {
+                let revision = self.leader(lead).map_or(0, |leader| leader.view.revision.0);
+                self.send_down(conn, server_message::Kind::Hello(v1::Hello { revision }));
+            }
+            Up::Register(identity, held, seen) => {
                 let session = Session {
                     node: identity.id,
                     generation: None,
@@ -51,7 +55,7 @@ impl Sim {
                 if let Some(leader) = self.leader(lead) {
                     leader.sessions.insert(conn, session);
                 }
-                let kind = Kind::RegisterNode { identity: *identity, held };
+                let kind = Kind::RegisterNode { identity: *identity, held, seen: Some(Revision(seen)) };
                 self.propose(lead, Asker::Register(conn), kind, RequestId(0));
             }
             Up::Heartbeat => self.heartbeat(lead, conn),

@@ -146,25 +146,33 @@ struct Session {
 async fn open(needs: &Needs, server: &str) -> Result<Session, Over> {
     let mut client = dial::dial(server).await?;
     let token = needs.token.as_deref().and_then(dial::bearer);
-    let registration = needs.manager.registration().await.map_err(|_| Over::Stopped)?;
     let (uplink, stream) = uplink();
-    let identity = NodeIdentity { opened: needs.clock.boot(), ..needs.identity.clone() };
+    let refused = |status: tonic::Status| Over::Refused(proto::error::Error::from(&status));
+    let greeting = async {
+        let mut down = client.session(dial::request(stream, token.as_ref())).await?.into_inner();
+        let hello = down.message().await?;
+        Ok::<_, tonic::Status>((down, hello))
+    };
+    let greeting = tokio::time::timeout(REGISTER_PATIENCE, greeting).await;
+    let (mut down, hello) = greeting.map_err(|_| Over::Silent(REGISTER_PATIENCE))?.map_err(refused)?;
+    let seen = match hello.ok_or(Over::Closed)?.kind {
+        Some(Down::Hello(hello)) => hello.revision,
+        Some(Down::Redirect(redirect)) => return Err(Over::Redirect(redirect.leader)),
+        _ => return Err(Over::Protocol("the first message is neither a greeting nor a redirect")),
+    };
+    // Looked up only now: what has begun before the greeting is named, see `Hello`.
+    let registration = needs.manager.registration().await.map_err(|_| Over::Stopped)?;
     let register = v1::Register {
         wire: WIRE_VERSION,
-        identity: Some(agent::identity_to_wire(&identity)),
+        identity: Some(agent::identity_to_wire(&needs.identity)),
         held: registration.held,
         position: registration.position.map(position_to_wire),
+        seen,
     };
     uplink.send(Up::Register(register)).await.map_err(|_| Over::Closed)?;
-    let answer = async {
-        let mut down = client.session(dial::request(stream, token.as_ref())).await?.into_inner();
-        let first = down.message().await?;
-        Ok::<_, tonic::Status>((down, first))
-    };
-    let refused = |status: tonic::Status| Over::Refused(proto::error::Error::from(&status));
-    let answer = tokio::time::timeout(REGISTER_PATIENCE, answer).await;
-    let (down, first) = answer.map_err(|_| Over::Silent(REGISTER_PATIENCE))?.map_err(refused)?;
-    match first.ok_or(Over::Closed)?.kind {
+    let answer = tokio::time::timeout(REGISTER_PATIENCE, down.message()).await;
+    let answer = answer.map_err(|_| Over::Silent(REGISTER_PATIENCE))?.map_err(refused)?;
+    match answer.ok_or(Over::Closed)?.kind {
         Some(Down::Registered(registered)) => {
             let theirs = position_from_wire(registered.position)
                 .map_err(|_| Over::Protocol("a registration without a position"))?;
@@ -176,7 +184,7 @@ async fn open(needs: &Needs, server: &str) -> Result<Session, Over> {
             Ok(Session { uplink, down, heartbeat, patience, token })
         }
         Some(Down::Redirect(redirect)) => Err(Over::Redirect(redirect.leader)),
-        _ => Err(Over::Protocol("the first answer is neither a registration nor a redirect")),
+        _ => Err(Over::Protocol("the answer to a registration is neither a registration nor a redirect")),
     }
 }
 
@@ -221,7 +229,7 @@ impl Session {
                 },
                 Some(Down::Redirect(redirect)) => return Err(Over::Redirect(redirect.leader)),
                 // A newer server may say what this agent does not know.
-                Some(Down::HeartbeatAck(_) | Down::Registered(_)) | None => {}
+                Some(Down::HeartbeatAck(_) | Down::Registered(_) | Down::Hello(_)) | None => {}
             }
         }
     }

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Resources;
 use crate::ids::NodeId;
-use crate::time::BootTime;
 
 /// What an agent says of itself and its machine when it registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +18,6 @@ pub struct NodeIdentity {
     pub machine_id: String,
     /// New with every boot.
     pub boot_id: String,
-    /// When this session was opened, by the machine's clock since boot: a registration that was overtaken by a newer one of the same
-    /// boot tells of the past. 0: not known.
-    pub opened: BootTime,
     /// The address that others reach this machine's tasks at.
     pub address: String,
     /// The agent's version.

@@ -33,6 +33,15 @@ impl Resources {
         }
     }
 
+    /// Returns the larger amount of each.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            cpu_millis: self.cpu_millis.max(other.cpu_millis),
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
+        }
+    }
+
     /// Returns whether this much fits into `room`.
     #[must_use]
     pub const fn fits(self, room: Self) -> bool {

@@ -3,7 +3,6 @@
 use super::{BadMessage, job, need, v1};
 use crate::ids::NodeId;
 use crate::model::NodeIdentity;
-use crate::time::BootTime;
 
 /// Writes a node's identity.
 #[must_use]
@@ -17,7 +16,6 @@ pub fn identity_to_wire(identity: &NodeIdentity) -> v1::Identity {
         version: identity.version.clone(),
         capacity: Some(job::resources_to_wire(identity.capacity)),
         attributes: identity.attributes.clone(),
-        opened_ms: identity.opened.0,
     }
 }
 
@@ -35,6 +33,5 @@ pub fn identity_from_wire(identity: v1::Identity) -> Result<NodeIdentity, BadMes
         version: identity.version,
         capacity: job::resources_from_wire(need(identity.capacity, "capacity")?),
         attributes: identity.attributes,
-        opened: BootTime(identity.opened_ms),
     })
 }

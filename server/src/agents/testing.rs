@@ -77,11 +77,15 @@ impl Agent {
         position: Option<v1::Position>,
     ) -> Result<Self, Status> {
         let (up, mut down, client) = connect(door).await;
+        let Some(server_message::Kind::Hello(hello)) = next(&mut down).await? else {
+            panic!("a server says hello first")
+        };
         let register = v1::Register {
             wire: WIRE_VERSION,
             identity: Some(agent::identity_to_wire(&identity)),
             held,
             position,
+            seen: hello.revision,
         };
         send(&up, agent_message::Kind::Register(register)).await;
         let Some(server_message::Kind::Registered(registered)) = next(&mut down).await? else {

@@ -41,7 +41,6 @@ pub(crate) fn node_identity(number: u64) -> NodeIdentity {
         name: format!("n{number}"),
         machine_id: format!("m{number}"),
         boot_id: "b".into(),
-        opened: proto::time::BootTime(0),
         address: "127.0.0.1".into(),
         version: "0".into(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
@@ -61,7 +60,7 @@ impl World {
         let mut world = Self { state: State::default(), seq: 0, reports: 1000 };
         world.apply(Kind::BeginReign { server: ServerId(1), boot_nonce: 1, incarnation: INCARNATION });
         for number in 0..nodes {
-            world.apply(Kind::RegisterNode { identity: node_identity(number), held: vec![] });
+            world.apply(Kind::RegisterNode { identity: node_identity(number), held: vec![], seen: None });
         }
         world
     }
@@ -157,7 +156,7 @@ impl World {
             .into_iter()
             .map(|(incarnation, status)| (incarnation, status, Resources::default()))
             .collect();
-        self.apply(Kind::RegisterNode { identity: node_identity(number), held });
+        self.apply(Kind::RegisterNode { identity: node_identity(number), held, seen: None });
     }
 
     pub(crate) fn lose(&mut self, node: NodeId) {

@@ -208,7 +208,7 @@ mod tests {
         assert!(desk.take(9).is_empty(), "nothing gained room");
         let identity = crate::core::testing::node_identity(1);
         let node = identity.id;
-        world.apply(crate::core::state::Kind::RegisterNode { identity, held: vec![] });
+        world.apply(crate::core::state::Kind::RegisterNode { identity, held: vec![], seen: None });
         desk.take_in(&world.state, BTreeSet::new(), BTreeSet::from([node]), Timestamp(500));
         desk.ring(&world.state, Timestamp(500));
         assert_eq!(desk.take(9), [key("waits")]);

@@ -41,7 +41,6 @@ pub(crate) fn identity(number: u64) -> NodeIdentity {
         name: format!("n{number}"),
         machine_id: format!("machine-{number}"),
         boot_id: "boot".to_owned(),
-        opened: proto::time::BootTime(0),
         address: format!("10.0.0.{number}"),
         version: "0.1.0".to_owned(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
@@ -82,7 +81,7 @@ impl World {
         let begin = Kind::BeginReign { server: ServerId(1), boot_nonce: 1, incarnation: Incarnation(7) };
         world.apply(begin);
         for number in 1..=nodes {
-            world.apply(Kind::RegisterNode { identity: identity(number), held: Vec::new() });
+            world.apply(Kind::RegisterNode { identity: identity(number), held: Vec::new(), seen: None });
         }
         world
     }

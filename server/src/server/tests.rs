@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::ids::{JobKey, NodeId, RequestId, Revision, random_request_id};
 use proto::model::{AllocState, Liveness};
-use proto::wire::v1::{self, agent_message};
+use proto::wire::v1::{self, agent_message, server_message};
 
 use super::*;
 use crate::agents::LogsSpec;
@@ -369,10 +369,12 @@ async fn an_agent_without_the_token_is_refused() {
 async fn who_does_not_register_first_is_sent_away() {
     let served = Served::start().await;
     let (up, mut down, _client) = testing::connect(&served.door()).await;
+    assert!(matches!(testing::next(&mut down).await, Ok(Some(server_message::Kind::Hello(_)))));
     testing::send(&up, agent_message::Kind::NeedComplete(v1::NeedComplete {})).await;
     let end = testing::next(&mut down).await.expect_err("refused");
     assert!(end.message().contains("registers first"), "{end}");
     let (up, mut down, _client) = testing::connect(&served.door()).await;
+    assert!(matches!(testing::next(&mut down).await, Ok(Some(server_message::Kind::Hello(_)))));
     testing::send(&up, agent_message::Kind::Register(v1::Register::default())).await;
     let end = testing::next(&mut down).await.expect_err("refused");
     assert!(end.message().contains("wire version 0"), "{end}");

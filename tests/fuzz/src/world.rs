@@ -36,7 +36,6 @@ fn identity(number: u64) -> NodeIdentity {
         name: format!("n{number}"),
         machine_id: format!("m{number}"),
         boot_id: "b".into(),
-        opened: proto::time::BootTime(0),
         address: "127.0.0.1".into(),
         version: "0".into(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
@@ -84,7 +83,7 @@ pub fn world() -> State {
     let mut state = State::default();
     state.apply(own(Kind::BeginReign { server: ServerId(1), boot_nonce: 1, incarnation: INCARNATION }));
     for number in 1..3 {
-        state.apply(own(Kind::RegisterNode { identity: identity(number), held: vec![] }));
+        state.apply(own(Kind::RegisterNode { identity: identity(number), held: vec![], seen: None }));
     }
     state.apply(own(put(job("web", 2))));
     let reign = state.reign.expect("begun").reign;
@@ -140,8 +139,8 @@ pub fn commands() -> Vec<Command> {
         reports(AllocState::Stopped),
         Kind::PutHealth { healthy: allocs.iter().map(|(id, _)| *id).collect() },
         lost,
-        Kind::RegisterNode { identity: identity(node.0), held: held(allocs[0].0.0, AllocState::Running) },
-        Kind::RegisterNode { identity: identity(3), held: held(77, AllocState::Running) },
+        Kind::RegisterNode { identity: identity(node.0), held: held(allocs[0].0.0, AllocState::Running), seen: None },
+        Kind::RegisterNode { identity: identity(3), held: held(77, AllocState::Running), seen: None },
         Kind::NodeEligibility { node, eligibility: Eligibility::Cordoned },
         put(job("web", 1)),
         Kind::StopJob { key: web.clone(), purge: false },

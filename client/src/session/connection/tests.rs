@@ -80,6 +80,7 @@ impl Server {
 
     async fn session(&mut self) -> (Peer, v1::Register) {
         let mut peer = within(self.sessions.recv(), "a session").await.expect("the server lives");
+        peer.say(Down::Hello(v1::Hello { revision: 11 })).await;
         match peer.next("a registration").await {
             Up::Register(register) => (peer, register),
             other => panic!("the first message is {other:?}"),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use prost::Message as _;
 use proto::error::{Error, Kind as ErrorKind};
-use proto::ids::{Generation, Incarnation, Reign};
+use proto::ids::{Generation, Incarnation, Reign, Revision};
 use proto::model::{AllocStatus, NodeIdentity, Resources};
-use proto::wire::v1::{self, agent_message};
+use proto::wire::v1::{self, agent_message, server_message};
 use proto::wire::{BadMessage, agent, job, status};
 use tokio::time::timeout;
 use tonic::Streaming;
@@ -36,20 +36,24 @@ pub(super) async fn open(
     mut inbound: Streaming<v1::AgentMessage>,
     out: &Outgoing,
 ) -> Result<Session, End> {
+    let reign = reign_soon(hub).await.ok_or(End::NotLeading)?;
+    let hello = v1::Hello { revision: hub.cluster().snapshot().revision.0 };
+    if out.try_send(Ok(v1::ServerMessage { kind: Some(server_message::Kind::Hello(hello)) })).is_err() {
+        return Err(End::Gone);
+    }
     let first = timeout(REGISTER_WITHIN, inbound.message()).await;
     let first = first.map_err(|_| invalid("an agent registers first, within 5 s"))?;
     let Ok(Some(v1::AgentMessage { kind: Some(agent_message::Kind::Register(register)) })) = first else {
         return Err(invalid("an agent registers first").into());
     };
-    let reign = reign_soon(hub).await.ok_or(End::NotLeading)?;
-    let position = register.position;
+    let (position, seen) = (register.position, Revision(register.seen));
     let registration = read(register)?;
     belongs_here(&hub.cluster().snapshot(), position)?;
     let node = registration.identity.id;
     keep_lease(hub, &registration.identity);
     let held: Vec<(Incarnation, AllocStatus)> =
         registration.held.iter().map(|(of, status, _)| (*of, status.clone())).collect();
-    let generation = register_node(hub, registration).await?;
+    let generation = register_node(hub, registration, seen).await?;
     let Some(seat) = hub.sit(node, generation, out.clone()) else {
         return Err(superseded().into());
     };
@@ -104,9 +108,9 @@ fn keep_lease(hub: &Hub, identity: &NodeIdentity) {
     }
 }
 
-async fn register_node(hub: &Hub, registration: Registration) -> Result<Generation, End> {
+async fn register_node(hub: &Hub, registration: Registration, seen: Revision) -> Result<Generation, End> {
     let Registration { identity, held } = registration;
-    match hub.cluster().propose(Kind::RegisterNode { identity, held }).await {
+    match hub.cluster().propose(Kind::RegisterNode { identity, held, seen: Some(seen) }).await {
         Ok(Outcome::Registered { generation }) => Ok(generation),
         Ok(Outcome::Refused(refusal)) => Err(Error::from(refusal).into()),
         Ok(_) => Err(Error::new(ErrorKind::Internal, "a registration had no number").into()),

@@ -1,6 +1,8 @@
 //! What can be asked of the state. One command is one revision.
 
-use proto::ids::{AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, Reign, RequestId, ServerId};
+use proto::ids::{
+    AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, Reign, RequestId, Revision, ServerId,
+};
 use proto::model::{AllocStatus, Eligibility, Job, Liveness, NodeIdentity, Resources, StopReason};
 use proto::time::Timestamp;
 
@@ -64,6 +66,9 @@ pub enum Kind {
         identity: NodeIdentity,
         /// What it has, ended or not, with what that takes.
         held: Vec<(Incarnation, AllocStatus, Resources)>,
+        /// The state that was told to the agent before it looked up what it has: refused if the node has registered since.
+        /// None (written by an older server): not compared.
+        seen: Option<Revision>,
     },
     /// Leases began or ran out.
     NodeLiveness(Vec<LivenessChange>),

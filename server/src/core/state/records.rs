@@ -246,6 +246,11 @@ pub struct NodeRecord {
     pub allocs: OrdSet<AllocId>,
     /// What it runs that this state does not know.
     pub foreign: BTreeMap<AllocId, Resources>,
+    /// What was taken when it registered last. It may be more than the node has: its agent keeps running what it runs, also on
+    /// a machine that was made smaller, or for servers that do not know it. Only placing more is ours to refuse.
+    pub brought: Resources,
+    /// When it registered last.
+    pub registered: Revision,
 }
 
 impl NodeRecord {

@@ -70,7 +70,9 @@ impl Live {
 
     /// Registers a node with that number; nobody answers for it.
     pub(crate) async fn node(&self, number: u64) {
-        let outcome = self.propose(Kind::RegisterNode { identity: identity(number), held: Vec::new() }).await;
+        let outcome = self
+            .propose(Kind::RegisterNode { identity: identity(number), held: Vec::new(), seen: None })
+            .await;
         assert!(matches!(outcome, Outcome::Registered { .. }), "{outcome:?}");
     }
 

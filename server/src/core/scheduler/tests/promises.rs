@@ -29,7 +29,7 @@ fn build(plot: &Plot) -> World {
     for (number, (cpu, cordoned)) in plot.nodes.iter().enumerate() {
         let mut identity = node_identity(number as u64);
         identity.capacity.cpu_millis = cpu * 100;
-        world.apply(Kind::RegisterNode { identity, held: vec![] });
+        world.apply(Kind::RegisterNode { identity, held: vec![], seen: None });
         if *cordoned {
             cordon(&mut world, number as u64);
         }

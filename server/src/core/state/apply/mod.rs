@@ -47,7 +47,7 @@ impl State {
             }
             Kind::StopJob { key, purge } => self.stop_job(&key, purge, &command.actor, changes),
             Kind::ApplyPlan(plan) => self.apply_plan(plan, changes),
-            Kind::RegisterNode { identity, held } => self.register_node(identity, held, changes),
+            Kind::RegisterNode { identity, held, seen } => self.register_node(identity, held, seen, changes),
             Kind::NodeLiveness(list) => self.node_liveness(&list, changes),
             Kind::NodeEligibility { node, eligibility } => self.node_eligibility(node, eligibility, changes),
             Kind::AllocStatus { node, generation, statuses } => {

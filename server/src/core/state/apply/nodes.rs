@@ -1,7 +1,7 @@
 //! Nodes register, are lost, come back.
 
 use proto::error::Kind as ErrorKind;
-use proto::ids::{AllocId, Generation, Incarnation, NodeId};
+use proto::ids::{AllocId, Generation, Incarnation, NodeId, Revision};
 use proto::model::{
     AllocState, AllocStatus, Desired, Eligibility, EventKind, Liveness, NodeIdentity, Resources, Severity,
     StopReason, Subject,
@@ -21,9 +21,10 @@ impl State {
         &mut self,
         identity: NodeIdentity,
         held: Vec<Held>,
+        seen: Option<Revision>,
         changes: &mut Changes,
     ) -> Outcome {
-        if let Some(refusal) = self.not_that_node(&identity) {
+        if let Some(refusal) = self.was_overtaken(&identity, seen).or_else(|| self.not_that_node(&identity)) {
             return Outcome::Refused(refusal);
         }
         let id = identity.id;
@@ -41,6 +42,9 @@ impl State {
             }
         }
         self.miss(id, &known, changes);
+        if let Some(record) = self.nodes.get_mut(&id) {
+            (record.brought, record.registered) = (record.used, self.revision);
+        }
         changes.nodes.insert(id);
         changes.gained.insert(id);
         Outcome::Registered { generation }
@@ -50,15 +54,17 @@ impl State {
         self.incarnation == Some(incarnation) || self.previous_incarnation == Some(incarnation)
     }
 
+    /// A registration that was long on its way tells of the past: what it does not name may run by now.
+    fn was_overtaken(&self, identity: &NodeIdentity, seen: Option<Revision>) -> Option<Refusal> {
+        let record = self.nodes.get(&identity.id)?;
+        (seen? < record.registered).then(|| {
+            let message = format!("node {} has registered again since", identity.name);
+            Refusal::new(ErrorKind::Conflict, message)
+        })
+    }
+
     fn not_that_node(&self, identity: &NodeIdentity) -> Option<Refusal> {
         let record = self.nodes.get(&identity.id);
-        let overtaken = record.is_some_and(|record| {
-            record.identity.boot_id == identity.boot_id && identity.opened < record.identity.opened
-        });
-        if overtaken {
-            let message = format!("node {} has registered again since", identity.name);
-            return Some(Refusal::new(ErrorKind::Conflict, message));
-        }
         if record.is_some_and(|record| record.identity.machine_id != identity.machine_id) {
             let message = format!(
                 "node id {} belongs to another machine: is this a cloned VM? Stop the agent, delete `node_id` in its data directory and start it again",
@@ -275,5 +281,7 @@ fn new_node(identity: NodeIdentity, now: proto::time::Timestamp) -> NodeRecord {
         port_cursor: DYNAMIC_PORT_FIRST,
         allocs: Default::default(),
         foreign: Default::default(),
+        brought: Resources::default(),
+        registered: Revision(0),
     }
 }

@@ -75,8 +75,9 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             purge: *purge,
         }),
         Kind::ApplyPlan(plan) => Wire::ApplyPlan(plan_to_wire(plan)),
-        Kind::RegisterNode { identity, held } => Wire::RegisterNode(v1::RegisterNode {
+        Kind::RegisterNode { identity, held, seen } => Wire::RegisterNode(v1::RegisterNode {
             identity: Some(agent::identity_to_wire(identity)),
+            seen: seen.map(|revision| revision.0),
             held: held
                 .iter()
                 .map(|(incarnation, report, resources)| v1::Held {
@@ -135,6 +136,7 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         Wire::RegisterNode(register) => Kind::RegisterNode {
             identity: agent::identity_from_wire(need(register.identity, "identity")?)?,
             held: register.held.into_iter().map(held_from_wire).collect::<Result<_, _>>()?,
+            seen: register.seen.map(Revision),
         },
         Wire::NodeLiveness(list) => {
             Kind::NodeLiveness(list.changes.into_iter().map(|change| liveness_from_wire(&change)).collect())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, Generation, JobKey, JobVersion, NodeId, Revision};
 use proto::model::{
-    AllocStatus, Desired, Eligibility, Event, EventKind, Liveness, Severity, Subject, SubjectJob,
+    AllocStatus, Desired, Eligibility, Event, EventKind, Liveness, Resources, Severity, Subject, SubjectJob,
 };
 use proto::time::Timestamp;
 use proto::wire::{BadMessage, agent, job, status, v1};
@@ -141,6 +141,8 @@ pub(super) fn node_to_wire(node: &NodeRecord) -> v1::NodeRecord {
         foreign: foreign.collect(),
         port_cursor: u32::from(node.port_cursor),
         registered_ms: node.registered_at.0,
+        registered: node.registered.0,
+        brought: (node.brought != Resources::default()).then(|| job::resources_to_wire(node.brought)),
     }
 }
 
@@ -161,6 +163,8 @@ pub(super) fn node_from_wire(node: v1::NodeRecord) -> Result<NodeRecord, BadMess
         port_cursor: need(u16::try_from(node.port_cursor).ok(), "port_cursor")?,
         allocs: Default::default(),
         foreign,
+        registered: Revision(node.registered),
+        brought: node.brought.map(job::resources_from_wire).unwrap_or_default(),
     })
 }
 

@@ -196,7 +196,6 @@ fn identity() -> impl Strategy<Value = NodeIdentity> {
             name,
             machine_id,
             boot_id,
-            opened: proto::time::BootTime(0),
             address,
             version,
             capacity,
@@ -239,7 +238,8 @@ fn kind() -> impl Strategy<Value = Kind> {
         }),
         (key(), any::<bool>()).prop_map(|(key, purge)| Kind::StopJob { key, purge }),
         plan().prop_map(Kind::ApplyPlan),
-        (identity(), vec(held, 0..3)).prop_map(|(identity, held)| Kind::RegisterNode { identity, held }),
+        (identity(), vec(held, 0..3), option::of(any::<u64>().prop_map(Revision)))
+            .prop_map(|(identity, held, seen)| Kind::RegisterNode { identity, held, seen }),
         vec(liveness, 0..4).prop_map(Kind::NodeLiveness),
         (1u64.., eligibility)
             .prop_map(|(node, eligibility)| Kind::NodeEligibility { node: NodeId(node), eligibility }),
