@@ -38,6 +38,31 @@ fn status_lists_jobs_as_the_server_orders_them_with_down_since() {
 }
 
 #[test]
+fn on_a_narrow_terminal_no_word_of_a_table_is_broken() {
+    let failing = JobSummary {
+        down_since: Some(three_minutes_ago()),
+        why: "web.web.0: exit code 7 (try 4 of 4)".into(),
+        ..summary("web", Health::Failing)
+    };
+    let server = Server::start(Script { jobs: vec![failing], ..Script::default() });
+    let world = World::new();
+    assert_eq!(
+        world.show(&server.url(), 80, &["status"]),
+        "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN SINCE\n\
+         web  service  1        failing  1       1        0        3m ago\n\
+         \x20   web.web.0: exit code 7 (try 4 of 4)\n"
+    );
+    assert_eq!(
+        world.show(&server.url(), 60, &["status"]),
+        "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY\n\
+         web  service  1        failing  1       1        0\n\
+         \x20   down since 3m ago; web.web.0: exit code 7 (try 4 of 4)\n"
+    );
+    let wide = world.show(&server.url(), 120, &["status"]);
+    assert!(wide.contains("3m ago      web.web.0: exit code 7 (try 4 of 4)\n"), "{wide}");
+}
+
+#[test]
 fn jobs_of_other_namespaces_are_shown_with_theirs() {
     let foreign = JobSummary { namespace: "dmz".into(), ..summary("proxy", Health::Healthy) };
     let jobs = vec![summary("web", Health::Healthy), foreign];
