@@ -133,6 +133,19 @@ fn status_of_a_job_tells_where_it_runs_what_failed_and_why_the_rest_waits() {
 }
 
 #[test]
+fn ports_are_shown_beside_the_allocations_where_any_has_some() {
+    let ports = BTreeMap::from([("http".to_owned(), 23_451), ("metrics".to_owned(), 23_452)]);
+    let allocs = vec![AllocView { ports, ..healthy("web", 0) }, healthy("web", 1)];
+    let server = Server::with_job(vec![job("web", Health::Healthy, 10, allocs)]);
+    let shown = World::new().ask(&server.url(), &["status", "web"]).stdout;
+    let cells: Vec<&str> =
+        shown.lines().filter_map(|line| line.split_once("SINCE   ")).map(|c| c.1).collect();
+    assert_eq!(cells, ["PORTS                      LAST END"], "{shown}");
+    assert!(shown.contains("1 of 4  3m ago  http 23451, metrics 23452\n"), "{shown}");
+    assert!(shown.contains("1 of 4  3m ago\n"), "the other one has none: {shown}");
+}
+
+#[test]
 fn of_many_ended_allocations_only_the_newest_are_shown_unless_all_are_asked_for() {
     let ended =
         |index: u32| AllocView { ended_at: Some(Timestamp(u64::from(index))), ..failed("web", index) };
