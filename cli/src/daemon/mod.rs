@@ -10,13 +10,8 @@ mod signals; // SIGTERM and Ctrl-C
 
 use std::path::PathBuf;
 
-/// The newest version of the replicated state that this program applies.
-pub use ::server::core::state::STATE_VERSION;
 pub use running::Running;
 pub use signals::Signals;
-
-/// The newest version of files on disk that this program writes.
-pub const DISK_VERSION: u32 = 1;
 
 /// Returns where a daemon keeps its data unless told otherwise: the system's place for root, else the user's own.
 #[must_use]

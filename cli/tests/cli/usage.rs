@@ -14,7 +14,10 @@ fn version_says_what_it_is() {
     let version = env!("CARGO_PKG_VERSION");
     let shown = world.run(&["version"]);
     assert!(shown.stdout.starts_with(&format!("minijob {version} (wire 1, state ")), "{shown:?}");
-    assert_eq!(world.run(&["version", "--json"]).json()["version"], version);
+    let document = world.run(&["version", "--json"]).json();
+    assert_eq!(document["version"], version);
+    assert_eq!((&document["wire"], &document["disk"]), (&1.into(), &server::raft::DISK_VERSION.into()));
+    assert_eq!(document["state"], server::core::state::STATE_VERSION);
 }
 
 #[test]
