@@ -24,7 +24,8 @@ impl<'n> Table<'n> {
     /// faults. An empty value is an empty mapping; anything else is a fault and one, too.
     pub fn read(reader: &mut Reader<'_>, node: &'n Node, levels: &[Level], what: &str) -> Self {
         let is_map = matches!(node.value, Value::Map(_) | Value::Null);
-        let mut table = Self { at: node.at, entries: BTreeMap::new(), refused: Vec::new(), meant: Vec::new(), is_map };
+        let mut table =
+            Self { at: node.at, entries: BTreeMap::new(), refused: Vec::new(), meant: Vec::new(), is_map };
         for (key, value) in pairs(reader, node, what, "") {
             let name = match &key.value {
                 Value::Text { text, .. } => text.as_str(),
