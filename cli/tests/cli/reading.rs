@@ -284,8 +284,8 @@ fn events_are_lines_with_time_severity_subject_and_message() {
     let asked = server();
     world.ask(&asked.url(), &["events", "web", "--limit", "2"]).expect(
         0,
-        "2023-11-14T22:13:20.125Z  info      web.web.0  started\n\
-         2023-11-14T22:13:20.125Z  critical  web.web.0  exit code 7\n",
+        "2023-11-14T22:13:20.125Z  info      web.web.0                 started\n\
+         2023-11-14T22:13:20.125Z  critical  web.web.0                 exit code 7\n",
         "",
     );
     let request = asked.script().event_requests[0].clone();
@@ -298,13 +298,37 @@ fn events_are_lines_with_time_severity_subject_and_message() {
 }
 
 #[test]
+fn events_about_nodes_show_the_name_and_an_older_server_gives_the_id() {
+    let about = |revision: u64, name: Option<&str>| {
+        let mut event = event(revision, 0, Severity::Info, "registered");
+        event.subject = proto::model::Subject::node(proto::ids::NodeId(1));
+        event.subject.node_name = name.map(str::to_owned);
+        event
+    };
+    let list = events(vec![about(5, Some("n1")), about(6, None)]);
+    let server =
+        Server::start(Script { events: VecDeque::from([(vec![list], End::Done)]), ..Script::default() });
+    let shown = World::new().ask(&server.url(), &["events"]).stdout;
+    let subjects: Vec<&str> = shown.lines().map(|line| line[36..60].trim_end()).collect();
+    assert_eq!(subjects, ["node n1", &format!("node {:.8}", proto::ids::NodeId(1).to_string())], "{shown}");
+}
+
+#[test]
+fn no_events_at_all_cannot_be_asked_for() {
+    let shown = World::new().run(&["events", "--limit", "0"]);
+    assert_eq!(shown.code, Some(2), "{shown:?}");
+    assert!(shown.stderr.contains("0 is not in 1.."), "{shown:?}");
+}
+
+#[test]
 fn followed_events_come_once_each_also_when_the_connection_is_lost_within_a_change() {
     let first = events(vec![event(5, 0, Severity::Info, "one"), event(6, 0, Severity::Info, "two")]);
     let again = events(vec![event(6, 0, Severity::Info, "two"), event(6, 1, Severity::Info, "three")]);
     let events = VecDeque::from([(vec![first], End::Break), (vec![again], End::Done)]);
     let server = Server::start(Script { events, ..Script::default() });
     let shown = World::new().ask(&server.url(), &["events", "-f"]);
-    let messages: Vec<&str> = shown.stdout.lines().filter_map(|line| line.split("  ").last()).collect();
+    let messages: Vec<&str> =
+        shown.stdout.lines().filter_map(|line| Some(line.split("  ").last()?.trim())).collect();
     assert_eq!(messages, ["one", "two", "three"], "{shown:?}");
     assert_eq!(server.script().event_requests[1].after, 5, "the change of the last event is asked for again");
 }
