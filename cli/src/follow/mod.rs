@@ -76,9 +76,18 @@ impl Follower {
             Verdict::Over(Outcome::Failed(trouble)) => Some(trouble.alloc.as_str()),
             _ => None,
         };
-        let lines = changes::between(self.last.as_ref(), &status, &self.past, told, now);
+        let lines = changes::between(self.last.as_ref(), &status, &self.untold(&status), told, now);
         self.last = Some(status);
         Seen { lines, verdict }
+    }
+
+    /// Allocations of which a document says nothing new: failures of the past, and in the first one also whatever the change
+    /// found. What becomes of those is told from the next document on.
+    fn untold(&self, status: &JobStatus) -> BTreeSet<AllocId> {
+        let found = |alloc: &&AllocView| {
+            self.last.is_none() && self.goal.changed && alloc.version < self.goal.version
+        };
+        self.past.iter().copied().chain(status.allocs.iter().filter(found).map(|alloc| alloc.id)).collect()
     }
 
     /// Returns the last document, if there was one.
