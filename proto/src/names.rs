@@ -42,7 +42,7 @@ fn is_made_of(text: &str, ends: impl Fn(char) -> bool, within: impl Fn(char) -> 
     (1..=limits::NAME_CHARS).contains(&text.len())
         && text.chars().all(within)
         && text.starts_with(&ends)
-        && text.ends_with(|c| ends(c))
+        && text.ends_with(ends)
 }
 
 #[cfg(test)]
