@@ -61,7 +61,8 @@ impl Follower {
         }
         if self.last.is_none() {
             let known = |alloc: &&AllocView| {
-                alloc.state.has_ended() && (!self.goal.changed || alloc.version < self.goal.version)
+                let before = || alloc.version < self.goal.version || is_begun_anew(alloc, &status);
+                alloc.state.has_ended() && (!self.goal.changed || before())
             };
             self.past = status.allocs.iter().filter(known).map(|alloc| alloc.id).collect();
         }
@@ -95,6 +96,13 @@ impl Follower {
     pub fn last(&self) -> Option<&JobStatus> {
         self.last.as_ref()
     }
+}
+
+/// Returns whether the slot of an allocation was filled anew later, not in place of what failed: the job was stopped between.
+fn is_begun_anew(alloc: &AllocView, status: &JobStatus) -> bool {
+    let slot = |other: &&AllocView| other.group == alloc.group && other.index == alloc.index;
+    // Ids come from a counter: a greater one is a later one.
+    status.allocs.iter().filter(slot).any(|other| other.id > alloc.id && other.replaces.is_none())
 }
 
 /// Returns one line per group for a terminal: how many, and what the matter is.

@@ -225,6 +225,19 @@ fn of_what_a_change_found_only_what_becomes_of_it_is_told() {
 }
 
 #[test]
+fn what_had_failed_before_the_job_was_stopped_is_not_a_failure_of_the_job_started_again() {
+    let mut follower = Follower::new(goal());
+    let anew = AllocView { id: AllocId(9), ..alloc(0, AllocState::Starting) };
+    let seen = follower.see(job(Health::Pending, 1, vec![anew, failed(0)]), NOW);
+    assert_eq!((texts(&seen), &seen.verdict), (vec![], &Verdict::Going));
+
+    let in_its_place =
+        AllocView { id: AllocId(9), replaces: Some(AllocId(1)), ..alloc(0, AllocState::Starting) };
+    let seen = Follower::new(goal()).see(job(Health::Failing, 1, vec![in_its_place, failed(0)]), NOW);
+    assert!(matches!(outcome(&seen), Outcome::Failed(_)), "its own failure, however soon: {seen:?}");
+}
+
+#[test]
 fn the_same_file_again_fails_at_once_while_the_job_is_failing_and_else_forgives_the_past() {
     let unchanged = Goal { changed: false, ..goal() };
     let seen = Follower::new(unchanged).see(job(Health::Failing, 1, vec![failed(0)]), NOW);
