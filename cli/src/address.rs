@@ -1,5 +1,7 @@
 //! Where a server is, as people write it.
 
+use std::net::{IpAddr, SocketAddr};
+
 use proto::error::{Error, Kind};
 
 use crate::limits;
@@ -12,6 +14,19 @@ pub struct Address {
 
 /// The port of every server unless told otherwise.
 const PORT: u16 = 4650;
+
+/// Reads an address to listen on: an IP address and a port.
+///
+/// # Errors
+/// What is missing, with the address as it would be right.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    let missing = |ip: IpAddr| format!("a port is missing: write `{}`", SocketAddr::new(ip, PORT));
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    text.parse().map_err(|_| {
+        let other = || format!("expected an IP address and a port, such as `127.0.0.1:{PORT}`");
+        bare.parse().map_or_else(|_| other(), missing)
+    })
+}
 
 impl Default for Address {
     /// The server on this machine.
@@ -84,6 +99,17 @@ mod tests {
         let urls: Vec<String> =
             Address::list("http://a:1, b ,[::1],c:2/").expect("addresses").iter().map(Address::url).collect();
         assert_eq!(urls, ["http://a:1", "http://b:4650", "http://[::1]:4650", "http://c:2"]);
+    }
+
+    #[test]
+    fn an_address_to_listen_on_without_a_port_is_told_with_one() {
+        assert_eq!(listen("[::1]:80").map(|address| address.port()), Ok(80));
+        let missing = |right: &str| Err(format!("a port is missing: write `{right}`"));
+        assert_eq!(listen("127.0.0.1"), missing("127.0.0.1:4650"));
+        assert_eq!(listen("::1"), missing("[::1]:4650"));
+        assert_eq!(listen("[::]"), missing("[::]:4650"));
+        let other = listen("localhost:4650").expect_err("a name");
+        assert_eq!(other, "expected an IP address and a port, such as `127.0.0.1:4650`");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use proto::error::{Error, Kind};
 use proto::model::DEFAULT_NAMESPACE;
+use proto::names;
 
 use crate::commands::{agent, dev, events, logs, run, server, status, stop, validate, version};
 use crate::output::Voice;
@@ -47,7 +48,7 @@ pub struct Global {
     #[arg(long, global = true, env = "MINIJOB_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// The namespace of the job [default: default]
-    #[arg(long, global = true, env = "MINIJOB_NAMESPACE", hide_env_values = true)]
+    #[arg(long, global = true, env = "MINIJOB_NAMESPACE", value_parser = namespace, hide_env_values = true)]
     pub namespace: Option<String>,
     /// Prints JSON, errors too
     #[arg(long, global = true)]
@@ -62,6 +63,26 @@ pub struct Global {
         hide_possible_values = false
     )]
     pub color: Color,
+}
+
+/// Reads a namespace; an empty one is none.
+fn namespace(text: &str) -> Result<String, String> {
+    if text.is_empty() || names::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(names::advice(names::RULE, text))
+}
+
+/// Reads the name of a server or a node.
+///
+/// # Errors
+/// The rule, for a text that breaks it.
+pub fn machine(text: &str) -> Result<String, String> {
+    if names::is_machine_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(names::advice(names::MACHINE_RULE, text))
+    }
 }
 
 /// When to use colour.

@@ -42,5 +42,7 @@ pub const TAIL_OF_FAILURE: usize = 20;
 pub const CRASH_LOOP_STARTS: u32 = 4;
 /// Bytes of a token or of the note that `dev` leaves: both are far smaller.
 pub const SMALL_FILE: u64 = 64 << 10;
+/// How long `dev` waits for its own node before it submits its files all the same: an agent registers within a fraction of a second.
+pub const DEV_NODE: Duration = Duration::from_secs(10);
 /// How long the tasks of `dev` may take to end before it says what it waits for.
 pub const DEV_STOP_NOTICE: Duration = Duration::from_secs(3);

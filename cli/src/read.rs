@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::error::{Error, Kind};
 use proto::ids::Revision;
-use proto::view::{AllocView, JobList, JobStatus};
+use proto::view::{AllocView, JobList, JobStatus, NodeList};
 use proto::wire::v1;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +36,16 @@ pub async fn jobs(servers: &Servers, namespace: &str) -> Result<Document<JobList
     )
 }
 
+/// Asks for all nodes; with `after` once the state has passed that revision, or [`limits::WAIT`] is over.
+///
+/// # Errors
+/// See [`Servers::ask`].
+pub async fn nodes(servers: &Servers, after: Option<Revision>) -> Result<Document<NodeList>, Error> {
+    let (wait, length) = waiting(after);
+    let call = |mut client: Client| async move { client.list_nodes(v1::ListNodesRequest { wait }).await };
+    understood(servers.ask_waiting(length, call).await?)
+}
+
 /// Asks for a job; with `after` once the state has passed that revision, or [`limits::WAIT`] is over.
 ///
 /// # Errors
@@ -46,15 +56,20 @@ pub async fn job_status(
     name: &str,
     after: Option<Revision>,
 ) -> Result<Document<JobStatus>, Error> {
-    let wait =
-        after.map(|revision| v1::Wait { revision: revision.0, wait_ms: limits::WAIT.as_millis() as u64 });
+    let (wait, length) = waiting(after);
     let request = v1::JobStatusRequest { namespace: namespace.to_owned(), name: name.to_owned(), wait };
-    let length = after.map_or(Duration::ZERO, |_| limits::WAIT);
     let call = |mut client: Client| {
         let request = request.clone();
         async move { client.job_status(request).await }
     };
     understood(servers.ask_waiting(length, call).await?)
+}
+
+/// What to send, and how long the server may hold it.
+fn waiting(after: Option<Revision>) -> (Option<v1::Wait>, Duration) {
+    let wait =
+        after.map(|revision| v1::Wait { revision: revision.0, wait_ms: limits::WAIT.as_millis() as u64 });
+    (wait, after.map_or(Duration::ZERO, |_| limits::WAIT))
 }
 
 /// Asks for an allocation by its id, a unique prefix of it, or `job.group.index`.

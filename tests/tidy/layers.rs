@@ -13,7 +13,7 @@ const HOUSES: &[House] = &[
         crate_name: "proto",
         floors: &[
             &["limits"],
-            &["ids", "time", "units"],
+            &["ids", "names", "time", "units"],
             &["model"],
             &["wire", "error"],
             &["view", "jobfile"],

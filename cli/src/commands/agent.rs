@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tracing::info;
 
 use crate::address::Address;
-use crate::args::Global;
+use crate::args::{self, Global};
 use crate::daemon::{self, Signals, logging};
 use crate::exit::{Exit, Failure};
 use crate::{runtime, token};
@@ -21,7 +21,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The node's name [default: the name of this machine]
-    #[arg(long, env = "MINIJOB_NAME", hide_env_values = true)]
+    #[arg(long, env = "MINIJOB_NAME", value_parser = args::machine, hide_env_values = true)]
     pub name: Option<String>,
     /// Where it keeps its data [default: /var/lib/minijob/agent; not as root ~/.local/share/minijob/agent]
     #[arg(long, env = "MINIJOB_DATA_DIR", value_name = "DIR", hide_env_values = true)]
@@ -54,6 +54,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let servers = Address::list(&args.servers)?;
     let token = token::find(global.token.as_deref(), &servers, None)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(|| daemon::default_data_dir("agent"));
+    daemon::check_data_dir(&data_dir)?;
     let keeper = daemon::keeper::ensure(&data_dir, None)?;
     logging::init(&args.logging, global)?;
     runtime::large(async {

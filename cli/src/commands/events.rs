@@ -20,6 +20,9 @@ Examples:
 
 With --json: one document; with -f and --json every event is a document of its own.";
 
+/// Columns for what an event is about; a longer name pushes its own message aside. A table would have to wait for the last event.
+const SUBJECT: usize = 24;
+
 /// What `events` is asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,8 +34,8 @@ pub struct Args {
     #[arg(short, long)]
     pub follow: bool,
     /// Only the latest N of those that are kept
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    pub limit: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
 }
 
 /// Runs the command.
@@ -50,7 +53,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         subject: subject.to_owned(),
         follow: args.follow,
         after: 0,
-        limit: args.limit,
+        limit: args.limit.unwrap_or(0),
     };
     runtime::small(async {
         let servers = Servers::new(global)?;
@@ -136,7 +139,7 @@ fn show(out: &mut Out, event: &Event) -> Result<(), Failure> {
         return out.document(event);
     }
     let (tone, word) = severity(event.severity);
-    let text = format!("{}  {word:<8}  {}  {}", event.time, subject(event), event.message);
+    let text = format!("{}  {word:<8}  {:<SUBJECT$}  {}", event.time, subject(event), event.message);
     out.toned(tone, &text)
 }
 
@@ -150,12 +153,17 @@ pub const fn severity(severity: Severity) -> (Tone, &'static str) {
     }
 }
 
-/// The most exact name of what an event is about: `web.api.0/server`, `web`, `node 0a1b2c3d`.
+/// The most exact name of what an event is about: `web.api.0/server`, `web`, `node n1`.
 #[must_use]
 pub fn subject(event: &Event) -> String {
     let subject = &event.subject;
     let Some(job) = subject.job_key() else {
-        return subject.node.map_or_else(|| "cluster".to_owned(), |node| format!("node {node:.8}"));
+        return match (&subject.node_name, subject.node) {
+            (Some(name), _) => format!("node {name}"),
+            // It is forgotten, or the server is older than its name here.
+            (None, Some(id)) => format!("node {id:.8}"),
+            (None, None) => "cluster".to_owned(),
+        };
     };
     let mut name = job.to_string();
     if let Some(group) = &subject.group {

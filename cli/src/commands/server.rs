@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use proto::error::{Error, Kind};
 use tracing::info;
 
-use crate::args::Global;
+use crate::address;
+use crate::args::{self, Global};
 use crate::daemon::{self, Signals, logging};
 use crate::exit::{Exit, Failure};
 use crate::runtime;
@@ -21,7 +22,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Its name [default: the name of this machine]
-    #[arg(long, env = "MINIJOB_NAME", hide_env_values = true)]
+    #[arg(long, env = "MINIJOB_NAME", value_parser = args::machine, hide_env_values = true)]
     pub name: Option<String>,
     /// Where it keeps its data [default: /var/lib/minijob/server; not as root ~/.local/share/minijob/server]
     #[arg(long, env = "MINIJOB_DATA_DIR", value_name = "DIR", hide_env_values = true)]
@@ -32,6 +33,7 @@ pub struct Args {
         env = "MINIJOB_LISTEN",
         value_name = "ADDR",
         default_value = "127.0.0.1:4650",
+        value_parser = address::listen,
         hide_env_values = true
     )]
     pub listen: SocketAddr,
@@ -50,6 +52,7 @@ pub struct Args {
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     logging::init(&args.logging, global)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(|| daemon::default_data_dir("server"));
+    daemon::check_data_dir(&data_dir)?;
     runtime::large(async {
         let mut signals = Signals::new()?;
         let listener = listen(args.listen)?;

@@ -3,7 +3,6 @@
 use proto::view::Version;
 
 use crate::args::Global;
-use crate::daemon;
 use crate::exit::{Exit, Failure};
 use crate::output::Out;
 
@@ -17,12 +16,7 @@ pub struct Args {}
 /// [`Failure::Output`].
 pub fn main(_: &Args, global: &Global) -> Result<Exit, Failure> {
     let mut out = Out::new(global);
-    let version = Version {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        wire: proto::wire::WIRE_VERSION,
-        state: daemon::STATE_VERSION,
-        disk: daemon::DISK_VERSION,
-    };
+    let version = server::ops::version();
     if out.json {
         out.document(&version)?;
     } else {

@@ -8,15 +8,12 @@ pub mod server; // assembles the server
 mod running; // a daemon in this process
 mod signals; // SIGTERM and Ctrl-C
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The newest version of the replicated state that this program applies.
-pub use ::server::core::state::STATE_VERSION;
+use proto::error::{Error, Kind};
+
 pub use running::Running;
 pub use signals::Signals;
-
-/// The newest version of files on disk that this program writes.
-pub const DISK_VERSION: u32 = 1;
 
 /// Returns where a daemon keeps its data unless told otherwise: the system's place for root, else the user's own.
 #[must_use]
@@ -26,6 +23,19 @@ pub fn default_data_dir(daemon: &str) -> PathBuf {
         return system;
     }
     crate::token::user_data().map_or(system, |base| base.join(daemon))
+}
+
+/// Checks that a data directory can be one: neither it nor what it would lie in is a file.
+///
+/// # Errors
+/// [`Kind::Invalid`] names the file.
+pub fn check_data_dir(path: &Path) -> Result<(), Error> {
+    let file = path.ancestors().find(|part| part.exists()).filter(|part| !part.is_dir());
+    let Some(file) = file else { return Ok(()) };
+    let what = if file == path { String::new() } else { format!(", so {} cannot lie in it", path.display()) };
+    let message = format!("{} is a file{what}: a directory is needed", file.display());
+    Err(Error::new(Kind::Invalid, message)
+        .hint("give a directory with --data-dir; it is made if it is missing"))
 }
 
 /// Returns this machine's name, the default name of both daemons.

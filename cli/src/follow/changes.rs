@@ -18,20 +18,20 @@ struct Change {
     line: Line,
 }
 
-/// Returns the lines for what is new in `after`; `past` are allocations that had ended before anybody looked, `told` the
-/// allocation whose failure is told elsewhere.
+/// Returns the lines for what is new in `after`; `known` are allocations that say nothing new, `told` the one whose failure is told
+/// elsewhere.
 pub(super) fn between(
     before: Option<&JobStatus>,
     after: &JobStatus,
-    past: &BTreeSet<AllocId>,
+    known: &BTreeSet<AllocId>,
     told: Option<&str>,
     now: Timestamp,
 ) -> Vec<Line> {
-    let known: BTreeMap<AllocId, &AllocView> =
+    let seen: BTreeMap<AllocId, &AllocView> =
         before.iter().flat_map(|status| &status.allocs).map(|alloc| (alloc.id, alloc)).collect();
-    let fresh = after.allocs.iter().filter(|alloc| !past.contains(&alloc.id) && told != Some(&alloc.name));
+    let fresh = after.allocs.iter().filter(|alloc| !known.contains(&alloc.id) && told != Some(&alloc.name));
     let changes =
-        fresh.flat_map(|alloc| of_alloc(known.get(&alloc.id).copied(), alloc, before.is_some(), now));
+        fresh.flat_map(|alloc| of_alloc(seen.get(&alloc.id).copied(), alloc, before.is_some(), now));
     let mut lines = folded(&after.summary.name, changes.collect());
     lines.extend(of_groups(before, after));
     lines

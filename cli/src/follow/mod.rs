@@ -61,7 +61,8 @@ impl Follower {
         }
         if self.last.is_none() {
             let known = |alloc: &&AllocView| {
-                alloc.state.has_ended() && (!self.goal.changed || alloc.version < self.goal.version)
+                let before = || alloc.version < self.goal.version || is_begun_anew(alloc, &status);
+                alloc.state.has_ended() && (!self.goal.changed || before())
             };
             self.past = status.allocs.iter().filter(known).map(|alloc| alloc.id).collect();
         }
@@ -76,9 +77,18 @@ impl Follower {
             Verdict::Over(Outcome::Failed(trouble)) => Some(trouble.alloc.as_str()),
             _ => None,
         };
-        let lines = changes::between(self.last.as_ref(), &status, &self.past, told, now);
+        let lines = changes::between(self.last.as_ref(), &status, &self.untold(&status), told, now);
         self.last = Some(status);
         Seen { lines, verdict }
+    }
+
+    /// Allocations of which a document says nothing new: failures of the past, and in the first one also whatever the change
+    /// found. What becomes of those is told from the next document on.
+    fn untold(&self, status: &JobStatus) -> BTreeSet<AllocId> {
+        let found = |alloc: &&AllocView| {
+            self.last.is_none() && self.goal.changed && alloc.version < self.goal.version
+        };
+        self.past.iter().copied().chain(status.allocs.iter().filter(found).map(|alloc| alloc.id)).collect()
     }
 
     /// Returns the last document, if there was one.
@@ -86,6 +96,13 @@ impl Follower {
     pub fn last(&self) -> Option<&JobStatus> {
         self.last.as_ref()
     }
+}
+
+/// Returns whether the slot of an allocation was filled anew later, not in place of what failed: the job was stopped between.
+fn is_begun_anew(alloc: &AllocView, status: &JobStatus) -> bool {
+    let slot = |other: &&AllocView| other.group == alloc.group && other.index == alloc.index;
+    // Ids come from a counter: a greater one is a later one.
+    status.allocs.iter().filter(slot).any(|other| other.id > alloc.id && other.replaces.is_none())
 }
 
 /// Returns one line per group for a terminal: how many, and what the matter is.

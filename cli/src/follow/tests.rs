@@ -211,6 +211,33 @@ fn failures_of_an_older_version_are_not_its_own() {
 }
 
 #[test]
+fn of_what_a_change_found_only_what_becomes_of_it_is_told() {
+    let old = AllocView { version: JobVersion(1), healthy: true, ..alloc(0, AllocState::Running) };
+    let dead = AllocView { version: JobVersion(1), id: AllocId(8), ..dying(2, Some(4)) };
+    let mut follower = Follower::new(goal());
+    let seen = follower.see(job(Health::Pending, 1, vec![old.clone(), dead]), NOW);
+    assert_eq!(texts(&seen), [""; 0], "it was there before");
+
+    let new = AllocView { id: AllocId(9), ..alloc(0, AllocState::Running) };
+    let stopped = AllocView { state: AllocState::Stopped, stop_reason: "replaced".into(), ..old };
+    let seen = follower.see(job(Health::Pending, 1, vec![new, stopped]), NOW);
+    assert_eq!(texts(&seen), ["web.web.0: running on n1", "web.web.0: stopped (replaced)"]);
+}
+
+#[test]
+fn what_had_failed_before_the_job_was_stopped_is_not_a_failure_of_the_job_started_again() {
+    let mut follower = Follower::new(goal());
+    let anew = AllocView { id: AllocId(9), ..alloc(0, AllocState::Starting) };
+    let seen = follower.see(job(Health::Pending, 1, vec![anew, failed(0)]), NOW);
+    assert_eq!((texts(&seen), &seen.verdict), (vec![], &Verdict::Going));
+
+    let in_its_place =
+        AllocView { id: AllocId(9), replaces: Some(AllocId(1)), ..alloc(0, AllocState::Starting) };
+    let seen = Follower::new(goal()).see(job(Health::Failing, 1, vec![in_its_place, failed(0)]), NOW);
+    assert!(matches!(outcome(&seen), Outcome::Failed(_)), "its own failure, however soon: {seen:?}");
+}
+
+#[test]
 fn the_same_file_again_fails_at_once_while_the_job_is_failing_and_else_forgives_the_past() {
     let unchanged = Goal { changed: false, ..goal() };
     let seen = Follower::new(unchanged).see(job(Health::Failing, 1, vec![failed(0)]), NOW);

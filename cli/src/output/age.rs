@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use proto::time::Timestamp;
 
-/// Returns how long ago something was: `3m ago`; `now` within a second, and when another machine's clock runs ahead.
+/// Returns how long ago something was: `3m ago`; `just now` within a second, and when another machine's clock runs ahead.
 #[must_use]
 pub fn ago(now: Timestamp, then: Timestamp) -> String {
     let length = now.since(then);
-    if length < Duration::from_secs(1) { "now".to_owned() } else { format!("{} ago", span(length)) }
+    if length < Duration::from_secs(1) { "just now".to_owned() } else { format!("{} ago", span(length)) }
 }
 
 /// Returns when something will be: `in 5s`; `now` when it is due.
@@ -54,8 +54,9 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_runs_ahead_is_now_and_never_negative() {
-        assert_eq!(ago(Timestamp(1_000), Timestamp(9_000)), "now");
+    fn a_clock_that_runs_ahead_is_just_now_and_never_negative() {
+        assert_eq!(ago(Timestamp(1_000), Timestamp(9_000)), "just now");
+        assert_eq!(ago(Timestamp(9_999), Timestamp(9_000)), "just now", "`down since now` is no sentence");
         assert_eq!(ago(Timestamp(190_000), Timestamp(0)), "3m ago");
         assert_eq!(until(Timestamp(9_000), Timestamp(1_000)), "now");
         assert_eq!(until(Timestamp(1_000), Timestamp(6_000)), "in 5s");

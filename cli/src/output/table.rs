@@ -1,8 +1,15 @@
-//! Columns for people: no borders, two spaces apart, wrapped to the terminal and never cut in a pipe.
+//! Columns for people: no borders, two spaces apart, fitted to the terminal and never cut in a pipe.
 
-use comfy_table::{Attribute, Color, ContentArrangement};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Width};
 
 use super::{Out, Paint, Tone};
+
+/// Between two columns.
+const GAP: u16 = 2;
+/// How much narrower a line stands below its row.
+const INDENT: u16 = 4;
+/// The least that the last column is given of a line: a sentence in less is a column of single words.
+const SENTENCE: u16 = 20;
 
 /// One cell.
 pub struct Cell {
@@ -29,53 +36,106 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table under construction.
+/// A table under construction. Its last column may hold sentences; the others hold words that are never broken.
 pub struct Table {
-    inner: comfy_table::Table,
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+    /// Columns of the terminal; none: there is no end of a line.
+    width: Option<u16>,
     coloured: bool,
 }
 
 impl Table {
     /// Begins a table with these headings.
     #[must_use]
-    pub fn new(out: &Out, headings: &[&str]) -> Self {
-        let mut inner = comfy_table::Table::new();
-        inner.load_style(comfy_table::presets::NOTHING);
-        if out.paint.0 {
-            inner.enforce_styling();
-        }
-        inner.set_content_arrangement(match out.terminal {
-            true => ContentArrangement::Dynamic,
-            false => ContentArrangement::Disabled,
-        });
-        let mut table = Self { inner, coloured: out.paint.0 };
-        let headings = headings.iter().map(|text| Cell::toned(Tone::Dim, *text)).collect();
-        let row = table.row_of(headings);
-        table.inner.set_header(row);
-        table
+    pub fn new(out: &Out, headings: &[&'static str]) -> Self {
+        // A terminal that does not know its size says 0.
+        let width = comfy_table::Table::new().width().filter(|width| out.terminal && *width > 0);
+        Self { headings: headings.to_vec(), rows: Vec::new(), width, coloured: out.paint.0 }
     }
 
     /// Adds a row; it has as many cells as there are headings.
     pub fn row(&mut self, cells: Vec<Cell>) {
-        let row = self.row_of(cells);
-        self.inner.add_row(row);
+        self.rows.push(cells);
     }
 
     /// Returns the text, without spaces at the ends of lines.
+    ///
+    /// On a terminal the last column takes what the others leave; where that is too little for a sentence, its text stands
+    /// below the row. So do, with their headings, further columns that do not fit.
     #[must_use]
-    pub fn render(mut self) -> String {
-        for column in self.inner.column_iter_mut() {
-            column.set_padding((0, 2));
+    pub fn render(self) -> String {
+        let all = self.headings.len();
+        let mut grid = self.grid(all);
+        let Some(width) = self.width else { return grid.trim_fmt() };
+        let widths = grid.column_max_content_widths();
+        let beside = columns_beside(&widths, width);
+        if beside == all {
+            let others: u16 = widths.iter().rev().skip(1).map(|column| column + GAP).sum();
+            let constraint = ColumnConstraint::UpperBoundary(Width::Fixed(width.saturating_sub(others)));
+            grid.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            if let Some(last) = grid.column_mut(all - 1) {
+                last.set_constraint(constraint);
+            }
+            return grid.trim_fmt();
         }
-        self.inner.trim_fmt()
+        let lines = self.grid(beside).trim_fmt();
+        let mut lines = lines.lines();
+        let mut shown: Vec<String> = lines.next().map(str::to_owned).into_iter().collect();
+        for (line, row) in lines.zip(&self.rows) {
+            shown.push(line.to_owned());
+            shown.extend(self.below(row, beside, width));
+        }
+        shown.join("\n")
     }
 
-    fn row_of(&self, cells: Vec<Cell>) -> Vec<comfy_table::Cell> {
-        cells.into_iter().map(|cell| self.cell_of(cell)).collect()
+    /// The first columns, each as wide as its content.
+    fn grid(&self, columns: usize) -> comfy_table::Table {
+        let mut grid = comfy_table::Table::new();
+        grid.load_style(comfy_table::presets::NOTHING);
+        grid.set_content_arrangement(ContentArrangement::Disabled);
+        if self.coloured {
+            grid.enforce_styling();
+        }
+        let heading = |text: &&str| self.cell_of(&Cell::toned(Tone::Dim, *text));
+        grid.set_header(self.headings.iter().take(columns).map(heading).collect::<Vec<_>>());
+        for row in &self.rows {
+            grid.add_row(row.iter().take(columns).map(|cell| self.cell_of(cell)).collect::<Vec<_>>());
+        }
+        for column in grid.column_iter_mut() {
+            column.set_padding((0, GAP)).set_constraint(ColumnConstraint::ContentWidth);
+        }
+        if let Some(last) = grid.column_mut(columns - 1) {
+            last.set_padding((0, 0));
+        }
+        grid
     }
 
-    fn cell_of(&self, cell: Cell) -> comfy_table::Cell {
-        let made = comfy_table::Cell::new(cell.text);
+    /// What stands below a row, wrapped between words: the columns from `beside` on, the last without its heading.
+    fn below(&self, row: &[Cell], beside: usize, width: u16) -> Option<String> {
+        let last = self.headings.len() - 1;
+        let named = |(number, (heading, cell)): (usize, (&&str, &Cell))| match number {
+            _ if cell.text.is_empty() => None,
+            _ if number == last => Some(cell.text.clone()),
+            _ => Some(format!("{} {}", heading.to_lowercase(), cell.text)),
+        };
+        let texts = self.headings.iter().zip(row).enumerate().skip(beside).filter_map(named);
+        let text = texts.collect::<Vec<_>>().join("; ");
+        if text.is_empty() {
+            return None;
+        }
+        let mut paragraph = comfy_table::Table::new();
+        paragraph.load_style(comfy_table::presets::NOTHING);
+        paragraph.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        paragraph.add_row([one_line(&text)]);
+        if let Some(column) = paragraph.column_mut(0) {
+            column.set_padding((INDENT, 0));
+        }
+        Some(paragraph.trim_fmt())
+    }
+
+    fn cell_of(&self, cell: &Cell) -> comfy_table::Cell {
+        let made = comfy_table::Cell::new(one_line(&cell.text));
         if !self.coloured {
             return made;
         }
@@ -90,21 +150,99 @@ impl Table {
     }
 }
 
+/// Returns how many columns stand beside each other in a line: all, where the last has room for a sentence or for all that it
+/// holds; else as many of the others as fit, at least one.
+fn columns_beside(widths: &[u16], line: u16) -> usize {
+    let Some((last, others)) = widths.split_last() else { return 0 };
+    let taken: u16 = others.iter().map(|column| column.saturating_add(GAP)).fold(0, u16::saturating_add);
+    if others.is_empty() || line.saturating_sub(taken) >= SENTENCE.min(*last) {
+        return widths.len();
+    }
+    let mut end = 0u16;
+    let fit = others.iter().take_while(|column| {
+        end = end.saturating_add(**column);
+        let fits = end <= line;
+        end = end.saturating_add(GAP);
+        fits
+    });
+    fit.count().max(1)
+}
+
+/// A row is a line; what came with line ends of its own goes on in the same one.
+fn one_line(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::args::Global;
 
+    fn table(width: Option<u16>) -> Table {
+        let out = Out::new(&Global::default());
+        let mut table = Table::new(&out, &["JOB", "HEALTH", "DOWN SINCE", "WHY"]);
+        (table.width, table.coloured) = (width, false);
+        table.row(vec!["web".into(), Cell::toned(Tone::Good, "healthy"), "".into(), "".into()]);
+        let why = "web.api.0: exit code 1, and\nthat for the third time";
+        table.row(vec!["a-long-name".into(), "failing".into(), "3m ago".into(), why.into()]);
+        table
+    }
+
     #[test]
     fn columns_stand_two_spaces_apart_and_lines_end_without_spaces() {
-        let mut out = Out::new(&Global::default());
-        (out.terminal, out.paint) = (false, Paint(false));
-        let mut table = Table::new(&out, &["JOB", "HEALTH", "WHY"]);
-        table.row(vec!["web".into(), Cell::toned(Tone::Good, "healthy"), "".into()]);
-        table.row(vec!["a-long-name".into(), "failing".into(), "exit code 1".into()]);
         assert_eq!(
-            table.render(),
-            "JOB          HEALTH   WHY\nweb          healthy\na-long-name  failing  exit code 1"
+            table(None).render(),
+            "JOB          HEALTH   DOWN SINCE  WHY\n\
+             web          healthy\n\
+             a-long-name  failing  3m ago      web.api.0: exit code 1, and that for the third time"
         );
+    }
+
+    #[test]
+    fn on_a_terminal_only_the_last_column_is_wrapped_and_between_words() {
+        assert_eq!(
+            table(Some(60)).render(),
+            "JOB          HEALTH   DOWN SINCE  WHY\n\
+             web          healthy\n\
+             a-long-name  failing  3m ago      web.api.0: exit code 1,\n\
+             \x20                                 and that for the third\n\
+             \x20                                 time"
+        );
+    }
+
+    #[test]
+    fn a_sentence_that_would_be_squeezed_stands_below_its_row() {
+        assert_eq!(
+            table(Some(50)).render(),
+            "JOB          HEALTH   DOWN SINCE\n\
+             web          healthy\n\
+             a-long-name  failing  3m ago\n\
+             \x20   web.api.0: exit code 1, and that for the third\n\
+             \x20   time"
+        );
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_at_all_stand_below_with_their_headings() {
+        assert_eq!(
+            table(Some(30)).render(),
+            "JOB          HEALTH\n\
+             web          healthy\n\
+             a-long-name  failing\n\
+             \x20   down since 3m ago;\n\
+             \x20   web.api.0: exit code 1,\n\
+             \x20   and that for the third\n\
+             \x20   time"
+        );
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_terminal() {
+        for width in 20..90 {
+            let shown = table(Some(width)).render();
+            assert!(shown.lines().all(|line| line.len() <= usize::from(width)), "{width}:\n{shown}");
+            let words = shown.split_whitespace().filter(|word| *word == "web.api.0:").count();
+            assert_eq!(words, 1, "no word is broken: {width}:\n{shown}");
+        }
     }
 }

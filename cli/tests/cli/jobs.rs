@@ -68,6 +68,24 @@ fn run_tells_where_the_job_was_placed_and_follows_until_it_is_healthy() {
 }
 
 #[test]
+fn a_batch_job_that_is_complete_is_said_not_to_be_run_again() {
+    let server = || {
+        let done = batch(Health::Complete, 12, vec![alloc("web", 0, AllocState::Complete)]);
+        let unchanged = v1::PutJobReply { changed: false, ..placed(1, &[], None) };
+        Server::start(Script { reply: Some(unchanged), statuses: statuses(vec![done]), ..Script::default() })
+    };
+    let world = World::new();
+    world.file("web.yml", &format!("{WEB}type: batch\n"));
+    let said = "web: nothing changed, version 1; it is complete and is not run again: \
+                `minijob stop web` and then `minijob run FILE` would\n";
+    world.ask(&server().url(), &["run", "web.yml", "--detach"]).expect(0, said, "");
+    let followed = world.ask(&server().url(), &["run", "web.yml", "--wait"]);
+    assert!(followed.stdout.starts_with(&format!("{said}web: complete\n")), "{followed:?}");
+    let json = world.ask(&server().url(), &["run", "--json", "web.yml"]).json();
+    assert_eq!((&json["changed"], &json["outcome"]), (&false.into(), &"complete".into()));
+}
+
+#[test]
 fn run_of_a_job_that_fails_is_exit_1_with_the_reason_and_the_last_lines() {
     let documents = || vec![job("web", Health::Failing, 11, vec![failed("web", 0)])];
     let server = Server::with_job(documents());

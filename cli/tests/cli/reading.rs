@@ -38,6 +38,31 @@ fn status_lists_jobs_as_the_server_orders_them_with_down_since() {
 }
 
 #[test]
+fn on_a_narrow_terminal_no_word_of_a_table_is_broken() {
+    let failing = JobSummary {
+        down_since: Some(three_minutes_ago()),
+        why: "web.web.0: exit code 7 (try 4 of 4)".into(),
+        ..summary("web", Health::Failing)
+    };
+    let server = Server::start(Script { jobs: vec![failing], ..Script::default() });
+    let world = World::new();
+    assert_eq!(
+        world.show(&server.url(), 80, &["status"]),
+        "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN SINCE\n\
+         web  service  1        failing  1       1        0        3m ago\n\
+         \x20   web.web.0: exit code 7 (try 4 of 4)\n"
+    );
+    assert_eq!(
+        world.show(&server.url(), 60, &["status"]),
+        "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY\n\
+         web  service  1        failing  1       1        0\n\
+         \x20   down since 3m ago; web.web.0: exit code 7 (try 4 of 4)\n"
+    );
+    let wide = world.show(&server.url(), 120, &["status"]);
+    assert!(wide.contains("3m ago      web.web.0: exit code 7 (try 4 of 4)\n"), "{wide}");
+}
+
+#[test]
 fn jobs_of_other_namespaces_are_shown_with_theirs() {
     let foreign = JobSummary { namespace: "dmz".into(), ..summary("proxy", Health::Healthy) };
     let jobs = vec![summary("web", Health::Healthy), foreign];
@@ -105,6 +130,19 @@ fn status_of_a_job_tells_where_it_runs_what_failed_and_why_the_rest_waits() {
     let json = world.ask(&server.url(), &["status", "--json", "web"]).json();
     assert_eq!(json["groups"]["web"]["waiting"]["count"], 1);
     assert_eq!(json["allocs"][1]["tasks"][0]["last_end"]["reason"], "oom");
+}
+
+#[test]
+fn ports_are_shown_beside_the_allocations_where_any_has_some() {
+    let ports = BTreeMap::from([("http".to_owned(), 23_451), ("metrics".to_owned(), 23_452)]);
+    let allocs = vec![AllocView { ports, ..healthy("web", 0) }, healthy("web", 1)];
+    let server = Server::with_job(vec![job("web", Health::Healthy, 10, allocs)]);
+    let shown = World::new().ask(&server.url(), &["status", "web"]).stdout;
+    let cells: Vec<&str> =
+        shown.lines().filter_map(|line| line.split_once("SINCE   ")).map(|c| c.1).collect();
+    assert_eq!(cells, ["PORTS                      LAST END"], "{shown}");
+    assert!(shown.contains("1 of 4  3m ago  http 23451, metrics 23452\n"), "{shown}");
+    assert!(shown.contains("1 of 4  3m ago\n"), "the other one has none: {shown}");
 }
 
 #[test]
@@ -246,8 +284,8 @@ fn events_are_lines_with_time_severity_subject_and_message() {
     let asked = server();
     world.ask(&asked.url(), &["events", "web", "--limit", "2"]).expect(
         0,
-        "2023-11-14T22:13:20.125Z  info      web.web.0  started\n\
-         2023-11-14T22:13:20.125Z  critical  web.web.0  exit code 7\n",
+        "2023-11-14T22:13:20.125Z  info      web.web.0                 started\n\
+         2023-11-14T22:13:20.125Z  critical  web.web.0                 exit code 7\n",
         "",
     );
     let request = asked.script().event_requests[0].clone();
@@ -260,13 +298,37 @@ fn events_are_lines_with_time_severity_subject_and_message() {
 }
 
 #[test]
+fn events_about_nodes_show_the_name_and_an_older_server_gives_the_id() {
+    let about = |revision: u64, name: Option<&str>| {
+        let mut event = event(revision, 0, Severity::Info, "registered");
+        event.subject = proto::model::Subject::node(proto::ids::NodeId(1));
+        event.subject.node_name = name.map(str::to_owned);
+        event
+    };
+    let list = events(vec![about(5, Some("n1")), about(6, None)]);
+    let server =
+        Server::start(Script { events: VecDeque::from([(vec![list], End::Done)]), ..Script::default() });
+    let shown = World::new().ask(&server.url(), &["events"]).stdout;
+    let subjects: Vec<&str> = shown.lines().map(|line| line[36..60].trim_end()).collect();
+    assert_eq!(subjects, ["node n1", &format!("node {:.8}", proto::ids::NodeId(1).to_string())], "{shown}");
+}
+
+#[test]
+fn no_events_at_all_cannot_be_asked_for() {
+    let shown = World::new().run(&["events", "--limit", "0"]);
+    assert_eq!(shown.code, Some(2), "{shown:?}");
+    assert!(shown.stderr.contains("0 is not in 1.."), "{shown:?}");
+}
+
+#[test]
 fn followed_events_come_once_each_also_when_the_connection_is_lost_within_a_change() {
     let first = events(vec![event(5, 0, Severity::Info, "one"), event(6, 0, Severity::Info, "two")]);
     let again = events(vec![event(6, 0, Severity::Info, "two"), event(6, 1, Severity::Info, "three")]);
     let events = VecDeque::from([(vec![first], End::Break), (vec![again], End::Done)]);
     let server = Server::start(Script { events, ..Script::default() });
     let shown = World::new().ask(&server.url(), &["events", "-f"]);
-    let messages: Vec<&str> = shown.stdout.lines().filter_map(|line| line.split("  ").last()).collect();
+    let messages: Vec<&str> =
+        shown.stdout.lines().filter_map(|line| Some(line.split("  ").last()?.trim())).collect();
     assert_eq!(messages, ["one", "two", "three"], "{shown:?}");
     assert_eq!(server.script().event_requests[1].after, 5, "the change of the last event is asked for again");
 }

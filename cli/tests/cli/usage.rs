@@ -14,7 +14,10 @@ fn version_says_what_it_is() {
     let version = env!("CARGO_PKG_VERSION");
     let shown = world.run(&["version"]);
     assert!(shown.stdout.starts_with(&format!("minijob {version} (wire 1, state ")), "{shown:?}");
-    assert_eq!(world.run(&["version", "--json"]).json()["version"], version);
+    let document = world.run(&["version", "--json"]).json();
+    assert_eq!(document["version"], version);
+    assert_eq!((&document["wire"], &document["disk"]), (&1.into(), &server::raft::DISK_VERSION.into()));
+    assert_eq!(document["state"], server::core::state::STATE_VERSION);
 }
 
 #[test]
@@ -76,6 +79,43 @@ fn wrong_usage_is_exit_2_also_as_json() {
     assert_eq!(world.run(&["run", "--exit-code", "x.yml"]).code, Some(2), "only with --wait");
     let bare = world.run(&["run", "--timeout", "5", "x.yml"]);
     assert!(bare.stderr.contains("`5` has no unit: write for example `5s`"), "{bare:?}");
+}
+
+#[test]
+fn a_name_that_breaks_the_rule_is_exit_2_and_says_what_is_allowed() {
+    let world = World::new();
+    let shown = world.run(&["status", "--namespace", "Bad Name"]);
+    assert_eq!(shown.code, Some(2), "{shown:?}");
+    let rule = "lower-case letters, digits and `-`, at most 63, a letter or digit at both ends: for example `bad-name`";
+    assert!(shown.stderr.contains(rule), "{shown:?}");
+    for daemon in ["server", "agent"] {
+        let shown = world.run(&[daemon, "--name", "Bad Name", "--data-dir", "data"]);
+        assert_eq!(shown.code, Some(2), "{shown:?}");
+        assert!(shown.stderr.contains("letters, digits, `-` and `.`, at most 63"), "{shown:?}");
+        assert!(!world.path("data").exists(), "nothing was begun");
+    }
+}
+
+#[test]
+fn an_address_to_listen_on_without_a_port_is_told_with_one() {
+    for daemon in ["server", "dev"] {
+        let shown = World::new().run(&[daemon, "--listen", "127.0.0.1"]);
+        assert_eq!(shown.code, Some(2), "{shown:?}");
+        assert!(shown.stderr.contains("a port is missing: write `127.0.0.1:4650`"), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_told_as_that() {
+    let world = World::new();
+    world.file("data", "");
+    let hint = "hint: give a directory with --data-dir; it is made if it is missing\n";
+    for daemon in ["server", "agent", "dev"] {
+        let shown = world.run(&[daemon, "--data-dir", "data"]);
+        shown.expect(2, "", &format!("error: data is a file: a directory is needed\n{hint}"));
+    }
+    let below = "error: data is a file, so data/server cannot lie in it: a directory is needed\n";
+    world.run(&["server", "--data-dir", "data/server"]).expect(2, "", &format!("{below}{hint}"));
 }
 
 #[test]

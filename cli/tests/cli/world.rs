@@ -1,5 +1,6 @@
 //! The program, in an environment of its own: no variable and no file of whoever runs the tests reaches it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -49,6 +50,22 @@ impl World {
         let mut command = self.command(args);
         command.env("MINIJOB_ADDR", addr).env("MINIJOB_TOKEN", crate::server::TOKEN);
         outcome(command.spawn().expect("the program starts"))
+    }
+
+    /// Runs a command as a person sees it on a terminal of so many columns, and returns what is shown.
+    pub fn show(&self, addr: &str, columns: u16, args: &[&str]) -> String {
+        let size = nix::pty::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = nix::pty::openpty(&size, None).expect("a terminal");
+        let mut command = self.command(args);
+        command.env("MINIJOB_ADDR", addr).env("MINIJOB_TOKEN", crate::server::TOKEN).env("NO_COLOR", "1");
+        let mut child = command.stdout(terminal.slave).spawn().expect("the program starts");
+        // It holds the other end until it is dropped, and reading would never see the end.
+        drop(command);
+        let mut shown = Vec::new();
+        // A terminal that nobody writes to any more is an error to its reader, after all that was written.
+        let _ = std::fs::File::from(terminal.master).read_to_end(&mut shown);
+        child.wait().expect("it ends");
+        String::from_utf8(shown).expect("text").replace("\r\n", "\n")
     }
 
     pub fn home(&self) -> &Path {

@@ -21,7 +21,8 @@ pub(super) fn read(file: &str, text: &str, base: Option<&Path>) -> Result<Vec<Jo
     }
     let source = Source::new(file, text);
     let mut reader = Reader::new(&source, base);
-    let jobs = if formats::nomad(&mut reader, &source) { Vec::new() } else { jobs(&mut reader, &source) };
+    let jobs =
+        if formats::foreign_text(&mut reader, &source) { Vec::new() } else { jobs(&mut reader, &source) };
     match reader.finish() {
         Some(faults) => Err(faults),
         None => Ok(jobs),
@@ -78,7 +79,13 @@ fn is_job(reader: &mut Reader<'_>, node: &Node) -> bool {
     let is_map = matches!(node.value, Value::Map(_));
     if !is_map {
         let message = format!("expected a job, not {}", super::reader::shown(node));
-        reader.missing(node.at, message, "a job begins with `name: ...` and `command: ...`");
+        let hint = match node.value {
+            Value::List(_) => {
+                "several jobs go under `jobs`, as in `{jobs: [{name: a, command: b}]}`, or are parted by `---`"
+            }
+            _ => "a job begins with `name: ...` and `command: ...`",
+        };
+        reader.missing(node.at, message, hint);
     }
     is_map
 }

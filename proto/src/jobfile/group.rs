@@ -51,7 +51,7 @@ pub(super) fn group(
 fn named_tasks(reader: &mut Reader<'_>, table: &Table<'_>, scope: &Scope<'_>) -> BTreeMap<String, Task> {
     let hint = "for example `tasks: {server: {command: /usr/bin/my-program}}`";
     let Some(node) = table.get("tasks") else {
-        table.lacks(reader, "the group has no `tasks`", hint);
+        table.lacks(reader, "tasks", "the group has no `tasks`", hint);
         return BTreeMap::new();
     };
     let mut tasks = BTreeMap::new();

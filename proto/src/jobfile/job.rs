@@ -75,9 +75,10 @@ fn form(node: &Node) -> Form {
 
 fn name(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
     match table.get("name") {
-        Some(node) => reader.name(node, "job").unwrap_or_default(),
+        // What is no text is told by its key, what is no name by what it would name.
+        Some(node) => reader.text(node, "name").and_then(|_| reader.name(node, "job")).unwrap_or_default(),
         None => {
-            table.lacks(reader, "the job has no `name`", "for example `name: hello`");
+            table.lacks(reader, "name", "the job has no `name`", "for example `name: hello`");
             String::new()
         }
     }

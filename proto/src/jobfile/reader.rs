@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::source::{Mark, Source};
 use super::tree::{Node, Value};
-use crate::{limits, units};
+use crate::{limits, names, units};
 
 /// Faults kept before they are sorted: enough that the first of the file are among them.
 const KEPT: usize = 10 * limits::ERRORS_PER_FILE;
@@ -192,15 +192,11 @@ impl<'r> Reader<'r> {
     /// Reads a name: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 characters.
     pub fn name(&mut self, node: &Node, what: &str) -> Option<String> {
         let text = self.text(node, what)?;
-        if is_name(text) {
+        if names::is_name(text) {
             return Some(text.to_owned());
         }
         let message = format!("{} is not a name of a {what}", quote(text));
-        let proposal = proposed_name(text);
-        let rule = "lower-case letters, digits and `-`, at most 63, a letter or digit at both ends";
-        let hint =
-            if proposal.is_empty() { rule.to_owned() } else { format!("{rule}: for example `{proposal}`") };
-        self.fault(node.at, message, hint);
+        self.fault(node.at, message, names::advice(names::RULE, text));
         None
     }
 
@@ -210,21 +206,6 @@ impl<'r> Reader<'r> {
         self.fault(node.at, format!("{} is {}, expected {what}", quote(key), shown(node)), hint);
         None
     }
-}
-
-fn is_name(text: &str) -> bool {
-    let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    (1..=limits::NAME_CHARS).contains(&text.len())
-        && text.chars().all(|c| ends(c) || c == '-')
-        && text.starts_with(ends)
-        && text.ends_with(ends)
-}
-
-/// Returns the name that somebody probably meant, or nothing.
-fn proposed_name(text: &str) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = text.chars().take(limits::NAME_CHARS).map(fits).collect();
-    name.trim_matches('-').to_owned()
 }
 
 /// Explains `{{ name }}`, which YAML takes for a mapping whose key is a mapping.
@@ -290,16 +271,5 @@ mod tests {
         assert_eq!(nearest("arg", words.into_iter()), Some("args"));
         assert_eq!(nearest("frobnicate", words.into_iter()), None);
         assert_eq!(nearest("", words.into_iter()), None);
-    }
-
-    #[test]
-    fn names_are_dns_labels() {
-        for good in ["a", "0", "a-b", "a--b", &"a".repeat(63)] {
-            assert!(is_name(good), "{good}");
-        }
-        for bad in ["", "-", "a-", "-a", "A", "a_b", "a.b", "é", &"a".repeat(64)] {
-            assert!(!is_name(bad), "{bad}");
-        }
-        assert_eq!(proposed_name("My_Web App!"), "my-web-app");
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Table<'n> {
     entries: BTreeMap<&'n str, (&'n Node, &'n Node)>,
     /// Known keys that were refused.
     refused: Vec<&'static str>,
+    /// Known keys that unknown ones resemble.
+    meant: Vec<&'static str>,
     is_map: bool,
 }
 
@@ -22,7 +24,8 @@ impl<'n> Table<'n> {
     /// faults. An empty value is an empty mapping; anything else is a fault and one, too.
     pub fn read(reader: &mut Reader<'_>, node: &'n Node, levels: &[Level], what: &str) -> Self {
         let is_map = matches!(node.value, Value::Map(_) | Value::Null);
-        let mut table = Self { at: node.at, entries: BTreeMap::new(), refused: Vec::new(), is_map };
+        let mut table =
+            Self { at: node.at, entries: BTreeMap::new(), refused: Vec::new(), meant: Vec::new(), is_map };
         for (key, value) in pairs(reader, node, what, "") {
             let name = match &key.value {
                 Value::Text { text, .. } => text.as_str(),
@@ -38,7 +41,7 @@ impl<'n> Table<'n> {
                 Some(_) => {
                     table.entries.insert(name, (key, value));
                 }
-                None => unknown(reader, key, name, levels),
+                None => table.meant.extend(unknown(reader, key, name, levels)),
             }
         }
         table
@@ -54,16 +57,17 @@ impl<'n> Table<'n> {
         self.entries.get(name).map_or(self.at, |(key, _)| key.at)
     }
 
-    /// Notes that a key is not there, unless what stands there is no mapping at all.
-    pub fn lacks(&self, reader: &mut Reader<'_>, message: &str, hint: &str) {
-        if self.is_map {
+    /// Notes that a key is not there, unless what stands there is no mapping at all, or the key is [refused](Self::refused).
+    pub fn lacks(&self, reader: &mut Reader<'_>, key: &str, message: &str, hint: &str) {
+        if self.is_map && !self.refused(key) {
             reader.missing(self.at, message, hint);
         }
     }
 
-    /// Returns whether a key was written that is known and was refused, so that what it would have said is not missing.
+    /// Returns whether a key was written that is known and was refused, or that was said to be this one mistyped, so that
+    /// what it would have said is not missing.
     pub fn refused(&self, name: &str) -> bool {
-        self.refused.contains(&name)
+        self.refused.contains(&name) || self.meant.contains(&name)
     }
 }
 
@@ -116,19 +120,20 @@ fn says_nothing(value: &Node, default: &str) -> bool {
     }
 }
 
-fn unknown(reader: &mut Reader<'_>, key: &Node, name: &str, levels: &[Level]) {
+/// Notes what is wrong with a key, and returns the one of these levels that was probably meant.
+fn unknown(reader: &mut Reader<'_>, key: &Node, name: &str, levels: &[Level]) -> Option<&'static str> {
     if reader.full() {
-        return;
+        return None;
     }
     if let Some(level) = keys::elsewhere(levels, name) {
         let message = format!("`{name}` belongs to {}", level.owner());
-        return reader.fault(key.at, message, home(name, level, levels));
+        reader.fault(key.at, message, home(name, level, levels));
+        return None;
     }
-    let hint = match keys::similar(levels, name) {
-        Some(word) => did_you_mean(word),
-        None => elsewhere_or_all(levels, name),
-    };
+    let meant = keys::similar(levels, name);
+    let hint = meant.map_or_else(|| elsewhere_or_all(levels, name), did_you_mean);
     reader.fault(key.at, format!("unknown key {}", quote(name)), hint);
+    meant
 }
 
 /// Returns the hint for a key that resembles none of its level.

@@ -41,9 +41,9 @@ pub(super) fn task(reader: &mut Reader<'_>, table: &Table<'_>, scope: &Scope<'_>
 
 fn command(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
     let Some(node) = table.get("command") else {
-        if !table.refused("image") {
+        if !["image", "tasks", "groups"].iter().any(|other| table.refused(other)) {
             let hint = "name the program to run: `command: /usr/bin/my-program`";
-            table.lacks(reader, "`command` is missing", hint);
+            table.lacks(reader, "command", "`command` is missing", hint);
         }
         return String::new();
     };

@@ -108,6 +108,9 @@ pub struct Subject {
     /// The node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
+    /// Its name, where events are read; events are kept without it, as a node may come back under another one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node_name: Option<String>,
 }
 
 /// A job as events show it.

@@ -12,7 +12,7 @@ use proto::view::EventList;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Caller, Capability, find};
+use super::{Caller, Capability, find, views};
 use crate::cluster::Cluster;
 use crate::core::state::State;
 use crate::limits;
@@ -61,7 +61,7 @@ pub fn events(
         pending: VecDeque::new(),
         follow: query.follow,
     };
-    let first = into_lists(kept, state.revision);
+    let first = into_lists(kept, &state, state.revision);
     Ok(stream::unfold((first, follower), |(mut pending, mut follower)| async move {
         if pending.is_empty() {
             pending = follower.next().await?;
@@ -72,9 +72,9 @@ pub fn events(
 }
 
 /// Cuts a list into messages; an empty one is one message.
-fn into_lists(events: Vec<Arc<Event>>, revision: Revision) -> VecDeque<EventList> {
+fn into_lists(events: Vec<Arc<Event>>, state: &State, revision: Revision) -> VecDeque<EventList> {
     let list = |events: &[Arc<Event>]| EventList {
-        items: events.iter().map(|event| event.as_ref().clone()).collect(),
+        items: events.iter().map(|event| views::event(state, event)).collect(),
         next: None,
         revision,
     };
@@ -118,7 +118,8 @@ impl Follower {
                 Err(RecvError::Closed) => return None,
             };
             if !fresh.is_empty() {
-                self.pending.extend(into_lists(fresh, self.seen));
+                let state = self.cluster.snapshot();
+                self.pending.extend(into_lists(fresh, &state, self.seen));
                 return Some(std::mem::take(&mut self.pending));
             }
         }

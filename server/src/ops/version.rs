@@ -4,7 +4,7 @@ use proto::view::Version;
 use proto::wire::WIRE_VERSION;
 
 use crate::core::state::STATE_VERSION;
-use crate::raft::snapshot_file::FORMAT as DISK_VERSION;
+use crate::raft::DISK_VERSION;
 
 /// Returns the version of the program, and the newest wire, state and disk formats that it knows.
 #[must_use]

@@ -47,5 +47,7 @@ pub use error::{ProposeError, StartError};
 pub use handle::{Handle, Metrics};
 pub use leadership::Leadership;
 pub use log_store::Backend;
+/// The newest version of a data directory that this binary reads, and the one it writes: what the file `format` says.
+pub use log_store::format::FORMAT as DISK_VERSION;
 pub use machine::{Frozen, Machine, RestoreError};
 pub(crate) use snapshots::free_bytes;

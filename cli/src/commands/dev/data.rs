@@ -6,7 +6,7 @@ use client::keeper::Removal;
 use proto::error::{Error, Kind};
 use tempfile::TempDir;
 
-use crate::devnote;
+use crate::{daemon, devnote};
 
 /// A data directory.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ impl Data {
             let temporary = made.map_err(|cause| failed(&std::env::temp_dir(), &cause))?;
             return Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) });
         };
+        daemon::check_data_dir(path)?;
         std::fs::create_dir_all(path).map_err(|cause| failed(path, &cause))?;
         // Tasks are started elsewhere: a relative path would mean another place there.
         let path = path.canonicalize().map_err(|cause| failed(path, &cause))?;

@@ -15,7 +15,7 @@ use crate::args::Global;
 use crate::daemon::{self, Running, Signals, logging};
 use crate::exit::{Exit, Failure};
 use crate::output::{Board, Voice};
-use crate::{devnote, files, limits, runtime};
+use crate::{address, devnote, files, limits, runtime};
 use data::Data;
 
 const EXAMPLES: &str = "\
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where it listens [default: 127.0.0.1:4650, or any free port where that is taken]
-    #[arg(long, env = "MINIJOB_LISTEN", value_name = "ADDR", hide_env_values = true)]
+    #[arg(long, env = "MINIJOB_LISTEN", value_name = "ADDR", value_parser = address::listen, hide_env_values = true)]
     pub listen: Option<SocketAddr>,
     /// How much it logs [default: warn]
     #[arg(

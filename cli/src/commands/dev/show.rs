@@ -3,17 +3,17 @@
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use proto::ids::Revision;
-use proto::model::{Job, Severity};
+use proto::model::{Job, Liveness, Severity};
 use proto::wire::v1;
 
-use super::LISTEN;
+use super::{LISTEN, NODE};
 use crate::args::Global;
 use crate::commands::{events, logs, run};
 use crate::connect::Servers;
 use crate::exit::Failure;
-use crate::limits;
 use crate::merge::Merger;
 use crate::output::{Board, Line, Out, Tone, Voice};
+use crate::{limits, read};
 
 /// Where the cluster is.
 pub(super) struct Place {
@@ -56,6 +56,9 @@ async fn run_all(
     board: &mut Board,
     voice: Voice,
 ) -> Result<Revision, Failure> {
+    if !jobs.is_empty() && tokio::time::timeout(limits::DEV_NODE, node_is_up(servers)).await.is_err() {
+        voice.notice("its node is not up yet; the jobs are submitted all the same");
+    }
     let submitted = run::submit(servers, jobs, None, "minijob dev", board).await?;
     let follow = run::Follow { timeout: Some(limits::FOLLOW), to_the_end: false };
     let mut told = Revision(0);
@@ -69,6 +72,18 @@ async fn run_all(
         told = told.max(report.last.map_or(Revision(0), |status| status.revision));
     }
     Ok(told)
+}
+
+/// Waits until the only node takes work: a job that is submitted before is told that there are no nodes. Whoever cannot be asked
+/// is told by the submission.
+async fn node_is_up(servers: &Servers) {
+    let mut after = None;
+    while let Ok(nodes) = read::nodes(servers, after).await {
+        if nodes.view.items.iter().any(|node| node.name == NODE && node.liveness == Liveness::Up) {
+            return;
+        }
+        after = Some(nodes.view.revision);
+    }
 }
 
 /// The very commands for a second terminal. It finds this cluster by itself, unless its variables name another.

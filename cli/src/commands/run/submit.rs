@@ -4,11 +4,12 @@ use bytes::Bytes;
 use proto::error::{Error, Kind};
 use proto::ids::{JobKey, JobVersion, Revision, random_request_id};
 use proto::model::{Job, JobType};
-use proto::view::{GroupPlacement, Placement, Written};
+use proto::view::{GroupPlacement, Health, Placement, Written};
 use proto::wire::v1;
 
 use crate::connect::Servers;
 use crate::output::{Board, Line, Tone};
+use crate::read;
 
 /// A job that the servers have taken.
 #[derive(Clone, Debug)]
@@ -44,7 +45,8 @@ pub async fn submit(
         let written =
             put(servers, request).await.map_err(|error| explained(error, job, &submitted, jobs.len()))?;
         let one = Submitted { key: job.key.clone(), kind: job.kind, written };
-        tell(&one, board);
+        let note = if is_over(servers, &one).await { over(&one.key) } else { String::new() };
+        tell(&one, &note, board);
         submitted.push(one);
     }
     Ok(submitted)
@@ -83,12 +85,26 @@ fn explained(mut error: Error, job: &Job, before: &[Submitted], all: usize) -> E
     error
 }
 
-fn tell(one: &Submitted, board: &mut Board) {
+/// Returns whether a batch job was complete already, so that nothing will run. Whoever cannot be asked leaves it open.
+async fn is_over(servers: &Servers, one: &Submitted) -> bool {
+    if one.written.changed || one.kind != JobType::Batch {
+        return false;
+    }
+    let shown = read::job_status(servers, &one.key.namespace, &one.key.name, None).await;
+    shown.is_ok_and(|shown| {
+        let summary = shown.view.summary;
+        summary.version == one.written.version && summary.health == Health::Complete
+    })
+}
+
+fn over(key: &JobKey) -> String {
+    format!("; it is complete and is not run again: `minijob stop {key}` and then `minijob run FILE` would")
+}
+
+fn tell(one: &Submitted, note: &str, board: &mut Board) {
     let (key, written) = (&one.key, &one.written);
-    board.text(&match written.changed {
-        true => format!("{key}: submitted, version {}", written.version),
-        false => format!("{key}: nothing changed, version {}", written.version),
-    });
+    let what = if written.changed { "submitted" } else { "nothing changed" };
+    board.text(&format!("{key}: {what}, version {}{note}", written.version));
     for (group, placement) in written.placement.iter().flat_map(|placement| &placement.groups) {
         for line in placed(&one.key.name, group, placement) {
             board.line(&line);

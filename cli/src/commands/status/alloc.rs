@@ -3,7 +3,7 @@
 use proto::time::Timestamp;
 use proto::view::{AllocView, TaskView};
 
-use super::job::{last_end, phase_tone, state, try_of};
+use super::job::{last_end, phase_tone, ports, state, try_of};
 use super::show_tail;
 use crate::exit::Failure;
 use crate::follow::failed_end;
@@ -43,8 +43,7 @@ fn facts(alloc: &AllocView, now: Timestamp) -> Vec<(&'static str, String)> {
         facts.push(("wanted", format!("{}{why}{}", alloc.desired, alloc.stop_reason.replace('_', " "))));
     }
     if !alloc.ports.is_empty() {
-        let ports: Vec<String> = alloc.ports.iter().map(|(name, port)| format!("{name} {port}")).collect();
-        facts.push(("ports", ports.join(", ")));
+        facts.push(("ports", ports(alloc)));
     }
     if let Some(before) = alloc.replaces {
         facts.push(("replaces", before.to_string()));

@@ -10,6 +10,9 @@ use crate::follow::{failed_end, tries};
 use crate::limits;
 use crate::output::{Cell, Out, Table, Tone, ago, last_lines, until};
 
+/// Where ports stand in the table of allocations, if anything shown has some: before the last column, which holds sentences.
+const PORTS: usize = 7;
+
 /// Shows a job; of ended allocations only the newest unless `all`.
 pub(super) fn show(out: &mut Out, job: &JobStatus, all: bool, now: Timestamp) -> Result<(), Failure> {
     show_head(out, job, now)?;
@@ -83,10 +86,19 @@ fn show_allocs(out: &mut Out, allocs: &[AllocView], all: bool, now: Timestamp) -
     newest.sort_by_key(|alloc| std::cmp::Reverse(alloc.ended_at));
     let hidden = if all { 0 } else { newest.len().saturating_sub(limits::ENDED_SHOWN) };
     newest.truncate(newest.len() - hidden);
-    let mut table =
-        Table::new(out, &["ALLOCATION", "ID", "NODE", "VERSION", "STATE", "TRY", "SINCE", "LAST END"]);
-    for alloc in live.into_iter().chain(newest) {
-        for row in rows(alloc, now) {
+    let shown: Vec<&AllocView> = live.into_iter().chain(newest).collect();
+    let with_ports = shown.iter().any(|alloc| !alloc.ports.is_empty());
+    let mut headings = vec!["ALLOCATION", "ID", "NODE", "VERSION", "STATE", "TRY", "SINCE", "LAST END"];
+    if with_ports {
+        headings.insert(PORTS, "PORTS");
+    }
+    let mut table = Table::new(out, &headings);
+    for alloc in shown {
+        for (number, mut row) in rows(alloc, now).into_iter().enumerate() {
+            if with_ports {
+                let text = if number == 0 { ports(alloc) } else { String::new() };
+                row.insert(PORTS, text.into());
+            }
             table.row(row);
         }
     }
@@ -134,6 +146,12 @@ fn rows(alloc: &AllocView, now: Timestamp) -> Vec<Vec<Cell>> {
         ]
     };
     std::iter::once(head(None)).chain(alloc.tasks.iter().map(of_task)).collect()
+}
+
+/// `http 23451, metrics 23452`: the ports of the host.
+pub(super) fn ports(alloc: &AllocView) -> String {
+    let ports: Vec<String> = alloc.ports.iter().map(|(name, port)| format!("{name} {port}")).collect();
+    ports.join(", ")
 }
 
 /// The state in a word, and what matters more than it: a lost node, health, a try to come.

@@ -1,6 +1,7 @@
 //! The control service.
 
 use proto::error::{Error, Kind};
+use proto::model::EventKind;
 use proto::view::{AllocView, EventList, Health, JobList, JobStatus, NodeList, Placement};
 use proto::wire::job::to_wire;
 use proto::wire::v1;
@@ -65,6 +66,9 @@ async fn every_method_answers_with_the_documents_of_http() {
     let mut events = client.events(v1::EventsRequest::default()).await.unwrap().into_inner();
     let list: EventList = serde_json::from_slice(&events.message().await.unwrap().unwrap().json).unwrap();
     assert!(list.items.len() >= 4, "{list:?}");
+    let registered = list.items.iter().find(|event| event.kind == EventKind::NodeRegistered);
+    let subject = &registered.expect("the node's event").subject;
+    assert_eq!((subject.node.is_some(), subject.node_name.as_deref()), (true, Some("n1")));
     assert!(events.message().await.unwrap().is_none(), "ends at once unless followed");
     assert_eq!(client.version(v1::VersionRequest {}).await.unwrap().into_inner().wire, 1);
 
@@ -111,8 +115,7 @@ async fn events_are_followed_without_a_gap_and_without_doubles() {
     while updates < 28 {
         let message = timeout(SOON, events.message()).await.expect("events in time").unwrap().unwrap();
         let list: EventList = serde_json::from_slice(&message.json).unwrap();
-        updates +=
-            list.items.iter().filter(|event| event.kind == proto::model::EventKind::JobUpdated).count();
+        updates += list.items.iter().filter(|event| event.kind == EventKind::JobUpdated).count();
         seen.extend(list.items.iter().map(|event| (event.revision, event.ordinal)));
     }
     putting.await.unwrap();

@@ -47,7 +47,7 @@ fn examples() -> BTreeMap<&'static str, Value> {
     let (mut world, alloc) = world();
     let state = &world.state;
     let web = state.jobs.get(&JobKey::new("default", "web")).expect("the job");
-    let mut events: Vec<_> = state.events.of_job(&web.key).map(|event| event.as_ref().clone()).collect();
+    let mut events: Vec<_> = state.events.of_job(&web.key).map(|event| views::event(state, event)).collect();
     events.drain(1..events.len() - 1);
     let error = Error::new(Kind::NotFound, "there is no job `wbe`").hint("did you mean `web`?");
     let put = json!({

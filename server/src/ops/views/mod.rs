@@ -1,6 +1,7 @@
 //! The state as the documents of [`proto::view`]: pure, no clock, no I/O.
 
 mod alloc;
+mod event;
 mod health;
 mod job;
 mod node;
@@ -8,6 +9,7 @@ mod tally;
 mod words;
 
 pub use alloc::{alloc, node_name};
+pub use event::event;
 pub use health::{Verdict, judge};
 pub use job::{job_list, job_status, placement};
 pub use node::{node, node_list};

@@ -23,9 +23,7 @@ impl State {
         let known = self.jobs.get(&key).cloned();
         let present = known.as_ref().map_or(JobVersion(0), |record| record.current().version);
         if let Some(expected) = expected.filter(|expected| *expected != present) {
-            let message =
-                format!("job `{key}` is at version {present}, not {expected}: somebody changed it meanwhile");
-            return Outcome::Refused(Refusal::new(ErrorKind::Conflict, message));
+            return Outcome::Refused(Refusal::new(ErrorKind::Conflict, not_at(&key, present, expected)));
         }
         let same = known.as_ref().is_some_and(|record| *record.current().job == job);
         match known {
@@ -160,6 +158,18 @@ impl State {
     fn written(&self, key: &JobKey, changed: bool) -> Outcome {
         let version = self.jobs.get(key).map_or(JobVersion(0), |record| record.current().version);
         Outcome::Written { changed, version, revision: self.at() }
+    }
+}
+
+/// Says why a job is not at the version that was expected; 0 is the one of a job that is not there.
+fn not_at(key: &JobKey, present: JobVersion, expected: JobVersion) -> String {
+    match (present.0, expected.0) {
+        (0, _) => format!("there is no job `{key}`, so it has no version {expected} yet"),
+        (_, 0) => format!("job `{key}` exists already, at version {present}"),
+        _ if expected > present => {
+            format!("job `{key}` has no version {expected} yet: it is at version {present}")
+        }
+        _ => format!("job `{key}` is at version {present}, not {expected}: somebody changed it meanwhile"),
     }
 }
 

@@ -221,6 +221,7 @@ pub(super) fn subject_of(alloc: &Alloc) -> Subject {
         alloc: Some(alloc.id),
         task: None,
         node: Some(alloc.node),
+        node_name: None,
     }
 }
 

@@ -280,6 +280,7 @@ pub(super) fn event_from_wire(record: v1::EventRecord) -> Result<Event, BadMessa
             alloc: Some(AllocId(record.alloc)).filter(|id| id.0 != 0),
             task: some(record.task),
             node: Some(NodeId(record.node)).filter(|id| id.0 != 0),
+            node_name: None,
         },
         reason: record.reason,
         message: record.message,

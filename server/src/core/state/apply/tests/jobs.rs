@@ -13,10 +13,18 @@ fn the_same_job_twice_changes_nothing_and_a_stale_base_is_refused() {
         world.put(job("web", 1)),
         Outcome::Written { changed: false, version: JobVersion(1), .. }
     ));
-    let expected = Some(JobVersion(7));
-    let put = Kind::PutJob { job: Box::new(job("web", 2)), expected, message: String::new() };
-    let Outcome::Refused(refusal) = world.apply(put).outcome else { panic!("accepted a stale base") };
-    assert_eq!(refusal.message, "job `web` is at version 1, not 7: somebody changed it meanwhile");
+    world.put(job("web", 2));
+    let mut refused = |name: &str, expected: u64| {
+        let (job, expected) = (Box::new(job(name, 3)), Some(JobVersion(expected)));
+        let put = Kind::PutJob { job, expected, message: String::new() };
+        let Outcome::Refused(refusal) = world.apply(put).outcome else { panic!("accepted a stale base") };
+        assert_eq!(refusal.kind, proto::error::Kind::Conflict);
+        refusal.message
+    };
+    assert_eq!(refused("web", 1), "job `web` is at version 2, not 1: somebody changed it meanwhile");
+    assert_eq!(refused("web", 99), "job `web` has no version 99 yet: it is at version 2");
+    assert_eq!(refused("web", 0), "job `web` exists already, at version 2");
+    assert_eq!(refused("api", 1), "there is no job `api`, so it has no version 1 yet");
 }
 
 #[test]
