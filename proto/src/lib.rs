@@ -15,3 +15,5 @@ pub mod time;
 pub mod units;
 pub mod view;
 pub mod wire;
+
+pub use jobfile::yaml;

@@ -26,6 +26,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+pub mod yaml;
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ use crate::{limits, names, units};
 const KEPT: usize = 10 * limits::ERRORS_PER_FILE;
 
 /// The decoding of one file.
-pub(super) struct Reader<'r> {
+pub struct Reader<'r> {
     source: &'r Source<'r>,
     /// What relative paths are relative to.
     pub base: Option<&'r Path>,
@@ -220,7 +220,7 @@ fn template_hint(node: &Node) -> &'static str {
 }
 
 /// Returns what a node is, for a message.
-pub(super) fn shown(node: &Node) -> String {
+pub fn shown(node: &Node) -> String {
     match &node.value {
         Value::Null => "empty".into(),
         Value::Text { text, .. } if text.is_empty() => "an empty text".into(),
@@ -231,7 +231,7 @@ pub(super) fn shown(node: &Node) -> String {
 }
 
 /// Puts foreign text between backticks: bounded, and without control characters.
-pub(super) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     const MOST: usize = 60;
     let mut shown: String =
         text.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
@@ -242,7 +242,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// Returns the nearest of some words, if any is near enough to be a typing error.
-pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     // A longer text is no typing error of our words, and comparing costs the product of both lengths.
     const LONGEST: usize = 40;
     if text.len() > LONGEST {
@@ -255,7 +255,7 @@ pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> O
 }
 
 /// The hint for a typing error.
-pub(super) fn did_you_mean(word: &str) -> String {
+pub fn did_you_mean(word: &str) -> String {
     format!("did you mean `{word}`?")
 }
 

@@ -4,7 +4,7 @@ use super::fault::{Fault, excerpt};
 
 /// A place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark {
+pub struct Mark {
     /// From 1.
     pub line: u32,
     /// In characters, from 1.
@@ -19,7 +19,7 @@ impl Mark {
 }
 
 /// A job file's text, with the beginnings of its lines.
-pub(super) struct Source<'t> {
+pub struct Source<'t> {
     file: &'t str,
     pub text: &'t str,
     line_starts: Vec<usize>,

@@ -72,7 +72,7 @@ impl<'n> Table<'n> {
 }
 
 /// Returns the entries of a mapping, each key once and a text. Nothing written is an empty mapping.
-pub(super) fn pairs<'n>(
+pub fn pairs<'n>(
     reader: &mut Reader<'_>,
     node: &'n Node,
     what: &str,

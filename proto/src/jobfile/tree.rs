@@ -11,10 +11,12 @@ use crate::limits;
 
 /// A value with its place.
 #[derive(Debug)]
-pub(super) struct Node {
+pub struct Node {
+    /// Where it begins.
     pub at: Mark,
     /// Byte after its last.
     pub end: usize,
+    /// What it is.
     pub value: Value,
     /// Nodes in it, itself and what aliases repeat included.
     nodes: usize,
@@ -24,10 +26,19 @@ pub(super) struct Node {
 
 /// What a node is. Text is as written: `1.10` stays `1.10`.
 #[derive(Debug)]
-pub(super) enum Value {
+pub enum Value {
+    /// Nothing written, or `null`.
     Null,
-    Text { text: String, quoted: bool },
+    /// A scalar.
+    Text {
+        /// Without quotes and with its escapes resolved.
+        text: String,
+        /// Whether it was written in quotes, so that it is a text whatever it looks like.
+        quoted: bool,
+    },
+    /// A list.
     List(Vec<Rc<Node>>),
+    /// A mapping, in the order of the file.
     Map(Vec<(Rc<Node>, Rc<Node>)>),
 }
 
