@@ -17,6 +17,7 @@ const HOUSES: &[House] = &[
             &["model"],
             &["wire", "error"],
             &["view", "jobfile"],
+            &["convert"],
         ],
     },
     House {
