@@ -1,12 +1,16 @@
 //! Leases of nodes: kept in the leader's memory, renewed by heartbeats.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use proto::ids::{Generation, NodeId};
 use proto::time::boottime;
 
 use crate::core::rules::liveness::Leases;
 use crate::core::state::{Kind, State};
+
+/// How long the loop waits where there is nothing to look at: it is about to be dropped.
+const BETWEEN_REIGNS: Duration = Duration::from_millis(100);
 
 /// The leases of the present reign; empty on a server that does not lead.
 #[derive(Clone, Default)]
@@ -36,10 +40,13 @@ impl LeaseBook {
         *self.leases.lock().unwrap_or_else(PoisonError::into_inner) = leases;
     }
 
-    /// Looks at all leases and returns what to propose, if one has run out.
-    pub(crate) fn decide(&self, state: &State) -> Option<Kind> {
+    /// Looks at all leases; returns what to propose, if one has run out, and how long to wait before the next look.
+    pub(crate) fn decide(&self, state: &State) -> (Option<Kind>, Duration) {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = leases.as_mut()?.decide(state, boottime());
-        (!ended.is_empty()).then_some(Kind::NodeLiveness(ended))
+        let Some(leases) = leases.as_mut() else { return (None, BETWEEN_REIGNS) };
+        let now = boottime();
+        let ended = leases.decide(state, now);
+        let pause = leases.next_look().since(now);
+        ((!ended.is_empty()).then_some(Kind::NodeLiveness(ended)), pause)
     }
 }

@@ -2,18 +2,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 
 use crate::agents::LeaseBook;
 use crate::cluster::Cluster;
-use crate::core::rules::liveness::TICK;
 use crate::core::state::Kind;
 
-/// Looks at the leases at every tick until it is dropped. It never waits for a proposal: a late look extends every lease.
+/// Looks at the leases, as often as they want it, until it is dropped. It never waits for a proposal: a late look extends every lease.
 pub(super) async fn run(cluster: Cluster, book: LeaseBook) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let next = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(next);
     let mut in_flight: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     loop {
         let applied = async {
@@ -24,8 +24,9 @@ pub(super) async fn run(cluster: Cluster, book: LeaseBook) {
         };
         tokio::select! {
             () = applied => in_flight = None,
-            _ = ticks.tick() => {
-                let ended = book.decide(&cluster.snapshot());
+            () = next.as_mut() => {
+                let (ended, pause) = book.decide(&cluster.snapshot());
+                next.as_mut().reset(Instant::now() + pause);
                 if in_flight.is_none() && let Some(kind) = ended {
                     in_flight = Some(Box::pin(propose(cluster.clone(), kind)));
                 }
@@ -36,7 +37,7 @@ pub(super) async fn run(cluster: Cluster, book: LeaseBook) {
 
 async fn propose(cluster: Cluster, kind: Kind) {
     if let Err(error) = cluster.propose(kind).await {
-        // The next tick sees the same leases and proposes again.
+        // The next look sees the same leases and proposes again.
         tracing::debug!(%error, "the end of a lease was not applied");
     }
 }
