@@ -185,6 +185,29 @@ impl Agent {
     }
 }
 
+/// Sees what an agent is doing. Cheap to clone; it keeps nothing running.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    identity: watch::Receiver<NodeIdentity>,
+    manager: manager::Handle,
+    outbox: Arc<Outbox>,
+    link: watch::Receiver<Link>,
+}
+
+impl Observer {
+    /// Returns what the agent is doing.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn status(&self) -> Result<Status, Gone> {
+        let allocs = self.manager.views().await?;
+        // After the wait: the session must be able to write what is borrowed here.
+        let link = self.link.borrow().clone();
+        let identity = self.identity.borrow().clone();
+        Ok(Status { node: identity.id, name: identity.name, link, allocs, unreported: self.outbox.len() })
+    }
+}
+
 impl Handle {
     /// Takes over what may change while it runs: meta, capacity, reserve, volumes and users; the rest of `config` is left
     /// alone. Servers learn of a new identity at once, by a new session; tasks that run go on as they are, the next start goes
@@ -221,11 +244,18 @@ impl Handle {
     /// # Errors
     /// When the agent is being stopped.
     pub async fn status(&self) -> Result<Status, Gone> {
-        let allocs = self.manager.views().await?;
-        // After the wait: the session must be able to write what is borrowed here.
-        let link = self.link.borrow().clone();
-        let identity = self.identity();
-        Ok(Status { node: identity.id, name: identity.name, link, allocs, unreported: self.outbox.len() })
+        self.observer().status().await
+    }
+
+    /// Returns what sees this agent's doing.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer {
+            identity: self.identity.subscribe(),
+            manager: self.manager.clone(),
+            outbox: self.outbox.clone(),
+            link: self.link.clone(),
+        }
     }
 
     /// Returns who this node is, as servers are told.
