@@ -34,7 +34,7 @@ pub struct Args {
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let config = load(&args.flags, global)?;
     if args.flags.file.print_config {
-        Out::new(global).bytes(config::print(&config.entries()).as_bytes())?;
+        config::show(&config.entries(), &mut Out::new(global))?;
         return Ok(Exit::DONE);
     }
     let given = token::given(global.token.as_deref(), config.token_file.value.as_deref())?;

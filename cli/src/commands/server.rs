@@ -35,7 +35,7 @@ pub struct Args {
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let config = load(&args.flags, global)?;
     if args.flags.file.print_config {
-        Out::new(global).bytes(config::print(&config.entries()).as_bytes())?;
+        config::show(&config.entries(), &mut Out::new(global))?;
         return Ok(Exit::DONE);
     }
     let levels = logging::init(&config.log_level.value, config.log_json.value, global)?;

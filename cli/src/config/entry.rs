@@ -6,6 +6,9 @@ use std::path::Path;
 
 use proto::error::Error;
 
+use crate::exit::Failure;
+use crate::output::Out;
+
 use super::origin::{Origin, Setting};
 
 /// A key as it holds.
@@ -95,6 +98,21 @@ pub fn log_refused(error: &Error) {
         error.message,
         if details.is_empty() { "" } else { "\n" }
     );
+}
+
+/// Shows entries on standard output: as a file, or as a document whose values are YAML on one line.
+///
+/// # Errors
+/// [`Failure::Output`].
+pub fn show(entries: &[Entry], out: &mut Out) -> Result<(), Failure> {
+    if !out.json {
+        return out.bytes(print(entries).as_bytes());
+    }
+    let item = |entry: &Entry| {
+        let origin = entry.origin.to_string();
+        serde_json::json!({"key": entry.key, "value": entry.value, "origin": origin})
+    };
+    out.document(&serde_json::json!({"items": entries.iter().map(item).collect::<Vec<_>>()}))
 }
 
 /// Writes entries as a file of their own, each line with a comment that says where its value came from. What is not set is a

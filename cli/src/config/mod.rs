@@ -13,7 +13,9 @@ mod values; // paths, addresses, amounts
 #[cfg(test)]
 pub(crate) mod testing; // a file and flags, as a person gives both
 
-pub use entry::{changes, log_changes, log_refused, print};
+#[cfg(test)]
+pub use entry::print;
+pub use entry::{changes, log_changes, log_refused, show};
 pub use origin::{Given, Origin, Setting};
 pub use values::Amounts;
 
