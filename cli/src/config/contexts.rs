@@ -244,17 +244,18 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Reads contexts of this text.
+#[cfg(test)]
+pub(super) fn of(text: &str) -> Result<Contexts, Error> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    super::file::read(Some(file.path()), Path::new(""), decode)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::of as contexts;
     use super::*;
-
-    fn contexts(text: &str) -> Result<Contexts, Error> {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), text).expect("written");
-        super::super::file::read(Some(file.path()), Path::new(""), |reader, path, root| {
-            decode(reader, path, root)
-        })
-    }
 
     const TWO: &str = "# mine\ncurrent: prod\nprod: {address: [10.0.0.1:4650, 10.0.0.2], token_file: /p.token, namespace: dmz}\n\
         lab: {address: 127.0.0.1:4650, token: s3cret}\n";

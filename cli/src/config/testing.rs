@@ -1,4 +1,4 @@
-//! Configurations for tests: a file's text and flags, as a person would give both.
+//! Configurations for tests: a file's text and flags, as a person would give both; and that the document about them is right.
 
 use clap::Parser as _;
 use proto::error::Error;
@@ -37,4 +37,49 @@ pub fn check(daemon: &str, text: &str) {
         _ => agent(text, &[]).map(drop),
     };
     result.unwrap_or_else(|error| panic!("{daemon}: {error:?}\n{text}"));
+}
+
+const DOCUMENT: &str = include_str!("../../../docs/config.md");
+
+#[test]
+fn every_file_in_the_document_is_valid() {
+    let mut seen = Vec::new();
+    for snippet in DOCUMENT.split("```yml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+        let name = snippet.lines().next().unwrap_or_default();
+        match name {
+            "# server.yml" => check("server", snippet),
+            "# agent.yml" => check("agent", snippet),
+            "# contexts.yml" => drop(super::contexts::of(snippet).expect("valid")),
+            other => panic!("which file is {other}?"),
+        }
+        seen.push(name);
+    }
+    assert_eq!(seen, ["# server.yml", "# agent.yml", "# contexts.yml"]);
+}
+
+#[test]
+fn the_document_has_every_key_with_its_flag_and_variable_and_whether_sighup_takes_it_over() {
+    let grammar = <Args as clap::CommandFactory>::command();
+    let entries = [
+        ("server", server("", &[]).expect("valid").entries()),
+        ("agent", agent("", &[]).expect("valid").entries()),
+    ];
+    for (daemon, entries) in entries {
+        let title = format!("## The {daemon}");
+        let section =
+            DOCUMENT.split(&title).nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
+        let command = grammar.find_subcommand(daemon).expect("there is one");
+        for entry in entries {
+            let begin = format!("| `{}` |", entry.key);
+            let line = section.lines().find(|line| line.starts_with(&begin));
+            let line = line.unwrap_or_else(|| panic!("{daemon}: no {}", entry.key));
+            assert_eq!(line.contains("**SIGHUP**"), entry.live, "{line}");
+            let argument = entry.key.replace('.', "_");
+            let argument = command.get_arguments().find(|known| known.get_id() == argument.as_str());
+            let argument = argument.unwrap_or_else(|| panic!("{daemon}: {} has no flag", entry.key));
+            let flag = format!("`--{}", argument.get_long().expect("a flag"));
+            let variable = argument.get_env().expect("a variable").to_string_lossy().into_owned();
+            assert!(line.contains(&flag) && line.contains(&format!("`{variable}`")), "{line}");
+        }
+    }
 }

@@ -315,6 +315,20 @@ async fn a_stop_while_the_driver_is_away_starts_nothing_later() {
     assert_eq!(rig.attempts(), [0u32; 0]);
 }
 
+/// `down` ends what runs after the agent is gone.
+#[tokio::test(start_paused = true)]
+async fn another_agent_without_servers_ends_all_that_it_finds() {
+    let mut rig = Rig::new().await;
+    rig.run(1, scripted(JobType::Service, &[("web", "run forever")])).await;
+    rig.until(1, "running", |status| status.state == AllocState::Running).await;
+    rig.stop().await;
+    rig.start().await;
+    rig.agent.as_ref().expect("it runs").stop_tasks().await.expect("it runs");
+    let status = rig.until_ended(1).await;
+    assert_eq!((status.state, reason(&status, "web")), (AllocState::Stopped, Some(EndReason::Stopped)));
+    assert_eq!(rig.attempts(), [1], "nothing is started again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_order_to_stop_survives_the_agents_death() {
     let mut rig = Rig::new().await;
