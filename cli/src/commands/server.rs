@@ -33,7 +33,7 @@ pub struct Args {
 /// # Errors
 /// What keeps the server from serving.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let config = load(&args.flags, global)?;
+    let config = load(&args.flags)?;
     if args.flags.file.print_config {
         config::show(&config.entries(), &mut Out::new(global))?;
         return Ok(Exit::DONE);
@@ -57,7 +57,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             };
             match asked {
                 Asked::End => break Ok(()),
-                Asked::Reread => reread(args, global, &config, &levels),
+                Asked::Reread => reread(args, &config, &levels),
             }
         };
         info!("ending");
@@ -90,8 +90,8 @@ fn options(config: &Config, listener: TcpListener) -> daemon::server::Options {
 }
 
 /// Reads the file again: what is logged changes at once, the rest is compared with what the server began with.
-fn reread(args: &Args, global: &Global, begun: &Config, levels: &logging::Levels) {
-    match load(&args.flags, global) {
+fn reread(args: &Args, begun: &Config, levels: &logging::Levels) {
+    match load(&args.flags) {
         Ok(read) => {
             config::log_changes(&config::changes(&begun.entries(), &read.entries()));
             levels.set(&read.log_level.value);

@@ -190,7 +190,7 @@ pub fn configs(global: &Global) -> Result<(server::Config, agent::Config), Error
     };
     match (parsed("server")?.command, parsed("agent")?.command) {
         (args::Command::Server(server), args::Command::Agent(agent)) => {
-            Ok((server::load(&server.flags, global)?, agent::load(&agent.flags, global)?))
+            Ok((server::load(&server.flags)?, agent::load(&agent.flags, global)?))
         }
         _ => Err(Error::new(Kind::Internal, "the commands of the daemons are others")),
     }

@@ -134,7 +134,7 @@ pub fn shown() -> String {
 /// [`Kind::Invalid`] with all that is wrong in the file.
 pub fn load() -> Result<Contexts, Error> {
     match path() {
-        Some(path) => super::file::read(None, &path, |reader, path, root| decode(reader, path, root)),
+        Some(path) => super::file::read(None, &path, decode),
         None => Ok(Contexts::default()),
     }
 }

@@ -12,7 +12,6 @@ use super::entry::{self, Entry};
 use super::origin::{Given, Setting};
 use super::table::{Key, Table, acted, later, later_unless};
 use super::values::{self, Span};
-use crate::args::Global;
 use crate::daemon::{self, logging};
 use crate::{address, args};
 
@@ -131,8 +130,7 @@ struct File {
 ///
 /// # Errors
 /// [`Kind::Invalid`] with all that is wrong in the file, and for values that do not go together.
-pub fn load(flags: &Flags, global: &Global) -> Result<Config, Error> {
-    let _ = global;
+pub fn load(flags: &Flags) -> Result<Config, Error> {
     let file = super::file::read(flags.file.config.as_deref(), &super::file::usual("server.yml"), decode)?;
     let given = &flags.given;
     let defaults = server::raft::Timings::default();

@@ -20,7 +20,7 @@ fn args(daemon: &str, text: &str, flags: &[&str]) -> (tempfile::NamedTempFile, A
 pub(super) fn server(text: &str, flags: &[&str]) -> Result<server::Config, Error> {
     let (_file, args) = args("server", text, flags);
     let Command::Server(command) = args.command else { panic!("another command") };
-    server::load(&command.flags, &args.global)
+    server::load(&command.flags)
 }
 
 /// Reads an agent's configuration.
