@@ -50,6 +50,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         if serving.first_start {
             info!("first start: the token for the command line is in {}", serving.token_file.display());
         }
+        let mut now = config.clone();
         let ended = loop {
             let asked = tokio::select! {
                 error = serving.running.ended() => break Err(error),
@@ -57,7 +58,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             };
             match asked {
                 Asked::End => break Ok(()),
-                Asked::Reread => reread(args, &config, &levels),
+                Asked::Reread => reread(args, &mut now, &levels),
             }
         };
         info!("ending");
@@ -89,12 +90,13 @@ fn options(config: &Config, listener: TcpListener) -> daemon::server::Options {
     }
 }
 
-/// Reads the file again: what is logged changes at once, the rest is compared with what the server began with.
-fn reread(args: &Args, begun: &Config, levels: &logging::Levels) {
+/// Reads the file again: what is logged changes at once, the rest is told every time as waiting for a restart.
+fn reread(args: &Args, now: &mut Config, levels: &logging::Levels) {
     match load(&args.flags) {
         Ok(read) => {
-            config::log_changes(&config::changes(&begun.entries(), &read.entries()));
+            config::log_changes(&config::changes(&now.entries(), &read.entries()));
             levels.set(&read.log_level.value);
+            now.log_level = read.log_level;
         }
         Err(error) => config::log_refused(&error),
     }
