@@ -8,7 +8,12 @@ use proto::error::{Error, Kind};
 use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
-use crate::commands::{agent, dev, events, logs, run, server, status, stop, validate, version};
+use crate::commands::{
+    agent, completion, context, dev, down, events, logs, man, run, server, status, stop, up, validate,
+    version,
+};
+use crate::config::contexts::Context;
+use crate::config::{Given, Origin};
 use crate::output::Voice;
 
 const AFTER_HELP: &str = "\
@@ -44,6 +49,12 @@ pub struct Global {
     /// Where the servers are; several are tried in turn [default: http://127.0.0.1:4650]
     #[arg(long, global = true, env = "MINIJOB_ADDR", value_name = "URL,..", hide_env_values = true)]
     pub addr: Option<String>,
+    /// Which of your clusters is meant, by its name in ~/.config/minijob/contexts.yml [default: its `current`]
+    #[arg(short, long, global = true, env = "MINIJOB_CONTEXT", value_name = "NAME", hide_env_values = true)]
+    pub context: Option<String>,
+    /// What that name stands for; filled in before a command that asks servers.
+    #[arg(skip)]
+    pub chosen: Option<Context>,
     /// What proves who you are [default: the token file of a server on this machine, where it may be read]
     #[arg(long, global = true, env = "MINIJOB_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -98,6 +109,22 @@ pub enum Color {
 }
 
 impl Global {
+    /// Forgets what variables say where a flag names a context: the flag is meant for this one command.
+    fn yield_to_context(&mut self, given: &Given) {
+        let by_flag = |name| matches!(given.origin(name), Some(Origin::Flag(_)));
+        if by_flag("context") {
+            self.addr.take_if(|_| !by_flag("addr"));
+            self.token.take_if(|_| !by_flag("token"));
+            self.namespace.take_if(|_| !by_flag("namespace"));
+        }
+    }
+
+    /// Returns the address that was given; an empty variable is none.
+    #[must_use]
+    pub fn addr(&self) -> Option<&str> {
+        self.addr.as_deref().map(str::trim).filter(|text| !text.is_empty())
+    }
+
     /// Returns the namespace that was asked for, if any; an empty variable is none.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
@@ -132,6 +159,16 @@ pub enum Command {
     Server(server::Args),
     /// Runs an agent, which runs tasks on this machine
     Agent(agent::Args),
+    /// Installs and starts server and agent as system services of this machine
+    Up(up::Args),
+    /// Stops and removes the system services that `up` installed
+    Down(down::Args),
+    /// Shows the clusters that you work with, and chooses one
+    Context(context::Args),
+    /// Prints what lets a shell complete commands
+    Completion(completion::Args),
+    /// Prints the manual, or writes a page for every command
+    Man(man::Args),
     /// Shows the version of this program
     Version(version::Args),
 }
@@ -142,15 +179,7 @@ pub enum Command {
 /// The exit code, when there is nothing left to do.
 pub fn parse() -> Result<Args, ExitCode> {
     let given: Vec<OsString> = std::env::args_os().collect();
-    let color = color_asked(&given);
-    let choice = match color {
-        Color::Auto => clap::ColorChoice::Auto,
-        Color::Always => clap::ColorChoice::Always,
-        Color::Never => clap::ColorChoice::Never,
-    };
-    let command = Args::command().color(choice);
-    let parsed = command.try_get_matches_from(&given).and_then(|matches| Args::from_arg_matches(&matches));
-    parsed.map_err(|error| {
+    read(&given).map_err(|error| {
         let json = given.iter().any(|arg| arg == "--json");
         if json && error.use_stderr() {
             let text = error.render().to_string();
@@ -164,6 +193,31 @@ pub fn parse() -> Result<Args, ExitCode> {
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Kind::Invalid.exit_code()))
     })
+}
+
+/// Applies the grammar to a command line, the program's name first.
+///
+/// # Errors
+/// Wrong usage; also `--help` and `--version`, which are answers.
+pub fn read(given: &[OsString]) -> Result<Args, clap::Error> {
+    let choice = match color_asked(given) {
+        Color::Auto => clap::ColorChoice::Auto,
+        Color::Always => clap::ColorChoice::Always,
+        Color::Never => clap::ColorChoice::Never,
+    };
+    let mut grammar = Args::command().color(choice);
+    let matches = grammar.try_get_matches_from_mut(given)?;
+    let mut args = Args::from_arg_matches(&matches)?;
+    // The daemons say where each of their values came from, which the parsed values do not know.
+    let chosen = matches.subcommand().and_then(|(name, own)| Some((grammar.find_subcommand(name)?, own)));
+    let given = chosen.map(|(command, own)| Given::of(command, own)).unwrap_or_default();
+    args.global.yield_to_context(&given);
+    match &mut args.command {
+        Command::Server(server) => server.flags.given = given,
+        Command::Agent(agent) => agent.flags.given = given,
+        _ => {}
+    }
+    Ok(args)
 }
 
 /// Returns what `--color` says before the grammar is applied, because wrong usage is shown in colour too.

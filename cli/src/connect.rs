@@ -43,12 +43,23 @@ impl Interceptor for Bearer {
 }
 
 impl Servers {
-    /// Takes addresses and token from the flags and variables, else from a running `minijob dev`, else the defaults.
+    /// Takes addresses and token from the flags and variables, else from the chosen context, else from a running `minijob
+    /// dev`, else the defaults. A context's token is shown to the servers of that context only.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for an address that is none and for a token that no header can carry.
+    /// [`Kind::Invalid`] for an address that is none, for a token that no header can carry, and for a token file without one.
     pub fn new(global: &Global) -> Result<Self, Error> {
-        let given = global.addr.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let given = global.addr();
+        let context = global.chosen.as_ref().filter(|_| given.is_none());
+        if let Some(context) = context {
+            let token = match token::given(global.token.as_deref(), None)? {
+                Some(token) => Some(token),
+                None => token::of_context(context)?,
+            };
+            let addresses = context.addresses.clone();
+            let token = token.map_or_else(|| token::find(None, &addresses, None), |token| Ok(Some(token)))?;
+            return Ok(Self { addresses, token, current: Mutex::new(None) });
+        }
         let dev = crate::devnote::read();
         let addresses = match (given, &dev) {
             (Some(text), _) => Address::list(text)?,

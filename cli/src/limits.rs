@@ -44,5 +44,7 @@ pub const CRASH_LOOP_STARTS: u32 = 4;
 pub const SMALL_FILE: u64 = 64 << 10;
 /// How long `dev` waits for its own node before it submits its files all the same: an agent registers within a fraction of a second.
 pub const DEV_NODE: Duration = Duration::from_secs(10);
+/// How long `up` waits until server and agent answer: a first start makes a log and an election, on a slow disk, too.
+pub const SERVICES_UP: Duration = Duration::from_secs(30);
 /// How long the tasks of `dev` may take to end before it says what it waits for.
 pub const DEV_STOP_NOTICE: Duration = Duration::from_secs(3);

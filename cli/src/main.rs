@@ -3,6 +3,7 @@
 mod address;
 mod args;
 mod commands;
+mod config;
 mod connect;
 mod daemon;
 mod devnote;
@@ -14,6 +15,7 @@ mod merge;
 mod output;
 mod read;
 mod runtime;
+mod service;
 mod token;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use proto::error::{Error, Kind};
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::address::Address;
+use crate::config::contexts::{Context, Credential};
 use crate::devnote::Note;
 use crate::limits;
 
@@ -32,6 +33,43 @@ impl Token {
     }
 }
 
+/// Reads the token that somebody gave, or named a file of; none when nobody did.
+///
+/// # Errors
+/// [`Kind::Invalid`] for a file that holds none and for one that no header can carry.
+pub fn given(text: Option<&str>, file: Option<&Path>) -> Result<Option<Token>, Error> {
+    let unusable = |_| Error::new(Kind::Invalid, "the token has characters that no token has");
+    if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
+        return make(text, "--token or MINIJOB_TOKEN").map_err(unusable).map(Some);
+    }
+    file.map(of_file).transpose()
+}
+
+/// Reads the token of a context, from wherever it keeps it; none where it keeps none.
+///
+/// # Errors
+/// See [`given`].
+pub fn of_context(context: &Context) -> Result<Option<Token>, Error> {
+    match &context.token {
+        Credential::None => Ok(None),
+        Credential::File(file) => of_file(file).map(Some),
+        Credential::Given(text) => {
+            let unusable = |_| Error::new(Kind::Invalid, "the token has characters that no token has");
+            make(text.trim(), &format!("the context {}", context.name)).map_err(unusable).map(Some)
+        }
+    }
+}
+
+fn of_file(file: &Path) -> Result<Token, Error> {
+    let shown = file.display().to_string();
+    let message = format!("{shown} holds no token that can be read");
+    let text = read(file)
+        .ok_or_else(|| Error::new(Kind::Invalid, message).hint("is it there, and may this user read it?"))?;
+    let unusable =
+        |_| Error::new(Kind::Invalid, format!("the token in {shown} has characters that no token has"));
+    make(&text, &shown).map_err(unusable)
+}
+
 /// Looks for the token: given, else of the `minijob dev` that listens there, else of a server on this machine.
 ///
 /// A token that was found rather than given is sent to this machine only: whoever answers at a foreign address could keep it.
@@ -39,9 +77,8 @@ impl Token {
 /// # Errors
 /// [`Kind::Invalid`] for a given token that no header can carry.
 pub fn find(given: Option<&str>, addresses: &[Address], dev: Option<&Note>) -> Result<Option<Token>, Error> {
-    if let Some(text) = given.map(str::trim).filter(|text| !text.is_empty()) {
-        let unusable = |_| Error::new(Kind::Invalid, "the token has characters that no token has");
-        return make(text, "--token or MINIJOB_TOKEN").map_err(unusable).map(Some);
+    if let Some(token) = self::given(given, None)? {
+        return Ok(Some(token));
     }
     if !addresses.iter().all(Address::is_loopback) {
         return Ok(None);

@@ -25,8 +25,9 @@ use crate::store::allocs::{Allocs, AllocsError};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::position::{self, PositionError};
 use crate::tasks::facts::{NodeFacts, inherited};
-use crate::tasks::perform::Context;
+use crate::tasks::perform::{Context, Local};
 use crate::tasks::user::{DefaultUser, UserPolicy};
+use crate::tasks::volumes::VolumePolicy;
 
 /// What an agent is told.
 #[derive(Clone, Debug)]
@@ -47,8 +48,12 @@ pub struct Config {
     pub allow_root: bool,
     /// For constraints; shown as attributes `meta.<key>`.
     pub meta: BTreeMap<String, String>,
-    /// What tasks may take, in all; none: all of the machine.
+    /// What this machine has; none: what the kernel says.
     pub capacity: Option<Resources>,
+    /// What of it is kept for the machine itself: tasks may take the rest.
+    pub reserve: Resources,
+    /// What of its disk tasks may use. Host volumes are shown as attributes `volume.<name>`.
+    pub volumes: VolumePolicy,
     /// How long the logs of an ended allocation are kept once servers know its end.
     pub keep_logs: Duration,
     /// Where time comes from.
@@ -69,6 +74,8 @@ impl Config {
             allow_root: false,
             meta: BTreeMap::new(),
             capacity: None,
+            reserve: Resources::default(),
+            volumes: VolumePolicy::default(),
             keep_logs: KEEP_LOGS_DEFAULT,
             clock: Clock::Machine,
         }
@@ -111,7 +118,8 @@ pub struct Agent;
 /// A running agent. Dropping it leaves it running until the runtime ends; call [`Handle::stop`].
 #[derive(Debug)]
 pub struct Handle {
-    identity: NodeIdentity,
+    identity: watch::Sender<NodeIdentity>,
+    local: watch::Sender<Arc<Local>>,
     manager: manager::Handle,
     outbox: Arc<Outbox>,
     link: watch::Receiver<Link>,
@@ -138,22 +146,9 @@ impl Agent {
         let outbox = Arc::new(Outbox::default());
         let (gate, may_start) = watch::channel(!found.has_rebooted);
         let ends = driver.ends();
+        let (local_sender, local) = watch::channel(Arc::new(local_of(&config, &identity)));
         let tasks =
-            Context {
-                driver,
-                store,
-                node: NodeFacts {
-                    name: identity.name.clone(),
-                    address: identity.address.clone(),
-                    attributes: identity.attributes.clone(),
-                    inherited: inherited(std::env::vars_os().filter_map(|(name, value)| {
-                        Some((name.into_string().ok()?, value.into_string().ok()?))
-                    })),
-                },
-                users: UserPolicy { default_user: config.default_user, allow_root: config.allow_root },
-                tracker: tracker.clone(),
-                disk: Semaphore::new(DISK_AT_ONCE),
-            };
+            Context { driver, store, local, tracker: tracker.clone(), disk: Semaphore::new(DISK_AT_ONCE) };
         let shared = Shared {
             tasks: Arc::new(tasks),
             outbox: outbox.clone(),
@@ -174,8 +169,9 @@ impl Agent {
         };
         let manager = manager::spawn(parts, ends);
         let (link_sender, link) = watch::channel(Link::default());
+        let (identity_sender, identity) = watch::channel(identity);
         let needs = Needs {
-            identity: identity.clone(),
+            identity,
             token: config.token,
             manager: manager.clone(),
             outbox: outbox.clone(),
@@ -184,11 +180,50 @@ impl Agent {
             cancel: cancel.clone(),
         };
         tracker.spawn(connection::run(needs, config.servers, link_sender));
-        Ok(Handle { identity, manager, outbox, link, cancel, tracker })
+        let (identity, local) = (identity_sender, local_sender);
+        Ok(Handle { identity, local, manager, outbox, link, cancel, tracker })
+    }
+}
+
+/// Sees what an agent is doing. Cheap to clone; it keeps nothing running.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    identity: watch::Receiver<NodeIdentity>,
+    manager: manager::Handle,
+    outbox: Arc<Outbox>,
+    link: watch::Receiver<Link>,
+}
+
+impl Observer {
+    /// Returns what the agent is doing.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn status(&self) -> Result<Status, Gone> {
+        let allocs = self.manager.views().await?;
+        // After the wait: the session must be able to write what is borrowed here.
+        let link = self.link.borrow().clone();
+        let identity = self.identity.borrow().clone();
+        Ok(Status { node: identity.id, name: identity.name, link, allocs, unreported: self.outbox.len() })
     }
 }
 
 impl Handle {
+    /// Takes over what may change while it runs: meta, capacity, reserve, volumes and users; the rest of `config` is left
+    /// alone. Servers learn of a new identity at once, by a new session; tasks that run go on as they are, the next start goes
+    /// by the new rules. The same configuration again changes nothing.
+    pub fn adopt(&self, config: &Config) {
+        let before = self.identity.borrow().clone();
+        let machine = identity_of(config, before.id);
+        let identity =
+            NodeIdentity { capacity: machine.capacity, attributes: machine.attributes, ..before.clone() };
+        let local = Arc::new(local_of(config, &identity));
+        self.local.send_replace(local);
+        if identity != before {
+            self.identity.send_replace(identity);
+        }
+    }
+
     /// Ends the agent, and returns when its data directory is free. Tasks go on; the next agent there finds them.
     pub async fn stop(self) {
         self.cancel.cancel();
@@ -209,22 +244,24 @@ impl Handle {
     /// # Errors
     /// When the agent is being stopped.
     pub async fn status(&self) -> Result<Status, Gone> {
-        let allocs = self.manager.views().await?;
-        // After the wait: the session must be able to write what is borrowed here.
-        let link = self.link.borrow().clone();
-        Ok(Status {
-            node: self.identity.id,
-            name: self.identity.name.clone(),
-            link,
-            allocs,
-            unreported: self.outbox.len(),
-        })
+        self.observer().status().await
+    }
+
+    /// Returns what sees this agent's doing.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer {
+            identity: self.identity.subscribe(),
+            manager: self.manager.clone(),
+            outbox: self.outbox.clone(),
+            link: self.link.clone(),
+        }
     }
 
     /// Returns who this node is, as servers are told.
     #[must_use]
-    pub const fn identity(&self) -> &NodeIdentity {
-        &self.identity
+    pub fn identity(&self) -> NodeIdentity {
+        self.identity.borrow().clone()
     }
 }
 
@@ -232,6 +269,7 @@ impl Handle {
 fn identity_of(config: &Config, id: NodeId) -> NodeIdentity {
     let machine = fingerprint::read();
     let meta = config.meta.iter().map(|(key, value)| (format!("meta.{key}"), value.clone()));
+    let volumes = config.volumes.named.keys().map(|name| (format!("volume.{name}"), "1".to_owned()));
     NodeIdentity {
         id,
         name: config.name.clone().unwrap_or(machine.host_name),
@@ -239,8 +277,32 @@ fn identity_of(config: &Config, id: NodeId) -> NodeIdentity {
         boot_id: machine.boot_id,
         address: config.address.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        capacity: config.capacity.unwrap_or(machine.capacity),
-        attributes: machine.attributes.into_iter().chain(meta).collect(),
+        capacity: less(config.capacity.unwrap_or(machine.capacity), config.reserve),
+        attributes: machine.attributes.into_iter().chain(meta).chain(volumes).collect(),
+    }
+}
+
+/// What tasks may take when some of it is kept; nothing where more is kept than there is.
+const fn less(all: Resources, kept: Resources) -> Resources {
+    Resources {
+        cpu_millis: all.cpu_millis.saturating_sub(kept.cpu_millis),
+        memory_bytes: all.memory_bytes.saturating_sub(kept.memory_bytes),
+    }
+}
+
+/// What tasks find here.
+fn local_of(config: &Config, identity: &NodeIdentity) -> Local {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Local {
+        node: NodeFacts {
+            name: identity.name.clone(),
+            address: identity.address.clone(),
+            attributes: identity.attributes.clone(),
+            inherited: inherited(variables),
+        },
+        users: UserPolicy { default_user: config.default_user.clone(), allow_root: config.allow_root },
+        volumes: config.volumes.clone(),
     }
 }
 

@@ -154,5 +154,11 @@ pub const LOG_STREAMS_MAX: usize = 32;
 /// Messages of one log that wait for the connection.
 pub const LOG_QUEUE: usize = 4;
 
+/// Connections of probes at one time: a scraper and a load balancer have one each.
+pub const PROBES_AT_ONCE: usize = 16;
+
+/// How long one probe may take, from its connection to its end.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Bytes of the largest message of a server: a complete set with thousands of allocations, each a job at most.
 pub const SERVER_MESSAGE_BYTES_MAX: usize = 64 << 20;

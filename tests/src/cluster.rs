@@ -137,15 +137,26 @@ impl Cluster {
 
     /// Starts one more agent and returns its number.
     pub fn add_agent(&mut self) -> usize {
+        self.add_agent_with(&[])
+    }
+
+    /// The same with more flags.
+    pub fn add_agent_with(&mut self, flags: &[&str]) -> usize {
         self.agents.push(None);
-        self.start_agent(self.agents.len() - 1);
+        self.start_agent_with(self.agents.len() - 1, flags);
         self.agents.len() - 1
     }
 
     /// Starts an agent on the data directory that it had.
     pub fn start_agent(&mut self, number: usize) {
+        self.start_agent_with(number, &[]);
+    }
+
+    fn start_agent_with(&mut self, number: usize, flags: &[&str]) {
         let (dir, name, token) = (self.agent_dir(number), format!("n{number}"), self.token());
-        let args = ["agent", "--servers", &self.addr, "--data-dir", &dir.to_string_lossy(), "--name", &name];
+        let dir = dir.to_string_lossy();
+        let mut args = vec!["agent", "--servers", &self.addr, "--data-dir", &dir, "--name", &name];
+        args.extend(flags);
         // The keeper renames itself; by this variable its processes are found when the cluster is swept away.
         let mark = self.agent_dir(number).to_string_lossy().into_owned();
         self.agents[number] =

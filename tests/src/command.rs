@@ -56,7 +56,15 @@ impl From<Output> for Answer {
 pub fn bare(args: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(args).stdin(Stdio::null());
-    for name in ["MINIJOB_ADDR", "MINIJOB_TOKEN", "MINIJOB_NAMESPACE", "RUST_LOG", "MINIJOB_DATA_DIR"] {
+    for name in [
+        "MINIJOB_ADDR",
+        "MINIJOB_TOKEN",
+        "MINIJOB_NAMESPACE",
+        "RUST_LOG",
+        "MINIJOB_DATA_DIR",
+        "MINIJOB_CONFIG",
+        "MINIJOB_CONTEXT",
+    ] {
         command.env_remove(name);
     }
     command

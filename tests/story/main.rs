@@ -9,6 +9,7 @@ mod memory;
 
 mod agent_dies;
 mod batch_ends;
+mod config_file;
 mod dev_leaves_nothing;
 mod hopeless_start;
 mod hostile_input;

@@ -47,6 +47,7 @@ const HOUSES: &[House] = &[
             &["allocs"],
             &["session"],
             &["agent"],
+            &["probes"],
         ],
     },
 ];

@@ -1,13 +1,18 @@
 //! One file per command: its arguments, the call, how the answer is shown.
 
 pub mod agent; // the agent daemon
+pub mod completion; // what lets a shell complete commands
+pub mod context; // the clusters of a person
 pub mod dev; // server and agent in one process
+pub mod down; // removes the system services
 pub mod events; // what happened
 pub mod logs; // what tasks print
+pub mod man; // the manual
 pub mod run; // submit and follow
 pub mod server; // the server daemon
 pub mod status; // all jobs, one job, one allocation
 pub mod stop; // stop a job
+pub mod up; // system services of this machine
 pub mod validate; // check files
 pub mod version; // the program's version
 
@@ -16,6 +21,7 @@ mod target; // a job or an allocation, by the text that names it
 use std::process::ExitCode;
 
 use crate::args::{Args, Command, Global};
+use crate::config::contexts;
 use crate::exit::{self, Exit, Failure};
 use crate::output::Voice;
 
@@ -23,7 +29,21 @@ use crate::output::Voice;
 #[must_use]
 pub fn dispatch(args: Args) -> ExitCode {
     let voice = Voice::new(&args.global);
-    exit::finish(chosen(args.command, &args.global), voice)
+    exit::finish(settled(args), voice)
+}
+
+/// Fills in what the chosen context says, for commands that ask servers; the others work without any cluster.
+fn settled(args: Args) -> Result<Exit, Failure> {
+    let asks_servers = match args.command {
+        Command::Run(_) | Command::Status(_) | Command::Logs(_) | Command::Stop(_) | Command::Events(_) => {
+            true
+        }
+        Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
+        Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
+        Command::Completion(_) | Command::Man(_) | Command::Version(_) => false,
+    };
+    let global = if asks_servers { contexts::settle(&args.global)? } else { args.global };
+    chosen(args.command, &global)
 }
 
 fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
@@ -37,6 +57,11 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Events(args) => events::main(&args, global),
         Command::Server(args) => server::main(&args, global),
         Command::Agent(args) => agent::main(&args, global),
+        Command::Up(args) => up::main(&args, global),
+        Command::Down(args) => down::main(&args, global),
+        Command::Context(args) => context::main(&args, global),
+        Command::Completion(args) => completion::main(&args, global),
+        Command::Man(args) => man::main(&args, global),
         Command::Version(args) => version::main(&args, global),
     }
 }

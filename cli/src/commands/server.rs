@@ -1,48 +1,31 @@
 //! `minijob server`: runs a server until it is told to end.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 
 use proto::error::{Error, Kind};
 use tracing::info;
 
-use crate::address;
-use crate::args::{self, Global};
-use crate::daemon::{self, Signals, logging};
+use crate::args::Global;
+use crate::config;
+use crate::config::server::{Config, Flags, load};
+use crate::daemon::{self, Signals, logging, signals::Asked};
 use crate::exit::{Exit, Failure};
+use crate::output::Out;
 use crate::runtime;
 
 const EXAMPLES: &str = "\
 Examples:
   minijob server
-  minijob server --listen 10.0.0.1:4650 --data-dir /var/lib/minijob/server";
+  minijob server --listen 10.0.0.1:4650 --data-dir /var/lib/minijob/server
+  minijob server --config server.yml --print-config";
 
 /// What `server` is asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Its name [default: the name of this machine]
-    #[arg(long, env = "MINIJOB_NAME", value_parser = args::machine, hide_env_values = true)]
-    pub name: Option<String>,
-    /// Where it keeps its data [default: /var/lib/minijob/server; not as root ~/.local/share/minijob/server]
-    #[arg(long, env = "MINIJOB_DATA_DIR", value_name = "DIR", hide_env_values = true)]
-    pub data_dir: Option<PathBuf>,
-    /// Where it listens
-    #[arg(
-        long,
-        env = "MINIJOB_LISTEN",
-        value_name = "ADDR",
-        default_value = "127.0.0.1:4650",
-        value_parser = address::listen,
-        hide_env_values = true
-    )]
-    pub listen: SocketAddr,
-    /// The address that others reach it at [default: where it listens]
-    #[arg(long, env = "MINIJOB_ADVERTISE", value_name = "ADDR", hide_env_values = true)]
-    pub advertise: Option<String>,
-    /// How much it says.
+    /// What it goes by.
     #[command(flatten)]
-    pub logging: logging::Args,
+    pub flags: Flags,
 }
 
 /// Runs the command.
@@ -50,27 +33,33 @@ pub struct Args {
 /// # Errors
 /// What keeps the server from serving.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    logging::init(&args.logging, global)?;
-    let data_dir = args.data_dir.clone().unwrap_or_else(|| daemon::default_data_dir("server"));
+    let config = load(&args.flags)?;
+    if args.flags.file.print_config {
+        config::show(&config.entries(), &mut Out::new(global))?;
+        return Ok(Exit::DONE);
+    }
+    let levels = logging::init(&config.log_level.value, config.log_json.value, global)?;
+    let data_dir = config.data_dir.value.clone();
     daemon::check_data_dir(&data_dir)?;
     runtime::large(async {
-        let mut signals = Signals::new()?;
-        let listener = listen(args.listen)?;
-        let address = listener.local_addr().unwrap_or(args.listen);
-        let options = daemon::server::Options {
-            name: args.name.clone().unwrap_or_else(daemon::host_name),
-            data_dir: data_dir.clone(),
-            listener,
-            advertise: args.advertise.clone(),
-        };
-        let mut serving = daemon::server::start(options).await?;
+        let mut signals = Signals::new()?.rereading()?;
+        let listener = listen(config.listen.value)?;
+        let address = listener.local_addr().unwrap_or(config.listen.value);
+        let mut serving = daemon::server::start(options(&config, listener)).await?;
         info!("serving at http://{address}, data in {}", data_dir.display());
         if serving.first_start {
             info!("first start: the token for the command line is in {}", serving.token_file.display());
         }
-        let ended = tokio::select! {
-            error = serving.running.ended() => Err(error),
-            () = signals.next() => Ok(()),
+        let mut now = config.clone();
+        let ended = loop {
+            let asked = tokio::select! {
+                error = serving.running.ended() => break Err(error),
+                asked = signals.asked() => asked,
+            };
+            match asked {
+                Asked::End => break Ok(()),
+                Asked::Reread => reread(args, &mut now, &levels),
+            }
         };
         info!("ending");
         let stopped = tokio::select! {
@@ -80,6 +69,37 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         ended.and(stopped)?;
         Ok(Exit::DONE)
     })
+}
+
+fn options(config: &Config, listener: TcpListener) -> daemon::server::Options {
+    let election = config.raft_election_timeout.value;
+    daemon::server::Options {
+        name: config.name.value.clone(),
+        data_dir: config.data_dir.value.clone(),
+        listener,
+        advertise: config.advertise.value.clone(),
+        timings: daemon::server::Timings {
+            heartbeat: config.raft_heartbeat.value,
+            election_min: election.least,
+            election_max: election.most,
+        },
+        overrides: daemon::server::Overrides {
+            heartbeat: config.heartbeat.value,
+            node_timeout: config.node_timeout.value,
+        },
+    }
+}
+
+/// Reads the file again: what is logged changes at once, the rest is told every time as waiting for a restart.
+fn reread(args: &Args, now: &mut Config, levels: &logging::Levels) {
+    match load(&args.flags) {
+        Ok(read) => {
+            config::log_changes(&config::changes(&now.entries(), &read.entries()));
+            levels.set(&read.log_level.value);
+            now.log_level = read.log_level;
+        }
+        Err(error) => config::log_refused(&error),
+    }
 }
 
 /// Takes an address to listen on.

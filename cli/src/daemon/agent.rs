@@ -1,20 +1,24 @@
 //! Assembles the agent.
 
 use std::collections::BTreeMap;
-use std::net::{ToSocketAddrs as _, UdpSocket};
+use std::net::{TcpListener, ToSocketAddrs as _, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::agent::{Agent, Config};
+use client::agent::Config;
 use client::driver::process::{Processes, Status};
 use client::keeper::Connector;
+use client::probes;
 use client::tasks::user::DefaultUser;
+use client::tasks::volumes::VolumePolicy;
 use proto::error::{Error, Kind};
+use proto::model::Resources;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
+use crate::config::Amounts;
 
 /// How long the keeper may stay away before the agent ends. A keeper whose guard lives is back within milliseconds, on a busy
 /// machine within a second or two; one that stays away can only be made by a new agent process, and until then no task starts,
@@ -35,10 +39,60 @@ pub struct Options {
     pub token: Option<String>,
     /// The address that others reach this machine's tasks at; none: the one that reaches the servers.
     pub advertise: Option<String>,
-    /// Facts about the machine that people gave.
-    pub meta: BTreeMap<String, String>,
+    /// What may change while it runs.
+    pub rules: Rules,
+    /// Where it answers probes, bound already; none: nowhere.
+    pub http: Option<TcpListener>,
     /// A developer's own: tasks run as who started it, and are ended, and waited for, when it ends; else they run on.
     pub personal: bool,
+}
+
+/// What may change while an agent runs.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Facts about the machine that people gave.
+    pub meta: BTreeMap<String, String>,
+    /// What the machine has, where the kernel is not asked.
+    pub capacity: Amounts,
+    /// What of it is kept for the machine itself.
+    pub reserve: Amounts,
+    /// Host volumes by name.
+    pub volumes: BTreeMap<String, PathBuf>,
+    /// Below which jobs may use any directory.
+    pub allow_paths: Vec<PathBuf>,
+    /// Whether tasks may run as root.
+    pub allow_root: bool,
+    /// Whom tasks run as that name nobody; none: whoever runs the agent.
+    pub default_user: Option<String>,
+}
+
+impl Rules {
+    fn put_into(self, config: &mut Config) {
+        let given = |amounts: Amounts, rest: Resources| Resources {
+            cpu_millis: amounts.cpu.map_or(rest.cpu_millis, u64::from),
+            memory_bytes: amounts.memory.unwrap_or(rest.memory_bytes),
+        };
+        config.capacity = Some(given(self.capacity, client::fingerprint::read().capacity));
+        config.reserve = given(self.reserve, Resources::default());
+        config.meta = self.meta;
+        config.volumes = VolumePolicy { named: self.volumes, allowed: self.allow_paths };
+        config.allow_root = self.allow_root;
+        config.default_user = self.default_user.map_or(DefaultUser::SameAsAgent, DefaultUser::Named);
+    }
+}
+
+/// An agent that runs.
+pub struct Agent {
+    /// The agent itself.
+    pub running: Running,
+    rules: watch::Sender<Rules>,
+}
+
+impl Agent {
+    /// Lets it go by other rules from now on. Tasks that run are left alone.
+    pub fn follow(&self, rules: Rules) {
+        self.rules.send_replace(rules);
+    }
 }
 
 /// Starts an agent. It goes on trying while no server answers.
@@ -46,7 +100,7 @@ pub struct Options {
 /// # Errors
 /// What keeps it from running tasks. Later it ends by itself, and says so, when the keeper stays away for 10 s: whoever
 /// supervises it starts it again, which makes a new keeper.
-pub async fn start(options: Options) -> Result<Running, Error> {
+pub async fn start(options: Options) -> Result<Agent, Error> {
     let personal = options.personal;
     let address = options.advertise.unwrap_or_else(|| address_towards(&options.servers));
     let data_dir = options.data_dir.clone();
@@ -55,7 +109,7 @@ pub async fn start(options: Options) -> Result<Running, Error> {
     config.servers = options.servers;
     config.token = options.token;
     config.address = address;
-    config.meta = options.meta;
+    options.rules.clone().put_into(&mut config);
     if personal {
         config.default_user = DefaultUser::SameAsAgent;
         config.allow_root = true;
@@ -63,16 +117,31 @@ pub async fn start(options: Options) -> Result<Running, Error> {
     let keeper = options.keeper;
     let driver = Arc::new(Processes::new(&keeper));
     let status = driver.status();
+    let token = config.token.clone();
     let agent = tokio::select! {
-        agent = Agent::start(config, driver) => agent,
+        agent = client::agent::Agent::start(config.clone(), driver) => agent,
         why = keeper_is_gone(status.clone()) => return Err(gone(&data_dir, &why)),
     };
     let agent = agent.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let stop = CancellationToken::new();
     let asked = stop.clone();
-    Ok(Running::spawn("agent", stop, async move {
+    if let Some(listener) = options.http {
+        let watched = agent.observer();
+        let serve = probes::serve(listener, watched, token, stop.clone()).await;
+        serve.map_err(|cause| Error::new(Kind::Refused, format!("cannot answer probes: {cause}")))?;
+    }
+    let (rules, mut changed) = watch::channel(options.rules);
+    let running = Running::spawn("agent", stop, async move {
+        let follow = async {
+            while changed.changed().await.is_ok() {
+                changed.borrow_and_update().clone().put_into(&mut config);
+                agent.adopt(&config);
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             () = asked.cancelled() => {}
+            () = follow => {}
             why = keeper_is_gone(status) => {
                 // Its tasks cannot be asked to end, not even a developer's own.
                 agent.stop().await;
@@ -89,7 +158,8 @@ pub async fn start(options: Options) -> Result<Running, Error> {
             tokio::task::spawn_blocking(move || client::keeper::dismiss(&keeper)).await.ok();
         }
         Ok(())
-    }))
+    });
+    Ok(Agent { running, rules })
 }
 
 /// Waits until the keeper has been away for [`KEEPER_AWAY_MAX`], and returns what the last try to reach it met.

@@ -6,7 +6,7 @@ pub mod logging; // what daemons say, on standard error
 pub mod server; // assembles the server
 
 mod running; // a daemon in this process
-mod signals; // SIGTERM and Ctrl-C
+pub mod signals; // SIGTERM, Ctrl-C, SIGHUP
 
 use std::path::{Path, PathBuf};
 

@@ -9,6 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Running;
 
+/// Settings of the cluster that a server puts when it begins to lead.
+pub use server::leader::Overrides;
+/// Heartbeats and elections.
+pub use server::raft::Timings;
+
 /// What a server is given.
 #[derive(Debug)]
 pub struct Options {
@@ -20,6 +25,10 @@ pub struct Options {
     pub listener: TcpListener,
     /// The address that others reach it at; none: the one it listens on.
     pub advertise: Option<String>,
+    /// Heartbeats and elections.
+    pub timings: Timings,
+    /// Settings of the cluster that it puts when it begins to lead.
+    pub overrides: Overrides,
 }
 
 /// A server that answers.
@@ -40,10 +49,10 @@ pub struct Serving {
 /// # Errors
 /// What keeps it from serving.
 pub async fn start(options: Options) -> Result<Serving, Error> {
-    let Options { name, data_dir, listener, advertise } = options;
+    let Options { name, data_dir, listener, advertise, timings, overrides } = options;
     let token_file = data_dir.join(server::identity::TOKEN_FILE);
     let mut config = Config::new(data_dir, name, listener);
-    config.advertise = advertise;
+    (config.advertise, config.timings, config.overrides) = (advertise, timings, overrides);
     let handle = server::server::start(config).await;
     let handle = handle.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let (token, first_start) = (handle.token().to_owned(), handle.is_first_start());

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::ids::{Incarnation, Revision};
-use proto::model::{AllocState, AllocStatus, EndReason, Interval, JobType, TaskPhase, TaskStatus};
+use proto::model::{
+    AllocState, AllocStatus, EndReason, Interval, JobType, TaskPhase, TaskStatus, Volume, VolumeSource,
+};
 use proto::time::BootTime;
 use tokio::time::Instant;
 
@@ -222,6 +224,26 @@ async fn an_unknown_user_fails_at_once_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_volume_that_the_node_does_not_have_fails_at_once_and_says_what_to_add() {
+    let mut rig = Rig::new().await;
+    let mut spec = scripted(JobType::Service, &[("web", "run forever")]);
+    let volume = Volume { source: VolumeSource::Host("pg".into()), read_only: false };
+    spec.group.volumes.insert("data".into(), volume);
+    rig.run(1, spec.clone()).await;
+    let status = rig.until_ended(1).await;
+    let Some(EndReason::StartFailed { step, message, .. }) = reason(&status, "web") else {
+        panic!("{status:?}")
+    };
+    assert_eq!((step.as_str(), message.contains("volumes: {pg: ")), ("volume", true), "{message}");
+    let mut config = Config::new(rig.dir.path().to_owned());
+    config.default_user = DefaultUser::SameAsAgent;
+    config.volumes.named.insert("pg".into(), rig.dir.path().to_owned());
+    rig.agent.as_ref().expect("it runs").adopt(&config);
+    rig.run(2, spec).await;
+    rig.until(2, "running", |status| status.state == AllocState::Running).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_ignores_the_signal_is_killed_and_counts_as_stopped() {
     let mut rig = Rig::new().await;
     rig.run(1, scripted(JobType::Service, &[("web", "ignore-term; run forever")])).await;
@@ -291,6 +313,20 @@ async fn a_stop_while_the_driver_is_away_starts_nothing_later() {
     let status = rig.until_ended(1).await;
     assert_eq!(status.state, AllocState::Stopped);
     assert_eq!(rig.attempts(), [0u32; 0]);
+}
+
+/// `down` ends what runs after the agent is gone.
+#[tokio::test(start_paused = true)]
+async fn another_agent_without_servers_ends_all_that_it_finds() {
+    let mut rig = Rig::new().await;
+    rig.run(1, scripted(JobType::Service, &[("web", "run forever")])).await;
+    rig.until(1, "running", |status| status.state == AllocState::Running).await;
+    rig.stop().await;
+    rig.start().await;
+    rig.agent.as_ref().expect("it runs").stop_tasks().await.expect("it runs");
+    let status = rig.until_ended(1).await;
+    assert_eq!((status.state, reason(&status, "web")), (AllocState::Stopped, Some(EndReason::Stopped)));
+    assert_eq!(rig.attempts(), [1], "nothing is started again");
 }
 
 #[tokio::test(start_paused = true)]

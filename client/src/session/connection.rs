@@ -31,8 +31,8 @@ const HEARTBEAT_LEAST: Duration = Duration::from_millis(10);
 /// What sessions need.
 #[derive(Clone)]
 pub struct Needs {
-    /// Who this node is.
-    pub identity: NodeIdentity,
+    /// Who this node is; a change is told to the servers at once.
+    pub identity: watch::Receiver<NodeIdentity>,
     /// Sent with every call.
     pub token: Option<String>,
     /// Follows orders.
@@ -75,6 +75,8 @@ enum Over {
     Protocol(&'static str),
     #[error("the agent is being stopped")]
     Stopped,
+    #[error("the node has changed and registers anew")]
+    Changed,
 }
 
 /// Keeps a session with the servers until the agent is stopped.
@@ -91,11 +93,15 @@ pub async fn run(needs: Needs, servers: Vec<String>, link: watch::Sender<Link>) 
             over = one_session(&needs, &server, &mut route, &link) => over,
         };
         let trouble = explain(&over);
-        tracing::warn!(server, "no session: {trouble}");
+        match over {
+            Over::Changed => tracing::info!(server, "{trouble}"),
+            _ => tracing::warn!(server, "no session: {trouble}"),
+        }
         link.send_replace(Link { server: None, last_trouble: Some(trouble) });
         match over {
             Over::Redirect(leader) => route.redirected(&leader),
             Over::Stopped => return,
+            Over::Changed => {}
             _ => route.failed(),
         }
     }
@@ -120,16 +126,25 @@ fn explain(over: &Over) -> String {
 }
 
 async fn one_session(needs: &Needs, server: &str, route: &mut Route, link: &watch::Sender<Link>) -> Over {
-    let session = match open(needs, server).await {
+    // Seen before the registration, so that a change while it is under way is one that it did not tell.
+    let mut identity = needs.identity.clone();
+    let told = identity.borrow_and_update().clone();
+    let session = match open(needs, server, told).await {
         Ok(session) => session,
         Err(over) => return over,
     };
     route.succeeded(server);
     tracing::info!(server, "registered");
     link.send_modify(|link| link.server = Some(server.to_owned()));
-    match session.serve(needs, server).await {
-        Ok(()) => Over::Closed,
-        Err(over) => over,
+    let changed = async {
+        // Without its owner it changes no more.
+        if identity.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        served = session.serve(needs, server) => served.err().unwrap_or(Over::Closed),
+        () = changed => Over::Changed,
     }
 }
 
@@ -143,7 +158,7 @@ struct Session {
     token: Option<MetadataValue<Ascii>>,
 }
 
-async fn open(needs: &Needs, server: &str) -> Result<Session, Over> {
+async fn open(needs: &Needs, server: &str, identity: NodeIdentity) -> Result<Session, Over> {
     let mut client = dial::dial(server).await?;
     let token = needs.token.as_deref().and_then(dial::bearer);
     let (uplink, stream) = uplink();
@@ -164,7 +179,7 @@ async fn open(needs: &Needs, server: &str) -> Result<Session, Over> {
     let registration = needs.manager.registration().await.map_err(|_| Over::Stopped)?;
     let register = v1::Register {
         wire: WIRE_VERSION,
-        identity: Some(agent::identity_to_wire(&needs.identity)),
+        identity: Some(agent::identity_to_wire(&identity)),
         held: registration.held,
         position: registration.position.map(position_to_wire),
         seen,

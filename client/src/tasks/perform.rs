@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::ids::AllocId;
 use proto::model::EndReason;
 use proto::time::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,11 +15,23 @@ use tokio_util::task::TaskTracker;
 use super::facts::NodeFacts;
 use super::prepare::prepare;
 use super::user::UserPolicy;
+use super::volumes::{self, VolumePolicy};
 use crate::core::spec::Spec;
 use crate::core::task_machine::{AttemptEnd, TaskEvent};
 use crate::driver::{AttemptId, Driver, EndCause, Ended, Gone, StartSpec};
 use crate::limits::{DRIVER_RETRY_FIRST, DRIVER_RETRY_MAX};
 use crate::store::allocs::Allocs;
+
+/// What this node is and allows. It may change while the agent runs; a start goes by what holds when it is prepared.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Where tasks run.
+    pub node: NodeFacts,
+    /// As whom.
+    pub users: UserPolicy,
+    /// With what of the machine.
+    pub volumes: VolumePolicy,
+}
 
 /// What all tasks of this agent share.
 pub struct Context {
@@ -27,10 +39,8 @@ pub struct Context {
     pub driver: Arc<dyn Driver>,
     /// Where records and folders are.
     pub store: Allocs,
-    /// Where they run.
-    pub node: NodeFacts,
-    /// As whom.
-    pub users: UserPolicy,
+    /// Where they run and what they may use there.
+    pub local: watch::Receiver<Arc<Local>>,
     /// Knows when all work has ended, that on other threads too: the data directory is in use until then.
     pub tracker: TaskTracker,
     /// Bounds work on other threads, see [`crate::limits::DISK_AT_ONCE`].
@@ -99,10 +109,11 @@ async fn prepare_elsewhere(
     spec: Arc<Spec>,
     id: AttemptId,
 ) -> Result<Box<StartSpec>, (EndReason, bool)> {
-    let shared = context.clone();
+    let local = context.local.borrow().clone();
     let folder = context.store.folder(AllocId(id.alloc));
     let work = move || {
-        prepare(AllocId(id.alloc), &spec, &id.task, id.attempt, &shared.node, &shared.users, &folder)
+        volumes::resolve(&spec.group.volumes, &local.volumes).map_err(|error| error.reason())?;
+        prepare(AllocId(id.alloc), &spec, &id.task, id.attempt, &local.node, &local.users, &folder)
             .map(Box::new)
             .map_err(|error| error.reason())
     };

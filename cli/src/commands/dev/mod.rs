@@ -62,7 +62,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let jobs = files::load(&args.files, global.namespace())?;
     let data = Data::open(args.data_dir.as_deref())?;
     let keeper = daemon::keeper::ensure(&data.agent(), Some(data.removals()))?;
-    logging::init(&logging::Args { log_level: args.log_level.clone(), log_json: false }, global)?;
+    logging::init(&args.log_level, false, global)?;
     let result = runtime::large(life(args, global, &jobs, &data, keeper));
     // Also after a failure: what server and agent left is of no use to anybody.
     let removed = data.close();
@@ -131,6 +131,8 @@ impl Cluster {
             data_dir: data.server(),
             listener,
             advertise: None,
+            timings: daemon::server::Timings::default(),
+            overrides: daemon::server::Overrides::default(),
         })
         .await?;
         let agent = daemon::agent::start(daemon::agent::Options {
@@ -140,7 +142,8 @@ impl Cluster {
             servers: vec![address.clone()],
             token: Some(serving.token.clone()),
             advertise: None,
-            meta: std::collections::BTreeMap::new(),
+            rules: daemon::agent::Rules::default(),
+            http: None,
             personal: true,
         })
         .await;
@@ -149,7 +152,7 @@ impl Cluster {
                 url: format!("http://{address}"),
                 token: serving.token,
                 server: serving.running,
-                agent,
+                agent: agent.running,
             }),
             Err(error) => {
                 // The reason that the agent gave is the one to tell.

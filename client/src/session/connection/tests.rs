@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use proto::ids::AllocId;
-use proto::model::{AllocState, JobType};
+use proto::model::{AllocState, JobType, Resources};
 use proto::wire::v1::agent_server::{Agent as Service, AgentServer};
 use proto::wire::v1::{AgentMessage, LogsDown, LogsUp};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -168,15 +168,18 @@ fn is_running(status: &v1::AllocStatus) -> bool {
     status.state() == v1::AllocState::Running
 }
 
-async fn agent(dir: &tempfile::TempDir, mock: &Mock, servers: &[&Server]) -> Handle {
-    let config = Config {
+fn config(dir: &tempfile::TempDir, servers: &[&Server]) -> Config {
+    Config {
         name: Some("vm7".into()),
         servers: servers.iter().map(|server| server.address.to_string()).collect(),
         token: Some("s3cret".into()),
         default_user: DefaultUser::SameAsAgent,
         ..Config::new(dir.path().to_owned())
-    };
-    Agent::start(config, Arc::new(mock.clone())).await.expect("it starts")
+    }
+}
+
+async fn agent(dir: &tempfile::TempDir, mock: &Mock, servers: &[&Server]) -> Handle {
+    Agent::start(config(dir, servers), Arc::new(mock.clone())).await.expect("it starts")
 }
 
 async fn until_state(agent: &Handle, id: u64, state: AllocState) {
@@ -196,14 +199,14 @@ struct Stage {
     server: Server,
     agent: Handle,
     mock: Mock,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 async fn stage() -> Stage {
     let dir = tempfile::tempdir().expect("a scratch folder");
     let (server, mock) = (Server::new().await, Mock::default());
     let agent = agent(&dir, &mock, &[&server]).await;
-    Stage { server, agent, mock, _dir: dir }
+    Stage { server, agent, mock, dir }
 }
 
 #[tokio::test]
@@ -220,6 +223,31 @@ async fn an_agent_says_who_it_is_and_proves_it_and_beats() {
         assert!(beat.boottime_ms > last, "time since boot moves on");
         last = beat.boottime_ms;
     }
+}
+
+#[tokio::test]
+async fn a_node_that_changes_says_so_at_once_and_one_that_does_not_keeps_its_session() {
+    let mut stage = stage().await;
+    let (mut peer, first) = stage.server.registered(1, 10).await;
+    let mut changed = config(&stage.dir, &[&stage.server]);
+    stage.agent.adopt(&changed);
+    for _ in 0..3 {
+        assert!(matches!(peer.next("a heartbeat").await, Up::Heartbeat(_)), "the session goes on");
+    }
+    changed.meta.insert("rack".into(), "r1".into());
+    changed.reserve = Resources { cpu_millis: 300, memory_bytes: 1 << 20 };
+    changed.volumes.named.insert("pg".into(), "/srv/pg".into());
+    stage.agent.adopt(&changed);
+    let (_peer, second) = stage.server.registered(1, 10).await;
+    let (first, second) = (first.identity.expect("it has one"), second.identity.expect("it has one"));
+    assert_eq!((&second.name, second.node_id), (&first.name, first.node_id));
+    assert_eq!(
+        (second.attributes["meta.rack"].as_str(), second.attributes["volume.pg"].as_str()),
+        ("r1", "1")
+    );
+    let (before, after) = (first.capacity.expect("told"), second.capacity.expect("told"));
+    assert_eq!(before.cpu_millis - after.cpu_millis, 300);
+    assert_eq!(before.memory_bytes - after.memory_bytes, 1 << 20);
 }
 
 #[tokio::test]
@@ -340,7 +368,7 @@ async fn logs_come_on_a_connection_of_their_own() {
     let (peer, _) = stage.server.registered(1, 10).await;
     peer.complete(1, 10, vec![run(1)]).await;
     until_state(&stage.agent, 1, AllocState::Running).await;
-    let folder = stage._dir.path().join("allocs").join(AllocId(1).to_string()).join("logs");
+    let folder = stage.dir.path().join("allocs").join(AllocId(1).to_string()).join("logs");
     std::fs::write(folder.join("web.stdout.0"), "one\ntwo\nthree\n").expect("it is written");
     let ask =
         v1::OpenLogs { ticket: 42, alloc_id: 1, task: "web".into(), tail: Some(2), ..Default::default() };
@@ -386,7 +414,7 @@ async fn an_agent_without_servers_keeps_what_it_has_and_a_new_one_finds_them() {
     until_state(&stage.agent, 1, AllocState::Running).await;
     stage.agent.stop().await;
     drop(peer);
-    let again = agent(&stage._dir, &stage.mock, &[&stage.server]).await;
+    let again = agent(&stage.dir, &stage.mock, &[&stage.server]).await;
     let (_peer, register) = stage.server.session().await;
     assert_eq!(register.held.len(), 1);
     assert_eq!(register.position, at(CLUSTER, 1, 10));
