@@ -43,6 +43,10 @@ pub const KEEPER_LOG_BYTES_MAX: u64 = 1 << 20;
 /// takes seconds; minutes leave room for a person.
 pub const KEEPER_IDLE_EXIT: Duration = Duration::from_secs(300);
 
+/// How often a keeper without agent and running task looks whether its data directory is still there: one call per look, and
+/// whoever removes a directory does not wait for this.
+pub const KEEPER_HOME_POLL: Duration = Duration::from_secs(10);
+
 /// How long a SIGTERM to the keeper stays a wish to leave once its tasks have ended: a machine that shuts down ends
 /// them within seconds, a signal sent by mistake must not close the keeper for ever.
 pub const KEEPER_LEAVE_WISH: Duration = Duration::from_secs(10);

@@ -153,10 +153,8 @@ pub async fn start(options: Options) -> Result<Agent, Error> {
             agent.stop_tasks().await.ok();
         }
         agent.stop().await;
-        if personal {
-            // It would find out by itself that nobody needs it, some seconds later.
-            tokio::task::spawn_blocking(move || client::keeper::dismiss(&keeper)).await.ok();
-        }
+        // It would find out by itself that nobody needs it, some time later. One that holds anything stays.
+        tokio::task::spawn_blocking(move || client::keeper::dismiss(&keeper)).await.ok();
         Ok(())
     });
     Ok(Agent { running, rules })

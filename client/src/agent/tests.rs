@@ -46,6 +46,9 @@ impl Driver for Lossy {
     fn set_deadline(&self, id: AttemptId, boot_ms: Option<u64>) -> BoxFuture<'_, Reply<()>> {
         self.0.set_deadline(id, boot_ms)
     }
+    fn stats(&self, id: AttemptId) -> BoxFuture<'_, Reply<driver::Usage>> {
+        self.0.stats(id)
+    }
 }
 
 struct Rig {

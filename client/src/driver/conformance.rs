@@ -61,6 +61,7 @@ pub async fn all(subject: &dyn Subject) {
     the_tail_travels_with_the_end(subject).await;
     a_deadline_kills_unless_it_is_moved(subject).await;
     an_unknown_attempt_is_refused(subject).await;
+    what_it_uses_is_told_until_it_is_collected(subject).await;
 }
 
 /// A second start of the same attempt answers the same process, also after its end.
@@ -222,6 +223,26 @@ pub async fn an_unknown_attempt_is_refused(subject: &dyn Subject) {
     for reply in [stop, signal, fence] {
         assert_eq!(reply.expect_err("it is not known").kind, "unknown");
     }
+}
+
+/// What an attempt uses is told while it runs, and its last after it has ended, until that is collected.
+pub async fn what_it_uses_is_told_until_it_is_collected(subject: &dyn Subject) {
+    let driver = subject.driver();
+    let mut ends = driver.ends();
+    let spec = spec(subject, Behaviour::Forever);
+    driver.start(spec.clone()).await.expect("reached").expect("started");
+    let usage = driver.stats(spec.id.clone()).await.expect("reached").expect("it runs");
+    assert!(usage.processes >= 1, "{usage:?}");
+    assert!(usage.memory_bytes.is_some() && usage.cpu_us.is_some(), "{usage:?}");
+    assert!(usage.memory_peak_bytes > Some(0), "{usage:?}");
+    driver.stop(spec.id.clone(), libc::SIGTERM, PATIENCE).await.expect("reached").expect("it is known");
+    end_of(&mut ends, &spec.id).await;
+    let last = driver.stats(spec.id.clone()).await.expect("reached").expect("it is not collected");
+    assert_eq!(last.processes, 0);
+    assert!(last.cpu_us >= usage.cpu_us, "{last:?} after {usage:?}");
+    driver.collect(spec.id.clone()).await.expect("reached").expect("it has ended");
+    let refused = driver.stats(spec.id).await.expect("reached").expect_err("it was collected");
+    assert_eq!(refused.kind, "unknown");
 }
 
 /// Makes a spec with an id of its own.

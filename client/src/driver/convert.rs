@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{AttemptId, EndCause, Ended, Refused, StartFailure, StartSpec};
+use super::{AttemptId, Bind, Confine, EndCause, Ended, Limits, Refused, StartFailure, StartSpec, Usage};
 use crate::keeper::message::{self, Cause, Id};
 
 /// Turns a spec into the keeper's words.
@@ -18,6 +18,12 @@ pub(super) fn message_of(spec: StartSpec) -> Result<message::Start, StartFailure
             hopeless: true,
         })
     };
+    let bind = |bind: Bind| {
+        let (source, target) = (text("mount", bind.source)?, text("mount", bind.target)?);
+        Ok(message::Bind { source, target, read_only: bind.read_only })
+    };
+    let binds = spec.binds.into_iter().map(bind).collect::<Result<_, _>>()?;
+    let folders = spec.folders.into_iter().map(|path| text("mount", path)).collect::<Result<_, _>>()?;
     Ok(message::Start {
         id: spec.id.into(),
         command: spec.command,
@@ -31,7 +37,37 @@ pub(super) fn message_of(spec: StartSpec) -> Result<message::Start, StartFailure
         stop_signal: spec.stop_signal,
         stop_timeout_ms: spec.stop_timeout.as_millis() as u64,
         deadline_boot_ms: spec.deadline_boot_ms.unwrap_or(0),
+        confine: Some(confine_of(spec.limits, spec.confine, binds, folders)),
     })
+}
+
+fn confine_of(
+    limits: Limits,
+    confine: Confine,
+    binds: Vec<message::Bind>,
+    folders: Vec<String>,
+) -> message::Confine {
+    let rlimit = |limit: &super::confine::Rlimit| message::Rlimit {
+        resource: limit.resource,
+        soft: limit.soft,
+        hard: limit.hard,
+    };
+    message::Confine {
+        memory_bytes: limits.memory_bytes,
+        cpu_millis: limits.cpu_millis,
+        pids: limits.pids,
+        rlimits: confine.rlimits.iter().map(rlimit).collect(),
+        nice: confine.nice.map(i32::from),
+        oom_score_adj: confine.oom_score_adj.map(i32::from),
+        capabilities: confine.capabilities,
+        new_privileges: confine.new_privileges,
+        pid: confine.isolate.pid,
+        ipc: confine.isolate.ipc,
+        mount: confine.isolate.mount,
+        network: confine.isolate.network,
+        binds,
+        folders,
+    }
 }
 
 impl From<AttemptId> for Id {
@@ -49,6 +85,17 @@ impl From<Id> for AttemptId {
 impl From<message::Refused> for Refused {
     fn from(refused: message::Refused) -> Refused {
         Refused { kind: refused.kind, message: refused.message }
+    }
+}
+
+impl From<message::Usage> for Usage {
+    fn from(usage: message::Usage) -> Usage {
+        Usage {
+            memory_bytes: usage.memory_bytes,
+            memory_peak_bytes: usage.memory_peak_bytes,
+            cpu_us: usage.cpu_us,
+            processes: usage.processes,
+        }
     }
 }
 

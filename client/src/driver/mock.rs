@@ -2,7 +2,8 @@
 //!
 //! The script is the arguments joined by `;`, one statement each: `run DURATION` (`50ms`, `3s`, `forever`), `print TEXT`,
 //! `exit CODE`, `die SIGNAL`, `oom`, `ignore-term` (a stop has to kill), `fail-start ENOENT` (or another errno name; only as the
-//! first statement). A script that ends without one of the ends exits with 0.
+//! first statement), `use MEMORY_BYTES CPU_MS PROCESSES` (what it uses from then on; the peak is the largest so far). A script
+//! that ends without one of the ends exits with 0.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::ends::{Board, Ends};
 use super::{
     AttemptId, BoxFuture, Driver, EndCause, Ended, Gone, Known, KnownState, Refused, Reply, StartFailure,
-    StartSpec, Started,
+    StartSpec, Started, Usage,
 };
 use crate::keeper::clock;
 use crate::limits::TAIL_BYTES_MAX;
@@ -45,8 +46,13 @@ struct Attempt {
     stopping: bool,
     signals: Vec<i32>,
     tail: String,
+    usage: Usage,
     ended: Option<Ended>,
 }
+
+/// What a mock uses whose script says nothing.
+const IDLE: Usage =
+    Usage { memory_bytes: Some(1 << 20), memory_peak_bytes: Some(1 << 20), cpu_us: Some(0), processes: 1 };
 
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +62,7 @@ enum Statement {
     End(EndCause),
     IgnoreTerm,
     FailStart(i32),
+    Use { memory_bytes: u64, cpu_us: u64, processes: u32 },
 }
 
 impl Mock {
@@ -108,6 +115,7 @@ impl Mock {
             stopping: false,
             signals: Vec::new(),
             tail: String::new(),
+            usage: IDLE,
             ended: None,
         };
         shared.attempts.insert(spec.id.clone(), attempt);
@@ -122,6 +130,10 @@ impl Mock {
             let cause = match statement {
                 Statement::Print(text) => {
                     self.print(&id, &text);
+                    None
+                }
+                Statement::Use { memory_bytes, cpu_us, processes } => {
+                    self.note_usage(&id, memory_bytes, cpu_us, processes);
                     None
                 }
                 Statement::End(cause) => Some(cause),
@@ -141,6 +153,18 @@ impl Mock {
             let excess = attempt.tail.len().saturating_sub(TAIL_BYTES_MAX);
             let from = (excess..).find(|&at| attempt.tail.is_char_boundary(at)).unwrap_or(0);
             attempt.tail.drain(..from);
+        }
+    }
+
+    fn note_usage(&self, id: &AttemptId, memory_bytes: u64, cpu_us: u64, processes: u32) {
+        if let Some(attempt) = self.lock().attempts.get_mut(id) {
+            let peak = attempt.usage.memory_peak_bytes.max(Some(memory_bytes));
+            attempt.usage = Usage {
+                memory_bytes: Some(memory_bytes),
+                memory_peak_bytes: peak,
+                cpu_us: Some(cpu_us),
+                processes,
+            };
         }
     }
 
@@ -192,6 +216,7 @@ impl Mock {
             tail: attempt.tail.clone(),
             dropped_bytes: 0,
         };
+        attempt.usage = Usage { memory_bytes: Some(0), processes: 0, ..attempt.usage };
         attempt.ended = Some(ended.clone());
         drop(shared);
         self.board.put(ended);
@@ -261,6 +286,14 @@ impl Driver for Mock {
     fn set_deadline(&self, id: AttemptId, boot_ms: Option<u64>) -> BoxFuture<'_, Reply<()>> {
         Box::pin(async move { self.order(&id, |attempt| attempt.deadline = boot_ms.map(instant_of)) })
     }
+
+    fn stats(&self, id: AttemptId) -> BoxFuture<'_, Reply<Usage>> {
+        Box::pin(async move {
+            let shared = self.present()?;
+            let unknown = || refused("unknown", format!("{id} is not known"));
+            Ok(shared.attempts.get(&id).map(|attempt| attempt.usage).ok_or_else(unknown))
+        })
+    }
 }
 
 fn known(id: &AttemptId, attempt: &Attempt) -> Known {
@@ -310,6 +343,11 @@ fn parse_statement(statement: &str) -> Result<Statement, String> {
         "die" => Statement::End(EndCause::Signal(rest.parse().map_err(|_| wrong())?)),
         "oom" => Statement::End(EndCause::Oom),
         "ignore-term" => Statement::IgnoreTerm,
+        "use" => {
+            let numbers: Option<Vec<u64>> = rest.split(' ').map(|word| word.parse().ok()).collect();
+            let Some(&[memory_bytes, cpu_ms, processes]) = numbers.as_deref() else { return Err(wrong()) };
+            Statement::Use { memory_bytes, cpu_us: cpu_ms * 1000, processes: processes as u32 }
+        }
         "fail-start" => Statement::FailStart(match rest {
             "ENOENT" => libc::ENOENT,
             "EACCES" => libc::EACCES,
@@ -359,9 +397,26 @@ mod tests {
     #[test]
     fn a_script_that_is_not_understood_says_so() {
         assert!(parse("run 5ms; exit 7").is_ok());
-        for wrong in ["run", "run fast", "exit x", "fail-start", "dance"] {
+        for wrong in ["run", "run fast", "exit x", "fail-start", "dance", "use 1 2"] {
             assert!(parse(wrong).unwrap_err().contains(wrong));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_it_uses_is_in_the_script() {
+        let mock = Mock::default();
+        let id = AttemptId { alloc: 1, task: "t".into(), attempt: 0 };
+        let mut spec = StartSpec::new(id.clone(), "mock", "/logs");
+        spec.args = ["use 5000000 7 3", "use 4000000 9 2", "run forever"].map(str::to_owned).to_vec();
+        mock.start(spec).await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let wanted = Usage {
+            memory_bytes: Some(4_000_000),
+            memory_peak_bytes: Some(5_000_000),
+            cpu_us: Some(9000),
+            processes: 2,
+        };
+        assert_eq!(mock.stats(id).await.unwrap(), Ok(wanted));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,9 +1,11 @@
 //! What runs tasks, as the task layer sees it.
 //!
 //! A driver starts an attempt once, reports its end until that is collected, and answers for what it still knows after the
-//! agent was away. In reading order: this trait and its words, [`ends`] keeps ends until they are collected, [`process`] asks
-//! the keeper, [`mock`] plays a script, [`conformance`] is what every driver has to pass.
+//! agent was away. In reading order: this trait and its words, [`confine`] is what sets an attempt apart, [`ends`] keeps ends
+//! until they are collected, [`process`] asks the keeper, [`mock`] plays a script, [`conformance`] is what every driver has
+//! to pass.
 
+pub mod confine;
 pub mod conformance;
 mod convert;
 pub mod ends;
@@ -18,7 +20,10 @@ use std::time::Duration;
 
 use proto::ids::AllocId;
 
+pub use proto::model::Limits;
+
 pub use crate::logs::Policy as LogPolicy;
+pub use confine::{Bind, Confine};
 pub use ends::Ends;
 
 /// A future that can be stored and sent.
@@ -77,10 +82,18 @@ pub struct StartSpec {
     pub stop_timeout: Duration,
     /// Fence from the first instruction on, in ms of boot time.
     pub deadline_boot_ms: Option<u64>,
+    /// What the kernel enforces on all of its processes together. One that cannot be enforced fails the start.
+    pub limits: Limits,
+    /// What sets it apart from the machine.
+    pub confine: Confine,
+    /// What of the machine it finds elsewhere.
+    pub binds: Vec<Bind>,
+    /// Folders of its own: what it mounts may be put below them, and a `/tmp` of its own does not hide them.
+    pub folders: Vec<PathBuf>,
 }
 
 impl StartSpec {
-    /// Returns a spec with defaults: no arguments or variables, SIGTERM, 10 s, default logs, no fence.
+    /// Returns a spec with defaults: no arguments or variables, SIGTERM, 10 s, default logs, no fence, no limits, nothing apart.
     pub fn new(id: AttemptId, command: impl Into<String>, log_dir: impl Into<PathBuf>) -> StartSpec {
         StartSpec {
             id,
@@ -94,6 +107,10 @@ impl StartSpec {
             stop_signal: libc::SIGTERM,
             stop_timeout: Duration::from_secs(10),
             deadline_boot_ms: None,
+            limits: Limits::default(),
+            confine: Confine::default(),
+            binds: Vec::new(),
+            folders: Vec::new(),
         }
     }
 }
@@ -200,6 +217,20 @@ pub enum KnownState {
     Ended(Box<Ended>),
 }
 
+/// What an attempt uses of the machine, all of its processes together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Memory in bytes without page cache that could be dropped; none: nobody tells. Where no group counts it is the sum of
+    /// what is resident, in which shared pages count once per process.
+    pub memory_bytes: Option<u64>,
+    /// The most it ever was, page cache included where a group counts. Without a group: of the processes that live.
+    pub memory_peak_bytes: Option<u64>,
+    /// CPU time in µs since the start.
+    pub cpu_us: Option<u64>,
+    /// Processes that live; 0 after the end.
+    pub processes: u32,
+}
+
 /// The answer of a request: the outer error says that nobody answered, the inner that the answer is no.
 pub type Reply<T, E = Refused> = Result<Result<T, E>, Gone>;
 
@@ -227,4 +258,7 @@ pub trait Driver: Send + Sync {
 
     /// Arms, moves or (`None`) removes the fence: at this boot time in ms all of the attempt is killed.
     fn set_deadline(&self, id: AttemptId, boot_ms: Option<u64>) -> BoxFuture<'_, Reply<()>>;
+
+    /// Looks at what an attempt uses now. Measured when asked for, and not before; one that has ended answers with its last.
+    fn stats(&self, id: AttemptId) -> BoxFuture<'_, Reply<Usage>>;
 }

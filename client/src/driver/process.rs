@@ -17,8 +17,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::convert::message_of;
 use super::ends::{Board, Ends};
-use super::{AttemptId, BoxFuture, Driver, Gone, Known, KnownState, Reply, StartFailure, StartSpec, Started};
-use crate::keeper::message::{self, Answer, Ask, Hello, Request, Say, VERSION, VERSION_OLDEST};
+use super::{
+    AttemptId, BoxFuture, Driver, Gone, Known, KnownState, Reply, StartFailure, StartSpec, Started, Usage,
+};
+use crate::keeper::message::{
+    self, Answer, Ask, Hello, Request, Say, VERSION, VERSION_CONFINES, VERSION_OLDEST,
+};
 use crate::keeper::{Connector, frame, with_short_path};
 use crate::limits::{FRAME_BYTES_MAX, KEEPER_PATIENCE, KEEPER_REQUESTS_QUEUED};
 
@@ -71,8 +75,15 @@ impl Processes {
         let (requests, queue) = mpsc::channel(KEEPER_REQUESTS_QUEUED);
         let board = Board::default();
         let (status, watched) = watch::channel(Status::Away { why: "not tried yet".into() });
-        let worker =
-            Worker { socket, queue, board: board.clone(), status, waiting: HashMap::new(), next_seq: 1 };
+        let worker = Worker {
+            socket,
+            queue,
+            board: board.clone(),
+            status,
+            waiting: HashMap::new(),
+            next_seq: 1,
+            version: 0,
+        };
         tokio::spawn(worker.run());
         Processes { requests, board, status: watched }
     }
@@ -185,6 +196,16 @@ impl Driver for Processes {
         let fence = message::SetDeadline { id: id.into(), boot_ms: boot_ms.unwrap_or(0) };
         Box::pin(self.order(Ask::SetDeadline(fence), true))
     }
+
+    fn stats(&self, id: AttemptId) -> BoxFuture<'_, Reply<Usage>> {
+        Box::pin(async move {
+            match self.call(Ask::Stats(message::Stats { id: id.into() }), true).await? {
+                Say::Usage(usage) => Ok(Ok(usage.into())),
+                Say::Refused(refused) => Ok(Err(refused.into())),
+                other => Err(unexpected(&other)),
+            }
+        })
+    }
 }
 
 impl Processes {
@@ -208,6 +229,8 @@ struct Worker {
     /// Sent and not answered, bounded like the queue.
     waiting: HashMap<u64, Call>,
     next_seq: u64,
+    /// The protocol that the connected keeper speaks.
+    version: u32,
 }
 
 impl Worker {
@@ -253,6 +276,7 @@ impl Worker {
         if welcome.version < VERSION_OLDEST || welcome.version_oldest > VERSION {
             return Err(io::Error::other(format!("the keeper speaks protocol {}", welcome.version)));
         }
+        self.version = welcome.version;
         self.status
             .send_replace(Status::Connected { keeper_pid: welcome.keeper_pid, deaths: welcome.deaths });
         Ok((stream, buffer))
@@ -262,8 +286,9 @@ impl Worker {
     async fn serve(&mut self, stream: UnixStream, mut buffer: BytesMut) -> io::Result<()> {
         let (mut reader, mut writer) = stream.into_split();
         let mut out = Vec::new();
-        for (seq, call) in &self.waiting {
-            out.extend(encode(*seq, &call.ask)?);
+        // Another keeper may speak another protocol than the one that these were meant for.
+        for (seq, call) in std::mem::take(&mut self.waiting) {
+            self.send(seq, call, &mut out);
         }
         loop {
             while let Some(answer) = frame::decode::<Answer>(&mut buffer).map_err(io::Error::other)? {
@@ -305,9 +330,18 @@ impl Worker {
     fn take(&mut self, call: Call, out: &mut Vec<u8>) {
         self.waiting.retain(|_, call| !call.reply.is_closed());
         let seq = self.next_seq;
+        self.next_seq += 1;
+        self.send(seq, call, out);
+    }
+
+    fn send(&mut self, seq: u64, call: Call, out: &mut Vec<u8>) {
+        if let Some(say) = beyond(self.version, &call.ask) {
+            // The caller may have given up.
+            let _ = call.reply.send(Ok(say));
+            return;
+        }
         match encode(seq, &call.ask) {
             Ok(bytes) => {
-                self.next_seq += 1;
                 out.extend(bytes);
                 self.waiting.insert(seq, call);
             }
@@ -327,6 +361,23 @@ impl Worker {
             None => {}
         }
     }
+}
+
+/// Answers in the place of a keeper that is too old to do all that is asked, and would leave out what it does not know.
+fn beyond(version: u32, ask: &Ask) -> Option<Say> {
+    let Ask::Start(start) = ask else { return None };
+    let asks = start.confine.as_ref().is_some_and(message::Confine::asks_for_anything);
+    (asks && version < VERSION_CONFINES).then(|| {
+        Say::StartFailed(message::StartFailed {
+            step: "keeper".into(),
+            errno: 0,
+            message: "keeper: the one that runs is of an older release and cannot enforce limits or confine a task; it \
+                      is replaced when the agent is restarted while no task runs on this node"
+                .into(),
+            // Another node, or this one after that.
+            hopeless: false,
+        })
+    })
 }
 
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
@@ -359,6 +410,19 @@ mod tests {
         assert!(begun.elapsed() >= KEEPER_PATIENCE);
         let Status::Away { why } = driver.status().borrow().clone() else { panic!("it cannot be connected") };
         assert!(why.contains("No such file"), "{why}");
+    }
+
+    #[test]
+    fn a_keeper_of_an_older_protocol_is_not_asked_for_what_it_would_leave_out() {
+        let id = AttemptId { alloc: 1, task: "web".into(), attempt: 1 };
+        let plain = StartSpec::new(id, "/bin/true", "/logs");
+        let mut limited = plain.clone();
+        limited.limits.pids = Some(5);
+        let ask = |spec: &StartSpec| Ask::Start(Box::new(message_of(spec.clone()).expect("UTF-8")));
+        assert_eq!(beyond(1, &ask(&plain)), None, "what it has always done");
+        assert_eq!(beyond(VERSION_CONFINES, &ask(&limited)), None);
+        let Some(Say::StartFailed(failed)) = beyond(1, &ask(&limited)) else { panic!("it must be refused") };
+        assert!(failed.message.contains("older release") && !failed.hopeless, "{failed:?}");
     }
 
     #[tokio::test]

@@ -70,8 +70,23 @@ impl Idle {
         self.ordered || self.ending
     }
 
-    /// Decides, given how many attempts run and how many ends are not collected.
-    pub(super) fn decide(&mut self, running: usize, uncollected: usize, now: u64) -> Verdict {
+    /// Whether no agent is connected.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone_since.is_some()
+    }
+
+    /// Decides, given how many attempts run, how many ends are not collected, and whether an agent could still connect: whose
+    /// data directory was removed never hears of one again.
+    pub(super) fn decide(
+        &mut self,
+        running: usize,
+        uncollected: usize,
+        is_reachable: bool,
+        now: u64,
+    ) -> Verdict {
+        if running == 0 && self.is_alone() && !is_reachable {
+            return Verdict::Leave;
+        }
         let is_wished = now < self.wish_until && self.alone_since.is_some();
         if running == 0 && (self.ordered || is_wished) {
             return Verdict::Leave;
@@ -105,33 +120,43 @@ mod tests {
     #[test]
     fn a_keeper_stays_for_tasks_and_uncollected_ends_without_any_agent() {
         let mut idle = Idle::new(None, 0);
-        assert_eq!(idle.decide(1, 0, 1000 * MINUTES), Verdict::Stay(None));
-        assert_eq!(idle.decide(0, 1, 1000 * MINUTES), Verdict::Stay(None));
-        assert_eq!(idle.decide(0, 0, MINUTES), Verdict::Stay(Some(5 * MINUTES)));
-        assert_eq!(idle.decide(0, 0, 5 * MINUTES), Verdict::Leave);
+        assert_eq!(idle.decide(1, 0, true, 1000 * MINUTES), Verdict::Stay(None));
+        assert_eq!(idle.decide(0, 1, true, 1000 * MINUTES), Verdict::Stay(None));
+        assert_eq!(idle.decide(0, 0, true, MINUTES), Verdict::Stay(Some(5 * MINUTES)));
+        assert_eq!(idle.decide(0, 0, true, 5 * MINUTES), Verdict::Leave);
     }
 
     #[test]
     fn a_connected_agent_keeps_an_empty_keeper() {
         let mut idle = Idle::new(None, 0);
         idle.note_agents(1, 10);
-        assert_eq!(idle.decide(0, 0, 1000 * MINUTES), Verdict::Stay(None));
+        assert_eq!(idle.decide(0, 0, true, 1000 * MINUTES), Verdict::Stay(None));
         idle.note_agents(0, 1000 * MINUTES);
-        assert_eq!(idle.decide(0, 0, 1000 * MINUTES), Verdict::Stay(Some(1005 * MINUTES)));
+        assert_eq!(idle.decide(0, 0, true, 1000 * MINUTES), Verdict::Stay(Some(1005 * MINUTES)));
+    }
+
+    #[test]
+    fn a_keeper_whose_data_directory_is_gone_stays_for_its_tasks_and_nothing_else() {
+        let mut idle = Idle::new(None, 0);
+        idle.note_agents(1, 10);
+        assert_eq!(idle.decide(0, 0, false, 20), Verdict::Stay(None), "an agent is connected");
+        idle.note_agents(0, 30);
+        assert_eq!(idle.decide(1, 0, false, 40), Verdict::Stay(None));
+        assert_eq!(idle.decide(0, 3, false, 50), Verdict::Leave, "nobody can collect these ends");
     }
 
     #[test]
     fn in_dev_everything_ends_some_time_after_the_agent() {
         let mut idle = Idle::new(Some(Duration::from_secs(5)), 0);
-        assert_eq!(idle.decide(0, 0, 6000), Verdict::Stay(Some(30_000)));
+        assert_eq!(idle.decide(0, 0, true, 6000), Verdict::Stay(Some(30_000)));
         idle.note_agents(1, 7000);
-        assert_eq!(idle.decide(3, 0, 100_000), Verdict::Stay(None));
+        assert_eq!(idle.decide(3, 0, true, 100_000), Verdict::Stay(None));
         idle.note_agents(0, 100_000);
-        assert_eq!(idle.decide(3, 0, 104_999), Verdict::Stay(Some(105_000)));
-        assert_eq!(idle.decide(3, 0, 105_000), Verdict::EndAll);
+        assert_eq!(idle.decide(3, 0, true, 104_999), Verdict::Stay(Some(105_000)));
+        assert_eq!(idle.decide(3, 0, true, 105_000), Verdict::EndAll);
         idle.note_agents(1, 105_001);
-        assert_eq!(idle.decide(3, 2, 105_002), Verdict::EndAll);
-        assert_eq!(idle.decide(0, 5, 105_003), Verdict::Leave);
+        assert_eq!(idle.decide(3, 2, true, 105_002), Verdict::EndAll);
+        assert_eq!(idle.decide(0, 5, true, 105_003), Verdict::Leave);
         assert!(idle.is_leaving());
     }
 
@@ -139,9 +164,9 @@ mod tests {
     fn a_sigterm_is_a_wish_that_passes() {
         let mut idle = Idle::new(None, 0);
         idle.wish_to_leave(1000);
-        assert_eq!(idle.decide(1, 0, 1000), Verdict::Stay(Some(11_000)));
-        assert_eq!(idle.decide(0, 1, 2000), Verdict::Leave);
-        assert_eq!(idle.decide(0, 1, 12_000), Verdict::Stay(None));
+        assert_eq!(idle.decide(1, 0, true, 1000), Verdict::Stay(Some(11_000)));
+        assert_eq!(idle.decide(0, 1, true, 2000), Verdict::Leave);
+        assert_eq!(idle.decide(0, 1, true, 12_000), Verdict::Stay(None));
     }
 
     #[test]
@@ -149,15 +174,15 @@ mod tests {
         let mut idle = Idle::new(None, 0);
         idle.note_agents(1, 10);
         idle.wish_to_leave(1000);
-        assert_eq!(idle.decide(0, 0, 1000), Verdict::Stay(Some(11_000)));
+        assert_eq!(idle.decide(0, 0, true, 1000), Verdict::Stay(Some(11_000)));
         idle.note_agents(0, 5000);
-        assert_eq!(idle.decide(0, 0, 5000), Verdict::Leave);
+        assert_eq!(idle.decide(0, 0, true, 5000), Verdict::Leave);
 
         let mut idle = Idle::new(Some(Duration::from_secs(5)), 0);
         idle.note_agents(1, 10);
         idle.wish_to_leave(1000);
-        assert_eq!(idle.decide(0, 0, 1000), Verdict::Stay(None));
+        assert_eq!(idle.decide(0, 0, true, 1000), Verdict::Stay(None));
         idle.order_to_leave();
-        assert_eq!(idle.decide(0, 0, 1000), Verdict::Leave);
+        assert_eq!(idle.decide(0, 0, true, 1000), Verdict::Leave);
     }
 }

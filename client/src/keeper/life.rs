@@ -7,15 +7,17 @@ use prost::Message as _;
 
 use super::attempt::{Attempt, Next};
 use super::clock;
+use super::confine::must_be_root;
 use super::guard::STATUS_LOST;
 use super::idle::Verdict;
+use super::init::{Init, Nursery};
 use super::link::Message;
 use super::message::{Start, StartFailed, Started};
 use super::record::Record;
 use super::serve::Keeper;
 use super::spawn::{Prepared, Wires, failed};
 use super::tree;
-use crate::limits::PATH_BYTES_MAX;
+use crate::limits::{KEEPER_HOME_POLL, PATH_BYTES_MAX};
 
 /// More than the largest pipe an unprivileged task can make of its output.
 const DRAIN_BYTES: usize = 2 << 20;
@@ -32,10 +34,13 @@ impl Keeper {
         }
         let slot = self.next_slot;
         self.next_slot += 1;
-        let prepared = Prepared::new(start, &self.mark(slot))?;
+        let mut prepared = Prepared::new(start, &self.mark(slot))?;
         let mut record = new_record(start, slot, now);
-        let outcome = self.spawn(start, &prepared, &record);
+        let outcome = self.spawn(start, &mut prepared, &mut record);
         if outcome.is_err() {
+            if let Some(init) = record.init() {
+                init.kill();
+            }
             let _ = self.link.send(&Message::Forget { slot });
             self.remove_group(slot);
         }
@@ -57,28 +62,45 @@ impl Keeper {
     fn spawn(
         &mut self,
         start: &Start,
-        prepared: &Prepared,
-        record: &Record,
+        prepared: &mut Prepared,
+        record: &mut Record,
     ) -> Result<(u32, [OwnedFd; 2]), StartFailed> {
         let io = |step: &'static str| {
             move |error: std::io::Error| {
                 failed(step, error.raw_os_error().unwrap_or(0), &format!("{step}: {error}"))
             }
         };
+        let confine = start.confine.clone().unwrap_or_default();
         let (stdout, stdout_write) = pipe().map_err(io("stdio"))?;
         let (stderr, stderr_write) = pipe().map_err(io("stdio"))?;
-        let group = self.house.cgroups.create(record.slot).map_err(io("cgroup"))?;
+        let groups = self.house.cgroups.create(record.slot, &confine).map_err(|error| {
+            let (errno, hopeless) = error.nature();
+            StartFailed { hopeless, ..failed("cgroup", errno, &format!("cgroup: {error}")) }
+        })?;
+        let mut nursery = None;
+        if prepared.wants_init() {
+            let made = Nursery::new(groups.procs.iter().chain(&groups.others)).map_err(|error| {
+                let errno = error.raw_os_error().unwrap_or(0);
+                failed("isolate", errno, &format!("isolate pid: {error}{}", must_be_root(errno)))
+            })?;
+            let Init { pid, namespace } = made.init();
+            (record.init_pid, record.init_namespace) = (pid, namespace);
+            nursery = Some(made);
+        }
         let pipes = vec![stdout.try_clone().map_err(io("stdio"))?, stderr.try_clone().map_err(io("stdio"))?];
         let keep = Message::Keep { slot: record.slot, record: record.encode_to_vec(), pipes };
         self.link.send(&keep).map_err(io("guard"))?;
-        let (dir, procs) = group.as_ref().map_or((None, None), |(dir, procs)| (dir.as_ref(), Some(procs)));
+        if let Some(nursery) = &mut nursery {
+            nursery.adopt();
+        }
         let wires = Wires {
             stdin: self.null.as_fd(),
             stdout: stdout_write.as_fd(),
             stderr: stderr_write.as_fd(),
             link: self.link.fd(),
-            cgroup_dir: dir.map(AsFd::as_fd),
-            cgroup_procs: procs.map(AsFd::as_fd),
+            cgroup_dir: groups.dir.as_ref().map(AsFd::as_fd),
+            cgroup_procs: groups.procs.as_ref().map(AsFd::as_fd),
+            cgroup_others: &groups.others,
         };
         let pid = prepared.run(start, record.slot, &wires, &self.house.origin, &mut self.stack)?;
         Ok((pid, [stdout, stderr]))
@@ -138,6 +160,10 @@ impl Keeper {
     pub(super) fn drive(&mut self, slot: u64, now: u64) {
         let Some(attempt) = self.attempts.get(&slot).filter(|attempt| !attempt.has_ended()) else { return };
         let members = if attempt.main_alive { Vec::new() } else { self.members(slot) };
+        if let Some(init) = attempt.record.init().filter(|init| members == [init.pid]) {
+            // It serves nobody any more. The guard says when it is gone.
+            init.kill();
+        }
         let Some(attempt) = self.attempts.get_mut(&slot) else { return };
         match attempt.decide(now, || members.is_empty()) {
             Next::Finish => self.finish(slot),
@@ -170,23 +196,33 @@ impl Keeper {
             tree::signal_group(attempt.record.pid, libc::SIGKILL);
         }
         self.house.cgroups.kill(slot);
+        if let Some(init) = self.attempts.get(&slot).and_then(|attempt| attempt.record.init()) {
+            init.kill();
+        }
         for pid in members {
             tree::signal(pid, libc::SIGKILL);
         }
     }
 
     /// Returns the processes of an attempt that live.
-    fn members(&self, slot: u64) -> Vec<u32> {
+    pub(super) fn members(&self, slot: u64) -> Vec<u32> {
         let Some(attempt) = self.attempts.get(&slot) else { return Vec::new() };
         if let Some(members) = self.house.cgroups.members(slot) {
             return members;
         }
         let mark = self.mark(slot);
+        let mut found = self.tree_of(attempt, &mark);
+        found.extend(attempt.record.init().map(|init| init.pid).filter(|pid| !found.contains(pid)));
+        found
+    }
+
+    /// Finds the processes of an attempt that no group holds.
+    fn tree_of(&self, attempt: &Attempt, mark: &str) -> Vec<u32> {
         // What a guard before this one left behind is nobody's child here.
         if attempt.record.foreign {
-            return tree::marked(&mark);
+            return tree::marked(mark);
         }
-        let root = tree::Root { main: attempt.record.pid, alive: attempt.main_alive, mark: &mark };
+        let root = tree::Root { main: attempt.record.pid, alive: attempt.main_alive, mark };
         let own = std::process::id();
         tree::members(root, self.house.guard_pid, |pid| pid == own || self.by_pid.contains_key(&pid))
     }
@@ -197,11 +233,13 @@ impl Keeper {
             self.pump(slot, which, DRAIN_BYTES);
         }
         self.close_output(slot);
-        let oom = self.house.cgroups.oom_killed(slot);
+        let oom = self.house.cgroups.oom_kills(slot).is_some_and(|kills| kills > 0);
+        let used = self.measure(slot);
         let Some(attempt) = self.attempts.get_mut(&slot) else { return };
         if attempt.adopted && !attempt.has_tail() {
             attempt.recall_tail();
         }
+        attempt.record.used = Some(used);
         attempt.end(clock::wall_ms(), clock::boot_ms(), || oom);
         // From here on only the end is needed; descriptors are not.
         attempt.sinks = Default::default();
@@ -242,7 +280,9 @@ impl Keeper {
         }
         let uncollected = self.ends.len();
         let running = self.attempts.len() - uncollected;
-        match self.idle.decide(running, uncollected, now) {
+        let may_be_forgotten = running == 0 && self.idle.is_alone();
+        let is_reachable = !may_be_forgotten || self.house.socket.exists();
+        match self.idle.decide(running, uncollected, is_reachable, now) {
             Verdict::Leave => {
                 let _ = std::fs::remove_file(&self.house.socket);
                 Some(0)
@@ -254,7 +294,8 @@ impl Keeper {
             }
             Verdict::Stay(at) => {
                 let retry = (!self.old_groups.is_empty()).then_some(now + 100);
-                self.plan_housekeeping([at, retry].into_iter().flatten().min());
+                let look = may_be_forgotten.then(|| now + KEEPER_HOME_POLL.as_millis() as u64);
+                self.plan_housekeeping([at, retry, look].into_iter().flatten().min());
                 None
             }
         }

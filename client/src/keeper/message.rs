@@ -3,8 +3,16 @@
 //! Every frame from the agent is an [`Request`], every frame to it an [`Answer`]; `seq` 0 in an answer means that it
 //! was not asked for (an end). Fields are only ever added; a change of meaning raises [`VERSION`].
 
+pub mod confine;
+
+pub use confine::{Bind, Confine, Rlimit};
+
 /// The version of the protocol this program speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// Since this version a keeper confines what it starts. One before it ignores [`Start::confine`], so nothing that asks
+/// for more than the defaults may be sent to it.
+pub const VERSION_CONFINES: u32 = 2;
 
 /// The oldest version of the protocol this program still understands, on either side.
 pub const VERSION_OLDEST: u32 = 1;
@@ -30,7 +38,7 @@ pub struct Request {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
     /// What is asked for.
-    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub ask: Option<Ask>,
 }
 
@@ -61,6 +69,9 @@ pub enum Ask {
     /// Asks an idle keeper to leave.
     #[prost(message, tag = "9")]
     Leave(Leave),
+    /// Measures an attempt.
+    #[prost(message, tag = "10")]
+    Stats(Stats),
 }
 
 /// Opens a connection.
@@ -138,6 +149,9 @@ pub struct Start {
     /// Fence armed before the first instruction, in ms of boot time; 0 is none.
     #[prost(uint64, tag = "12")]
     pub deadline_boot_ms: u64,
+    /// How it is confined; missing in what agents of protocol 1 send, which confine nothing.
+    #[prost(message, optional, tag = "13")]
+    pub confine: Option<Confine>,
 }
 
 /// Sends one signal to the main process.
@@ -196,6 +210,14 @@ pub struct SetDeadline {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Leave {}
 
+/// Asks what an attempt uses.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Stats {
+    /// The attempt.
+    #[prost(message, required, tag = "1")]
+    pub id: Id,
+}
+
 /// One frame to the agent.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Answer {
@@ -203,7 +225,7 @@ pub struct Answer {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
     /// The answer.
-    #[prost(oneof = "Say", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Say", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub say: Option<Say>,
 }
 
@@ -231,6 +253,9 @@ pub enum Say {
     /// The keeper understood and will not.
     #[prost(message, tag = "8")]
     Refused(Refused),
+    /// What an attempt uses.
+    #[prost(message, tag = "9")]
+    Usage(Usage),
 }
 
 /// Who answers.
@@ -384,4 +409,21 @@ pub struct Refused {
     /// One line for people.
     #[prost(string, tag = "2")]
     pub message: String,
+}
+
+/// What an attempt uses, as far as somebody counts.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Usage {
+    /// Bytes of memory.
+    #[prost(uint64, optional, tag = "1")]
+    pub memory_bytes: Option<u64>,
+    /// The most they ever were.
+    #[prost(uint64, optional, tag = "2")]
+    pub memory_peak_bytes: Option<u64>,
+    /// CPU time in µs.
+    #[prost(uint64, optional, tag = "3")]
+    pub cpu_us: Option<u64>,
+    /// Processes that live.
+    #[prost(uint32, tag = "4")]
+    pub processes: u32,
 }

@@ -27,22 +27,26 @@
 //!
 //! Modules in reading order: [`ensure`] finds or makes a keeper; `guard`, `link` and `process` are the guard and its helpers;
 //! `serve` is the keeper's loop, with `token`, `connection`, `requests`, `life`, `attempt`, `output`, `restore` and `idle`;
-//! `spawn` and `clone` start programs; `cgroup`, `tree` and `pidfd` find and kill what belongs together; `record` and `journal`
-//! are memory; [`message`] and [`frame`] are the protocol; [`clock`] is time.
+//! `spawn` and `clone` start programs, `confine`, `mounts` and `init` set them apart; `cgroup`, `tree` and `pidfd` find, limit
+//! and kill what belongs together; `measure` tells what it uses; `record` and `journal` are memory; [`message`] and [`frame`] are the protocol; [`clock`] is time.
 
 mod attempt;
 mod cgroup;
 pub mod clock;
 mod clone;
+mod confine;
 mod connection;
 mod ensure;
 pub mod frame;
 mod guard;
 mod idle;
+mod init;
 mod journal;
 mod life;
 mod link;
+mod measure;
 pub mod message;
+mod mounts;
 mod output;
 mod pidfd;
 mod process;

@@ -75,8 +75,10 @@ pub(super) fn origin() -> Origin {
     let mut nofile = libc::rlimit { rlim_cur: 1024, rlim_max: 4096 };
     // SAFETY: `nofile` is a valid rlimit.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut nofile) };
-    let oom_score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_else(|_| "0".into());
-    Origin { nofile, oom_score: oom_score.trim().to_owned() }
+    let text = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    // An agent may be protected, its tasks are not with it.
+    let oom_score = text.trim().parse().unwrap_or(0).max(0i32);
+    Origin { nofile, oom_score: oom_score.to_string() }
 }
 
 /// Returns how many descriptors this process may have.

@@ -1,6 +1,7 @@
 //! What is remembered of an attempt beyond the keeper that serves it: by the guard, and in the journal.
 
-use super::message::{Cause, Ended, Id};
+use super::init::Init;
+use super::message::{Cause, Ended, Id, Usage};
 
 /// What guard and journal keep of an attempt, so that the next keeper can go on with it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -59,4 +60,21 @@ pub struct Record {
     /// Whether its guard has died, so that nobody here is its parent.
     #[prost(bool, tag = "18")]
     pub foreign: bool,
+    /// The init of its pid namespace; 0 without one.
+    #[prost(uint32, tag = "19")]
+    pub init_pid: u32,
+    /// Number of that namespace.
+    #[prost(uint64, tag = "20")]
+    pub init_namespace: u64,
+    /// What it had used at its end.
+    #[prost(message, optional, tag = "21")]
+    pub used: Option<Usage>,
+}
+
+impl Record {
+    /// Returns the init of its pid namespace while that lives.
+    pub(super) fn init(&self) -> Option<Init> {
+        let init = Init { pid: self.init_pid, namespace: self.init_namespace };
+        init.is_alive().then_some(init)
+    }
 }

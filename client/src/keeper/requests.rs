@@ -95,6 +95,10 @@ impl Keeper {
                     Say::Done(Done {})
                 }
             },
+            Ask::Stats(stats) => match self.by_id.get(&stats.id) {
+                None => refuse("unknown", "the keeper does not know this attempt"),
+                Some(&slot) => Say::Usage(self.measure(slot)),
+            },
             Ask::Leave(_) if !self.attempts.is_empty() => refuse("busy", "the keeper holds attempts"),
             Ask::Leave(_) => {
                 self.idle.order_to_leave();

@@ -58,7 +58,10 @@ impl Keeper {
         let never_ran = held.pid == 0 && record.pid == 0;
         let failed_to_run = !record.confirmed && held.status.is_some_and(|status| status == 127 << 8);
         if record.ended.is_none() && (never_ran || failed_to_run) {
-            // The agent had no answer and asks again.
+            // The agent had no answer and asks again. Only an init may have been made for it.
+            if let Some(init) = record.init() {
+                init.kill();
+            }
             let _ = self.link.send(&Message::Forget { slot });
             self.remove_group(slot);
             return false;

@@ -1,14 +1,17 @@
 //! Starts a program: everything is prepared in the keeper, the child only makes system calls.
 //!
-//! The child, in this order: own session; control group (v1); oom score back to what the agent had; its pid to the guard;
-//! stdio; file limit back; groups, gid, uid; working directory; umask 022; signals; descriptors closed; exec.
+//! The child, in this order: own session; control groups (v1); oom score; its pid to the guard; stdio; namespaces and
+//! mounts; limits; capabilities, groups, gid, uid, no new privileges; working directory; umask 022; signals; descriptors
+//! closed; exec. What a job asks for of that is in `confine` and `mounts`.
 //! The environment is exactly the given one plus the mark by which a tree is found where no control group holds it.
 
 use std::ffi::{CString, c_char, c_void};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use super::clone::{Born, Stack};
+use super::confine::{Confined, Halt, Step, check, must_be_root};
 use super::link::{HEAD_BYTES, KIND_PID};
 use super::message::{Start, StartFailed, User};
 
@@ -35,24 +38,13 @@ pub(super) struct Wires<'a> {
     pub(super) link: BorrowedFd<'a>,
     /// Directory of a v2 control group to be born into.
     pub(super) cgroup_dir: Option<BorrowedFd<'a>>,
-    /// `cgroup.procs` to write to.
+    /// `cgroup.procs` to write to where it was not born into its group.
     pub(super) cgroup_procs: Option<BorrowedFd<'a>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
-enum Step {
-    None,
-    Cgroup,
-    Link,
-    Stdio,
-    User,
-    Workdir,
-    Exec,
+    /// `cgroup.procs` to write to in any case.
+    pub(super) cgroup_others: &'a [File],
 }
 
 /// The child's view: raw pointers into [`Prepared`], and where it leaves its error.
-#[repr(C)]
 struct Child {
     programs: *const *const c_char,
     argv: *const *const c_char,
@@ -62,13 +54,15 @@ struct Child {
     link: RawFd,
     cgroup_procs: RawFd,
     join_cgroup: bool,
+    cgroup_others: *const [File],
     pid_message: [u8; HEAD_BYTES + 4],
     oom_score: *const u8,
     oom_score_bytes: usize,
     nofile: libc::rlimit,
     user: *const User,
-    step: Step,
-    errno: i32,
+    is_root: bool,
+    confined: *mut Confined,
+    halt: Halt,
 }
 
 /// A start with every string in the form the kernel wants.
@@ -78,6 +72,7 @@ pub(super) struct Prepared {
     argv: Vec<CString>,
     env: Vec<CString>,
     workdir: CString,
+    confined: Confined,
 }
 
 impl Prepared {
@@ -100,7 +95,13 @@ impl Prepared {
         env.push(text("env", &format!("{MARK}={mark}"))?);
         let workdir = if start.workdir.is_empty() { "/" } else { &start.workdir };
         let programs = candidates(start).iter().map(|path| text("args", path)).collect::<Result<_, _>>()?;
-        Ok(Prepared { programs, argv, env, workdir: text("workdir", workdir)? })
+        let confined = Confined::new(start.confine.as_ref())?;
+        Ok(Prepared { programs, argv, env, workdir: text("workdir", workdir)?, confined })
+    }
+
+    /// Whether it is to be born into a pid namespace of its own.
+    pub(super) fn wants_init(&self) -> bool {
+        self.confined.pid
     }
 
     /// Starts it and returns its pid once it runs the program.
@@ -108,7 +109,7 @@ impl Prepared {
     /// # Errors
     /// Says which step failed; the child has ended by then and will be reaped by the guard.
     pub(super) fn run(
-        &self,
+        &mut self,
         start: &Start,
         slot: u64,
         wires: &Wires<'_>,
@@ -119,6 +120,7 @@ impl Prepared {
         let mut pid_message = [0u8; HEAD_BYTES + 4];
         pid_message[0] = KIND_PID;
         pid_message[1..HEAD_BYTES].copy_from_slice(&slot.to_le_bytes());
+        let user = other_user(start);
         let mut child = Child {
             programs: programs.as_ptr(),
             argv: argv.as_ptr(),
@@ -128,31 +130,34 @@ impl Prepared {
             link: wires.link.as_raw_fd(),
             cgroup_procs: wires.cgroup_procs.map_or(-1, |fd| fd.as_raw_fd()),
             join_cgroup: wires.cgroup_dir.is_none(),
+            cgroup_others: wires.cgroup_others,
             pid_message,
             oom_score: origin.oom_score.as_ptr(),
             oom_score_bytes: origin.oom_score.len(),
             nofile: origin.nofile,
-            user: other_user(start).map_or(std::ptr::null(), std::ptr::from_ref),
-            step: Step::None,
-            errno: 0,
+            user: user.map_or(std::ptr::null(), std::ptr::from_ref),
+            is_root: user.map_or_else(|| nix::unistd::geteuid().is_root(), |user| user.uid == 0),
+            confined: &raw mut self.confined,
+            halt: Halt { step: Step::None, errno: 0 },
         };
         let shared = &raw mut child;
         let dir = wires.cgroup_dir.map(|fd| fd.as_raw_fd());
         // SAFETY: `child` and all it points to outlive the call; the keeper has one thread and blocks all signals.
         let born = unsafe { stack.run(in_child, shared.cast(), dir, || (*shared).join_cgroup = true) };
         // SAFETY: the child has executed or ended, so nobody else writes to it; the reads must see its writes.
-        let (step, errno) = unsafe { ((&raw const (*shared).step).read_volatile(), (*shared).errno) };
+        let halt = unsafe { (&raw const (*shared).halt).read_volatile() };
         match born {
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(0);
                 Err(failed("fork", errno, &format!("fork: {}", describe(errno))))
             }
-            Ok(Born { pid, .. }) if step == Step::None => Ok(pid),
-            Ok(_) => Err(self.explain(start, step, errno)),
+            Ok(Born { pid, .. }) if halt.step == Step::None => Ok(pid),
+            Ok(_) => Err(self.explain(start, halt)),
         }
     }
 
-    fn explain(&self, start: &Start, step: Step, errno: i32) -> StartFailed {
+    fn explain(&self, start: &Start, halt: Halt) -> StartFailed {
+        let Halt { step, errno } = halt;
         let what = describe(errno);
         match step {
             Step::Exec => {
@@ -168,11 +173,13 @@ impl Prepared {
             }
             Step::User => {
                 let user = start.user.clone().unwrap_or_default();
-                failed("user", errno, &format!("user {}:{}: {what}", user.uid, user.gid))
+                let text = format!("user {}:{}: {what}{}", user.uid, user.gid, must_be_root(errno));
+                failed("user", errno, &text)
             }
             Step::Cgroup => failed("cgroup", errno, &format!("cgroup: {what}")),
             Step::Stdio => failed("stdio", errno, &format!("stdio: {what}")),
             Step::Link | Step::None => failed("guard", errno, &format!("guard: {what}")),
+            _ => self.confined.explain(start, halt),
         }
     }
 }
@@ -234,42 +241,37 @@ extern "C" fn in_child(argument: *mut c_void) -> i32 {
     let child = unsafe { &mut *argument.cast::<Child>() };
     // SAFETY: system calls on pointers that `Prepared` and `run` keep valid.
     unsafe {
-        let step = enter(child).err().unwrap_or_else(|| execute(child));
-        // Written last: the parent reads `step` to learn whether there is an error at all.
-        (&raw mut child.step).write_volatile(step);
+        let halt = enter(child).err().unwrap_or_else(|| execute(child));
+        // Written last: the parent reads it to learn whether there is an error at all.
+        (&raw mut child.halt).write_volatile(halt);
         libc::_exit(127)
     }
 }
 
-unsafe fn enter(child: &mut Child) -> Result<(), Step> {
+unsafe fn enter(child: &mut Child) -> Result<(), Halt> {
     // SAFETY: as in `in_child`.
     unsafe {
+        let confined = &mut *child.confined;
         libc::setsid();
         if child.join_cgroup && child.cgroup_procs >= 0 {
-            check(child, libc::write(child.cgroup_procs, c"0".as_ptr().cast(), 1) as i64, Step::Cgroup)?;
+            join_group(child.cgroup_procs)?;
         }
-        let oom = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        if oom >= 0 {
-            libc::write(oom, child.oom_score.cast(), child.oom_score_bytes);
-            libc::close(oom);
+        for group in &*child.cgroup_others {
+            join_group(group.as_raw_fd())?;
         }
-        let pid = libc::getpid() as u32;
+        confined.set_oom_score((child.oom_score, child.oom_score_bytes))?;
+        let pid = if confined.pid { pid_outside()? } else { libc::getpid() as u32 };
         child.pid_message[HEAD_BYTES..].copy_from_slice(&pid.to_le_bytes());
         let (bytes, length) = (child.pid_message.as_ptr().cast(), child.pid_message.len());
-        check(child, libc::send(child.link, bytes, length, libc::MSG_NOSIGNAL) as i64, Step::Link)?;
+        check(libc::send(child.link, bytes, length, libc::MSG_NOSIGNAL) as i64, Step::Link)?;
         for (target, source) in (0..).zip(child.stdio) {
-            check(child, libc::dup2(source, target).into(), Step::Stdio)?;
+            check(libc::dup2(source, target).into(), Step::Stdio)?;
         }
+        confined.isolate()?;
         libc::setrlimit(libc::RLIMIT_NOFILE, &child.nofile);
-        // The plain system calls: the wrappers of libc would tell "all threads", which here are the keeper's.
-        if let Some(user) = child.user.as_ref() {
-            let (groups, count) = (user.groups.as_ptr(), user.groups.len());
-            let (uid, gid) = (user.uid, user.gid);
-            check(child, libc::syscall(libc::SYS_setgroups, count, groups), Step::User)?;
-            check(child, libc::syscall(libc::SYS_setresgid, gid, gid, gid), Step::User)?;
-            check(child, libc::syscall(libc::SYS_setresuid, uid, uid, uid), Step::User)?;
-        }
-        check(child, libc::chdir(child.workdir).into(), Step::Workdir)?;
+        confined.limit()?;
+        confined.take_identity(child.user.as_ref(), child.is_root)?;
+        check(libc::chdir(child.workdir).into(), Step::Workdir)?;
         libc::umask(0o022);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
@@ -292,7 +294,22 @@ unsafe fn enter(child: &mut Child) -> Result<(), Step> {
     Ok(())
 }
 
-unsafe fn execute(child: &mut Child) -> Step {
+unsafe fn join_group(procs: RawFd) -> Result<(), Halt> {
+    // SAFETY: a system call on a text that outlives it.
+    check(unsafe { libc::write(procs, c"0".as_ptr().cast(), 1) } as i64, Step::Cgroup)
+}
+
+/// Returns the child's own pid as the keeper sees it, from the `/proc` that both still share.
+unsafe fn pid_outside() -> Result<u32, Halt> {
+    let mut text = [0u8; 16];
+    // SAFETY: the buffer is as long as is told.
+    let length = unsafe { libc::readlink(c"/proc/self".as_ptr(), text.as_mut_ptr().cast(), text.len()) };
+    check(length as i64, Step::Proc)?;
+    let digits = text.iter().take(length as usize).filter(|byte| byte.is_ascii_digit());
+    Ok(digits.fold(0u32, |pid, digit| pid.wrapping_mul(10).wrapping_add(u32::from(digit - b'0'))))
+}
+
+unsafe fn execute(child: &mut Child) -> Halt {
     let mut remembered = libc::ENOENT;
     let mut program = child.programs;
     // SAFETY: `programs` ends with a null pointer.
@@ -311,17 +328,7 @@ unsafe fn execute(child: &mut Child) -> Step {
             program = program.add(1);
         }
     }
-    child.errno = remembered;
-    Step::Exec
-}
-
-fn check(child: &mut Child, result: i64, step: Step) -> Result<(), Step> {
-    if result >= 0 {
-        return Ok(());
-    }
-    // SAFETY: errno of the one thread whose memory this is.
-    child.errno = unsafe { *libc::__errno_location() };
-    Err(step)
+    Halt { step: Step::Exec, errno: remembered }
 }
 
 /// Opens `/dev/null` for reading, the standard input of every task.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use proto::ids::AllocId;
-use proto::jobfile::interpolate::{UnknownName, render};
+use proto::jobfile::interpolate::{self, render};
 use proto::model::EndReason;
 
 use super::facts::{Facts, NodeFacts};
@@ -11,7 +11,8 @@ use super::folders::Folders;
 
 use super::user::{self, UserError, UserPolicy};
 use crate::core::spec::Spec;
-use crate::driver::{AttemptId, LogPolicy, StartSpec};
+use crate::driver::confine::UnknownName;
+use crate::driver::{AttemptId, Confine, LogPolicy, StartSpec};
 
 /// Why a task could not even be handed to the driver.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,11 @@ pub enum PrepareError {
         /// Where in the task.
         field: &'static str,
         /// What.
-        unknown: UnknownName,
+        unknown: interpolate::UnknownName,
     },
+    /// A limit or capability has a name that this agent does not know.
+    #[error("{0}")]
+    Confine(UnknownName),
     /// A folder could not be made.
     #[error("cannot make {}: {source}", path.display())]
     Folder {
@@ -45,6 +49,7 @@ impl PrepareError {
             Self::User(UserError::Lookup { errno, .. }) => ("user", *errno as i32, false),
             Self::User(_) => ("user", 0, true),
             Self::Interpolate { .. } => ("interpolate", 0, true),
+            Self::Confine(_) => ("confine", 0, true),
             // A full disk may have room again.
             Self::Folder { source, .. } => ("folder", source.raw_os_error().unwrap_or(0), false),
         };
@@ -104,6 +109,10 @@ pub fn prepare(
         stop_signal: task.stop_signal,
         stop_timeout: task.stop_timeout,
         deadline_boot_ms: None,
+        limits: task.limits,
+        confine: Confine::resolve(&task.confinement).map_err(PrepareError::Confine)?,
+        binds: Vec::new(),
+        folders: vec![folders.task, folders.shared],
     })
 }
 

@@ -43,8 +43,23 @@ impl Host {
 
     /// Plays an agent with a program of its own.
     pub fn of(program: &Path, dir: Arc<tempfile::TempDir>, cgroups: &'static str) -> Result<Host, String> {
+        Host::play(program, dir, cgroups, &["1500"])
+    }
+
+    /// Makes a keeper that stays, as that of an agent does. The test has to see to its end.
+    pub fn staying() -> Host {
+        Host::play(&host_binary(), Arc::new(tempfile::tempdir().unwrap()), "auto", &[]).expect("a keeper")
+    }
+
+    fn play(
+        program: &Path,
+        dir: Arc<tempfile::TempDir>,
+        cgroups: &'static str,
+        more: &[&str],
+    ) -> Result<Host, String> {
         let mut agent = Command::new(program)
-            .args([dir.path().join("data").to_str().unwrap(), cgroups, "1500"])
+            .args([dir.path().join("data").to_str().unwrap(), cgroups])
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
