@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use super::message::{Cause, Ended, Usage};
+use super::message::{Cause, Ended};
 use super::record::Record;
 use crate::limits::{KILL_REPEAT, LEFTOVER_POLL, TAIL_BYTES_MAX};
 use crate::logs::writer::Sink;
@@ -24,8 +24,6 @@ pub(super) struct Attempt {
     pub(super) leftovers_told: bool,
     /// How often SIGKILL went to the tree.
     kills: u32,
-    /// What it used when that was last asked for.
-    pub(super) used: Usage,
     /// The pending timer.
     pub(super) wake: Option<u64>,
     /// Number of the end, 0 before it.
@@ -57,7 +55,6 @@ impl Attempt {
             adopted: false,
             leftovers_told: false,
             kills: 0,
-            used: Usage::default(),
             wake: None,
             end_seq: 0,
         }

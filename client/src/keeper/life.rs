@@ -233,14 +233,14 @@ impl Keeper {
             self.pump(slot, which, DRAIN_BYTES);
         }
         self.close_output(slot);
-        let oom = self.house.cgroups.oom_kills(slot).is_some_and(|kills| kills > 0);
-        let used = self.measure(slot);
+        self.note_usage(slot, &[]);
+        let cgroups = &self.house.cgroups;
+        let oom = || cgroups.oom_kills(slot).is_some_and(|kills| kills > 0);
         let Some(attempt) = self.attempts.get_mut(&slot) else { return };
         if attempt.adopted && !attempt.has_tail() {
             attempt.recall_tail();
         }
-        attempt.record.used = Some(used);
-        attempt.end(clock::wall_ms(), clock::boot_ms(), || oom);
+        attempt.end(clock::wall_ms(), clock::boot_ms(), oom);
         // From here on only the end is needed; descriptors are not.
         attempt.sinks = Default::default();
         let record = attempt.record.clone();

@@ -66,9 +66,9 @@ pub struct Record {
     /// Number of that namespace.
     #[prost(uint64, tag = "20")]
     pub init_namespace: u64,
-    /// What it had used at its end.
-    #[prost(message, optional, tag = "21")]
-    pub used: Option<Usage>,
+    /// What it had used when that was last asked for, or at its end.
+    #[prost(message, optional, boxed, tag = "21")]
+    pub used: Option<Box<Usage>>,
 }
 
 impl Record {

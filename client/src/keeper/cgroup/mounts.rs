@@ -37,6 +37,9 @@ pub(super) struct Hierarchy {
 /// The v1 hierarchies that can hold an attempt together, best first: the freezer can hold a fork bomb still.
 const HOLDERS: [&str; 3] = ["freezer", "pids", "name=systemd"];
 
+/// The v1 hierarchies that can limit or count.
+const LIMITERS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
+
 impl Hierarchy {
     /// Whether it is a v1 hierarchy that was mounted with this option.
     pub(super) fn has(&self, option: &str) -> bool {
@@ -85,6 +88,9 @@ pub(super) fn hierarchies(mounts: &str, choice: Choice) -> Vec<Hierarchy> {
         };
         let options = options.split(',').map(str::to_owned).collect();
         let hierarchy = Hierarchy { mount: mount.into(), v2, options };
+        if !v2 && !HOLDERS.iter().chain(&LIMITERS).any(|option| hierarchy.has(option)) {
+            continue;
+        }
         let holder = HOLDERS.iter().position(|option| hierarchy.has(option));
         let rank = if v2 { 0 } else { holder.map_or(HOLDERS.len() + 1, |place| place + 1) };
         let known = |other: &Hierarchy| other.v2 == v2 && (v2 || other.options == hierarchy.options);
@@ -111,6 +117,7 @@ mod tests {
     use super::*;
 
     const HYBRID: &str = "cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n\
+        cgroup /sys/fs/cgroup/blkio cgroup rw,blkio 0 0\n\
         cgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\n\
         cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\n\
         cgroup /sys/fs/cgroup/freezer cgroup rw,relatime,freezer 0 0\n\

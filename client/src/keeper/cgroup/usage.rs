@@ -2,56 +2,66 @@
 //! processes are added up.
 
 use std::fs;
-use std::path::PathBuf;
 
-use super::Groups;
+use super::{Groups, Hierarchy};
 use crate::keeper::message::Usage;
 
 impl Groups {
     /// Measures a slot, whose processes are `members`.
     pub(in crate::keeper) fn usage(&self, slot: u64, members: &[u32]) -> Usage {
-        let groups: Vec<PathBuf> = self.hierarchies.iter().map(|one| self.group(one, slot)).collect();
-        let number = |names: [&str; 2]| {
-            let files = groups.iter().flat_map(|group| names.map(|name| group.join(name)));
-            files.filter_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()).next()
-        };
-        let keyed = |names: [&str; 2], keys: [&str; 2]| {
-            let files = groups.iter().flat_map(|group| names.map(|name| group.join(name)));
-            files.filter_map(|file| field(&fs::read_to_string(file).ok()?, keys)).next()
-        };
-        let stat = ["memory.stat", "memory.stat"];
-        let cache = || keyed(stat, ["total_inactive_file", "inactive_file"]).unwrap_or(0);
-        let memory =
-            number(["memory.current", "memory.usage_in_bytes"]).map(|all| all.saturating_sub(cache()));
-        let peak = number(["memory.peak", "memory.max_usage_in_bytes"]);
-        let cpu = keyed(["cpu.stat", "cpu.stat"], ["usage_usec", "usage_usec"])
-            .or_else(|| number(["cpuacct.usage", "cpuacct.usage"]).map(|ns| ns / 1000));
+        let counted = self.counted(slot);
         let sum =
             |key| (!members.is_empty()).then(|| members.iter().filter_map(|&pid| resident(pid, key)).sum());
+        let spent = || (!members.is_empty()).then(|| members.iter().filter_map(|&pid| cpu_us(pid)).sum());
         Usage {
-            memory_bytes: memory.or_else(|| sum("VmRSS:")),
-            memory_peak_bytes: peak.or_else(|| sum("VmHWM:")),
-            cpu_us: cpu.or_else(|| {
-                (!members.is_empty()).then(|| members.iter().filter_map(|&pid| cpu_us(pid)).sum())
-            }),
+            memory_bytes: counted.memory_bytes.or_else(|| sum("VmRSS:")),
+            memory_peak_bytes: counted.memory_peak_bytes.or_else(|| sum("VmHWM:")),
+            cpu_us: counted.cpu_us.or_else(spent),
             processes: members.len() as u32,
         }
+    }
+
+    fn counted(&self, slot: u64) -> Usage {
+        let mut found = Usage::default();
+        for hierarchy in &self.hierarchies {
+            let group = self.group(hierarchy, slot);
+            let number = |name: &str| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+            let keyed = |name: &str, key| field(&fs::read_to_string(group.join(name)).ok()?, key);
+            // What could be dropped at once is not what it needs.
+            let working = |all: u64, key| all.saturating_sub(keyed("memory.stat", key).unwrap_or(0));
+            if hierarchy.v2 {
+                found.memory_bytes = number("memory.current").map(|all| working(all, "inactive_file"));
+                found.memory_peak_bytes = number("memory.peak");
+                found.cpu_us = keyed("cpu.stat", "usage_usec");
+                continue;
+            }
+            if found.memory_bytes.is_none() && hierarchy.has("memory") {
+                let all = number("memory.usage_in_bytes");
+                found.memory_bytes = all.map(|all| working(all, "total_inactive_file"));
+                found.memory_peak_bytes = number("memory.max_usage_in_bytes");
+            }
+            if found.cpu_us.is_none() && hierarchy.has("cpuacct") {
+                found.cpu_us = number("cpuacct.usage").map(|ns| ns / 1000);
+            }
+        }
+        found
     }
 
     /// How many processes of the slot the kernel has killed for memory, of its own or of the whole machine. A slot has its
     /// groups for itself, so this has begun at zero with it. None where its memory is not counted.
     pub(in crate::keeper) fn oom_kills(&self, slot: u64) -> Option<u64> {
-        let files = ["memory.events", "memory.oom_control"];
-        let all = self.hierarchies.iter().flat_map(|one| files.map(|file| self.group(one, slot).join(file)));
-        all.filter_map(|file| field(&fs::read_to_string(file).ok()?, ["oom_kill", "oom_kill"])).next()
+        let file = |one: &Hierarchy| match one.v2 {
+            true => Some("memory.events"),
+            false => one.has("memory").then_some("memory.oom_control"),
+        };
+        let counts = |one: &Hierarchy| fs::read_to_string(self.group(one, slot).join(file(one)?)).ok();
+        self.hierarchies.iter().find_map(|one| field(&counts(one)?, "oom_kill"))
     }
 }
 
-/// Returns the number beside the first of `keys` that is there.
-fn field(text: &str, keys: [&str; 2]) -> Option<u64> {
-    let find =
-        |key| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok());
-    keys.into_iter().find_map(find)
+/// Returns the number beside `key`.
+fn field(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// Bytes behind a key of `/proc/PID/status`.
@@ -75,13 +85,8 @@ mod tests {
 
     #[test]
     fn a_counter_is_found_by_its_whole_name() {
-        let events = "low 0\noom 3\noom_kill 2\noom_group_kill 0\n";
-        assert_eq!(field(events, ["oom_kill", "oom_kill"]), Some(2));
-        assert_eq!(field("cache 7\n", ["total_inactive_file", "inactive_file"]), None);
-        assert_eq!(
-            field("inactive_file 5\ntotal_inactive_file 9\n", ["total_inactive_file", "inactive_file"]),
-            Some(9)
-        );
+        assert_eq!(field("low 0\noom 3\noom_kill 2\noom_group_kill 0\n", "oom_kill"), Some(2));
+        assert_eq!(field("total_inactive_file 9\n", "inactive_file"), None);
     }
 
     #[test]
