@@ -358,6 +358,10 @@ fn check(start: &Start) -> Result<(), StartFailed> {
     if start.workdir.len() > PATH_BYTES_MAX {
         return wrong("workdir", "the path is longer than 4096 bytes");
     }
+    // To the kernel the largest number means "stay who you are".
+    if start.user.as_ref().is_some_and(|user| user.uid == u32::MAX || user.gid == u32::MAX) {
+        return wrong("user", "there is no such user or group");
+    }
     if !(0..=64).contains(&start.stop_signal) {
         return wrong("stop_signal", "there is no such signal");
     }
