@@ -215,4 +215,43 @@ mod tests {
         assert!(error.to_string().starts_with("this node cannot limit memory: its agent may not"), "{error}");
         assert!(error.nature().1, "it must fail again");
     }
+
+    /// A v2 hierarchy of plain files, for machines whose controllers are all in v1.
+    fn pretended(controllers: &str) -> (tempfile::TempDir, Groups) {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("minijob/name");
+        fs::create_dir_all(base.join("t7")).unwrap();
+        fs::write(dir.path().join("cgroup.controllers"), controllers).unwrap();
+        fs::write(base.join("t7/cgroup.procs"), "").unwrap();
+        let mounts = format!("cgroup2 {} cgroup2 rw 0 0\n", dir.path().display());
+        let hierarchies = super::super::mounts::hierarchies(&mounts, super::super::Choice::V2);
+        (dir, Groups { name: "name".into(), hierarchies, has_home: true })
+    }
+
+    #[test]
+    fn on_v2_controllers_are_handed_down_and_the_attempt_has_one_group() {
+        let (dir, groups) = pretended("cpuset cpu io memory pids\n");
+        let all =
+            Confine { memory_bytes: Some(4096), cpu_millis: Some(250), pids: Some(3), ..<_>::default() };
+        let made = groups.create(7, &all).unwrap();
+        assert!(made.dir.is_some() && made.procs.is_some() && made.others.is_empty());
+        let read = |file: &str| fs::read_to_string(dir.path().join("minijob/name/t7").join(file)).unwrap();
+        assert_eq!(["memory.max", "cpu.max", "pids.max"].map(read), ["4096", "25000 100000", "3"]);
+        for level in ["", "minijob", "minijob/name"] {
+            let last = fs::read_to_string(dir.path().join(level).join("cgroup.subtree_control")).unwrap();
+            assert_eq!(last, "+pids", "{level}: the last of three orders");
+        }
+    }
+
+    #[test]
+    fn a_hierarchy_that_hands_nothing_on_says_so() {
+        let (dir, groups) = pretended("memory\n");
+        // Where processes sit in an inner group the kernel refuses; here it is a directory that does.
+        fs::create_dir(dir.path().join("cgroup.subtree_control")).unwrap();
+        let says = |confine: Confine| groups.create(7, &confine).unwrap_err().to_string();
+        let text = says(Confine { memory_bytes: Some(4096), ..<_>::default() });
+        assert!(text.contains("has the controller `memory` and does not hand it on"), "{text}");
+        let text = says(Confine { pids: Some(3), ..<_>::default() });
+        assert!(text.contains("no control group hierarchy here has the controller `pids`"), "{text}");
+    }
 }
