@@ -8,6 +8,7 @@ mod kill_after_sync;
 mod memory;
 
 mod agent_dies;
+mod agent_leaves;
 mod batch_ends;
 mod config_file;
 mod dev_leaves_nothing;

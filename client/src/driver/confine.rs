@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use proto::model::{CAPABILITIES, Confinement, Isolate, RLIMITS};
+use proto::model::{CAPABILITIES, Confinement, Isolate, Mount, RLIMITS};
 
 /// How an attempt is confined; the default takes nothing away but the way to new privileges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +41,34 @@ pub struct Bind {
     pub target: PathBuf,
     /// Whether the attempt may not write to it.
     pub read_only: bool,
+}
+
+/// A mount of a volume whose place is not known here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{to}: volume `{volume}` has no place on this node")]
+pub struct NoPlace {
+    /// The volume's name in the group.
+    pub volume: String,
+    /// Where it was to be mounted.
+    pub to: String,
+}
+
+impl Bind {
+    /// Replaces the volumes that a task mounts by their places: a path, and whether nobody may write there.
+    ///
+    /// # Errors
+    /// With the first volume that has none: a task must not find an empty directory where its data should be.
+    pub fn resolve(
+        mounts: &[Mount],
+        place: impl Fn(&str) -> Option<(PathBuf, bool)>,
+    ) -> Result<Vec<Bind>, NoPlace> {
+        let bind = |mount: &Mount| {
+            let missing = || NoPlace { volume: mount.volume.clone(), to: mount.to.clone() };
+            let (source, read_only) = place(&mount.volume).ok_or_else(missing)?;
+            Ok(Bind { source, target: PathBuf::from(&mount.to), read_only: read_only || mount.read_only })
+        };
+        mounts.iter().map(bind).collect()
+    }
 }
 
 /// A name that this program does not know.
@@ -102,5 +130,18 @@ mod tests {
         let wanted = Confinement { capabilities: Some(vec!["time_travel".into()]), ..<_>::default() };
         let error = Confine::resolve(&wanted).expect_err("there is none").to_string();
         assert!(error.contains("capability `time_travel`"), "{error}");
+    }
+
+    #[test]
+    fn a_volume_is_as_writable_as_both_its_owner_and_the_task_say() {
+        let mount = |read_only| Mount { volume: "data".into(), to: "/data".into(), read_only };
+        for (mine, theirs, wanted) in [(false, false, false), (true, false, true), (false, true, true)] {
+            let found =
+                Bind::resolve(&[mount(mine)], |_| Some(("/srv/pg".into(), theirs))).expect("it has a place");
+            let wanted = Bind { source: "/srv/pg".into(), target: "/data".into(), read_only: wanted };
+            assert_eq!(found, [wanted]);
+        }
+        let error = Bind::resolve(&[mount(false)], |_| None).expect_err("it has none").to_string();
+        assert_eq!(error, "/data: volume `data` has no place on this node");
     }
 }

@@ -11,8 +11,8 @@ use super::folders::Folders;
 
 use super::user::{self, UserError, UserPolicy};
 use crate::core::spec::Spec;
-use crate::driver::confine::UnknownName;
-use crate::driver::{AttemptId, Confine, LogPolicy, StartSpec};
+use crate::driver::confine::{NoPlace, UnknownName};
+use crate::driver::{AttemptId, Bind, Confine, LogPolicy, StartSpec};
 
 /// Why a task could not even be handed to the driver.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,9 @@ pub enum PrepareError {
     /// A limit or capability has a name that this agent does not know.
     #[error("{0}")]
     Confine(UnknownName),
+    /// A volume that it mounts is not to be had.
+    #[error("mount {0}")]
+    Volume(NoPlace),
     /// A folder could not be made.
     #[error("cannot make {}: {source}", path.display())]
     Folder {
@@ -50,6 +53,7 @@ impl PrepareError {
             Self::User(_) => ("user", 0, true),
             Self::Interpolate { .. } => ("interpolate", 0, true),
             Self::Confine(_) => ("confine", 0, true),
+            Self::Volume(_) => ("volume", 0, true),
             // A full disk may have room again.
             Self::Folder { source, .. } => ("folder", source.raw_os_error().unwrap_or(0), false),
         };
@@ -111,7 +115,8 @@ pub fn prepare(
         deadline_boot_ms: None,
         limits: task.limits,
         confine: Confine::resolve(&task.confinement).map_err(PrepareError::Confine)?,
-        binds: Vec::new(),
+        // No volume of this machine is known to be given to jobs.
+        binds: Bind::resolve(&task.mounts, |_| None).map_err(PrepareError::Volume)?,
         folders: vec![folders.task, folders.shared],
     })
 }

@@ -42,7 +42,7 @@ pub struct Rlimit {
 /// Which namespaces a task has to itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Isolate {
-    /// It sees only its own processes, and is their init.
+    /// It sees only its own processes and an init that reaps what they leave behind.
     pub pid: bool,
     /// Its own System V and POSIX message queues, semaphores and shared memory.
     pub ipc: bool,
