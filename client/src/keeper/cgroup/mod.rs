@@ -145,13 +145,12 @@ impl Groups {
         let mut made = Made::default();
         if let Some(home) = self.home() {
             let group = self.group(home, slot);
-            let make = || {
+            let mut make = || {
                 make_dir(&group)?;
                 made.procs = Some(open_procs(&group)?);
                 made.dir = if home.v2 { Some(File::open(&group)?) } else { None };
                 Ok(())
             };
-            let mut make = make;
             make().map_err(LimitError::Group)?;
         }
         made.others = self.set_limits(slot, confine)?;
