@@ -111,6 +111,11 @@ pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How often released allocations are looked at.
 pub const TIDY_EVERY: Duration = Duration::from_secs(60);
 
+/// How long poststop tasks may take, beside their own `stop_timeout`, from when all other tasks have ended. What hangs is stopped
+/// then: a stop order, a drain and a replacement wait for the end of the allocation. Five minutes upload a dump; who needs
+/// more says so with a longer `stop_timeout`.
+pub const POSTSTOP_MAX: Duration = Duration::from_secs(300);
+
 /// How long logs of a released allocation are kept unless the configuration says otherwise.
 pub const KEEP_LOGS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 

@@ -351,8 +351,7 @@ impl Manager {
             Action::Start(id, spec) => {
                 tracing::info!(alloc = %id, job = spec.job, group = spec.group_name, "assigned");
                 let record = Record::new(id, incarnation, *spec, self.boot_id.clone());
-                let events = record.tasks.keys().map(|task| (task.clone(), TaskEvent::Start)).collect();
-                self.allocs.insert(id, alloc::spawn(self.shared.clone(), record, events));
+                self.allocs.insert(id, alloc::spawn(self.shared.clone(), record, Vec::new()));
             }
             Action::Update(id, spec) => self.tell(id, ToAlloc::Update(spec)).await,
             Action::Stop(id) => self.tell(id, ToAlloc::Stop).await,

@@ -46,15 +46,15 @@ pub async fn find(
     Ok(found)
 }
 
-/// Returns the events of every task, in the order of their names; a record that was told to stop goes on stopping.
+/// Returns the events of every task, in the order of their names. What waits for its turn, and what must stop, follows from the
+/// record: an order that was saved with one task ends the others before anything else happens to them.
 pub fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(String, TaskEvent)> {
     let mut events = Vec::new();
     for (name, task) in &record.tasks {
         let mut push = |event| events.push((name.clone(), event));
         let attempt = task.attempt;
         match task.phase {
-            Phase::Waiting => push(TaskEvent::Start),
-            Phase::Ended(_) => {}
+            Phase::Waiting | Phase::Ended(_) => {}
             // Arms the timer.
             Phase::Backoff(_) => push(TaskEvent::Unknown { attempt }),
             Phase::Starting | Phase::Running | Phase::Stopping => {
@@ -67,13 +67,6 @@ pub fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(Strin
                 }
             }
         }
-        if record.stop_ordered {
-            events.push((name.clone(), TaskEvent::Stop));
-        }
-    }
-    // An order that was saved with one task must not let another start first.
-    if record.stop_ordered {
-        events.sort_by_key(|(_, event)| *event != TaskEvent::Stop);
     }
     events
 }
@@ -101,14 +94,5 @@ mod tests {
             ("web".to_owned(), TaskEvent::Started { attempt: 3, pid: 42, at: Timestamp(9) }),
         ];
         assert_eq!(events(&record, &known), expected);
-    }
-
-    #[test]
-    fn an_order_to_stop_is_older_than_everything_else() {
-        let mut record = record(5);
-        record.stop_ordered = true;
-        let events = events(&record, &BTreeMap::new());
-        assert_eq!(events[0].1, TaskEvent::Stop);
-        assert_eq!(events[1].1, TaskEvent::Stop);
     }
 }

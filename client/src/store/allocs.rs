@@ -189,7 +189,7 @@ mod tests {
 
         store.save(&new).expect("it is saved");
         let old = new.clone();
-        new.stop_ordered = true;
+        new.course.stop_ordered = true;
         let bytes = new.encode();
         std::fs::write(store.folder(AllocId(3)).join("record.tmp"), &bytes[..9]).expect("it is written");
         assert_eq!(store.load(Timestamp(1)).expect("it loads").records, [old]);
