@@ -258,7 +258,8 @@ impl Alloc {
     async fn happen(&mut self, events: Vec<(String, TaskEvent)>) {
         let mut events = VecDeque::from(events);
         loop {
-            let turns = self.take_turns();
+            let comes_first = events.front().is_some_and(|(_, event)| lifecycle::comes_first(event));
+            let turns = if comes_first { Vec::new() } else { self.take_turns() };
             if turns.is_empty() {
                 let Some((task, event)) = events.pop_front() else { break };
                 self.step(&task, event).await;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proto::time::Timestamp;
 
 use crate::clock::Clock;
+use crate::core::lifecycle;
 use crate::core::task_machine::{Phase, TaskEvent};
 use crate::driver::{AttemptId, Driver, Known, KnownState};
 use crate::store::allocs::{Allocs, AllocsError};
@@ -46,7 +47,7 @@ pub async fn find(
     Ok(found)
 }
 
-/// Returns the events of every task, in the order of their names. What waits for its turn, and what must stop, follows from the
+/// Returns the events of every task: first what runs, then the rest, both in the order of their names. What waits for its turn, and what must stop, follows from the
 /// record: an order that was saved with one task ends the others before anything else happens to them.
 pub fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(String, TaskEvent)> {
     let mut events = Vec::new();
@@ -68,6 +69,7 @@ pub fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(Strin
             }
         }
     }
+    events.sort_by_key(|(_, event)| !lifecycle::comes_first(event));
     events
 }
 
@@ -90,8 +92,8 @@ mod tests {
         }
         let known = BTreeMap::from([running(attempt_id(record.id, "web", 3))]);
         let expected = [
-            ("shipper".to_owned(), TaskEvent::Unknown { attempt: 3 }),
             ("web".to_owned(), TaskEvent::Started { attempt: 3, pid: 42, at: Timestamp(9) }),
+            ("shipper".to_owned(), TaskEvent::Unknown { attempt: 3 }),
         ];
         assert_eq!(events(&record, &known), expected);
     }

@@ -10,6 +10,8 @@
 //! ```
 //!
 //! The decision takes the states of the tasks and nothing else, so that it is the same after a death of the agent at any point.
+//! It is taken before every event, so that what must end starts nothing more; only [`TaskEvent::Started`] comes first, see
+//! [`comes_first`].
 //! An allocation must end when servers say so, when it ran too long, when a task that is not a poststop task has failed for
 //! good, or when a critical task has ended for good.
 
@@ -66,6 +68,13 @@ pub fn decide(group: &Group, states: &BTreeMap<String, TaskState>, course: Cours
         wake_at = wake_at.into_iter().chain(deadline.filter(|at| now.boot < *at)).min();
     }
     Decision { course, turns, wake_at }
+}
+
+/// Returns whether an event is to be stepped before it is decided whose turn it is: news that a task runs, from which no other
+/// start can follow. A start is not on disk, so that an agent that comes back takes what has run for days for just being started.
+#[must_use]
+pub const fn comes_first(event: &TaskEvent) -> bool {
+    matches!(event, TaskEvent::Started { .. })
 }
 
 /// Returns whether nothing of the allocation runs any more and nothing will.
@@ -127,10 +136,8 @@ impl Stage {
     fn is_over_for(&self, lifecycle: Lifecycle, phase: Phase) -> bool {
         match lifecycle {
             Lifecycle::Poststop => false,
-            // One that is down is not started again only to be stopped: after an order to stop only poststop tasks start.
-            _ if lifecycle.is_sidecar() => {
-                self.work_has_ended || (self.must_end && matches!(phase, Phase::Backoff(_)))
-            }
+            // One that does not run is not started only to be stopped: from then on nothing starts but poststop tasks.
+            _ if lifecycle.is_sidecar() => self.work_has_ended || (self.must_end && phase != Phase::Running),
             _ => self.must_end,
         }
     }

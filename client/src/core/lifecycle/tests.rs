@@ -71,8 +71,9 @@ impl World {
 
     /// Begins, or goes on after the agent was killed.
     fn begin(&mut self) {
-        let known: Vec<(String, TaskEvent)> =
+        let mut known: Vec<(String, TaskEvent)> =
             self.states.iter().filter_map(|(name, state)| self.found(name, state)).collect();
+        known.sort_by_key(|(_, event)| !comes_first(event));
         self.happen(known);
     }
 
@@ -105,6 +106,11 @@ impl World {
     fn happen(&mut self, events: Vec<(String, TaskEvent)>) {
         let mut events = std::collections::VecDeque::from(events);
         loop {
+            if events.front().is_some_and(|(_, event)| comes_first(event)) {
+                let (task, event) = events.pop_front().expect("it is there");
+                self.step(&task, event);
+                continue;
+            }
             let decision = decide(&self.group, &self.states, self.course, self.now());
             (self.course, self.wake_at) = (decision.course, decision.wake_at);
             if decision.turns.is_empty() && events.is_empty() {
@@ -118,7 +124,9 @@ impl World {
                 decision.turns
             };
             for (task, event) in due {
-                events.extend(self.step(&task, event).map(|event| (task, event)));
+                if let Some(news) = self.step(&task, event) {
+                    events.push_front((task, news));
+                }
             }
         }
     }
