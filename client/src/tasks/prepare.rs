@@ -1,14 +1,16 @@
 //! From what was assigned to what the driver starts.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proto::ids::AllocId;
 use proto::jobfile::interpolate::{UnknownName, render};
 use proto::model::EndReason;
 
+use super::env_files::{self, ReadEnvError};
 use super::facts::{Facts, NodeFacts};
+use super::files::{self, WriteFileError};
 use super::folders::Folders;
-
 use super::user::{self, UserError, UserPolicy};
 use crate::core::spec::Spec;
 use crate::driver::{AttemptId, LogPolicy, StartSpec};
@@ -35,6 +37,12 @@ pub enum PrepareError {
         /// Why.
         source: std::io::Error,
     },
+    /// An environment file of the node cannot be used.
+    #[error("{0}")]
+    EnvFile(ReadEnvError),
+    /// A file of the job cannot be written.
+    #[error("{0}")]
+    File(WriteFileError),
 }
 
 impl PrepareError {
@@ -47,12 +55,17 @@ impl PrepareError {
             Self::Interpolate { .. } => ("interpolate", 0, true),
             // A full disk may have room again.
             Self::Folder { source, .. } => ("folder", source.raw_os_error().unwrap_or(0), false),
+            Self::EnvFile(error) => ("env_files", error.errno(), error.is_hopeless()),
+            Self::File(WriteFileError::Outside { .. }) => ("files", 0, true),
+            Self::File(WriteFileError::Write { source, .. }) => {
+                ("files", source.raw_os_error().unwrap_or(0), false)
+            }
         };
         (EndReason::StartFailed { step: step.into(), errno, message: self.to_string() }, hopeless)
     }
 }
 
-/// Makes the folders of a task and returns what the driver is to start. Blocks on the disk and the user database; a second
+/// Makes the folders and files of a task and returns what the driver is to start. Blocks on the disk and the user database; a second
 /// call for the same attempt gives the same.
 ///
 /// # Errors
@@ -75,11 +88,16 @@ pub fn prepare(
     if let Some(identity) = &identity {
         env.insert("HOME".into(), identity.home.display().to_string());
     }
-    let base = env.clone();
-    let fill = |field, text: &str, env| {
+    let fill = |field, text: &str, env: &BTreeMap<String, String>| {
         render(text, &|name| facts.look_up(name, env))
             .map_err(|unknown| PrepareError::Interpolate { field, unknown })
     };
+    for file in &task.env_files {
+        let path = fill("env_files", &file.path, &env)?;
+        let user = identity.as_ref().map(|identity| &identity.user);
+        env.extend(env_files::read(file, &path, user, users).map_err(PrepareError::EnvFile)?);
+    }
+    let base = env.clone();
     for (name, value) in &task.env {
         env.insert(name.clone(), fill("env", value, &base)?);
     }
@@ -89,9 +107,9 @@ pub fn prepare(
         Some(workdir) => folders.task.join(fill("workdir", workdir, &env)?),
         None => folders.task.clone(),
     };
-    folders
-        .make(identity.as_ref().map(|identity| &identity.user))
-        .map_err(|(path, source)| PrepareError::Folder { path, source })?;
+    let user = identity.as_ref().map(|identity| &identity.user);
+    folders.make(user).map_err(|(path, source)| PrepareError::Folder { path, source })?;
+    files::write_all(&folders.task, &task.files, user).map_err(PrepareError::File)?;
     Ok(StartSpec {
         id: AttemptId { alloc: alloc.0, task: task_name.to_owned(), attempt },
         command: task.process.command.clone(),
@@ -138,6 +156,46 @@ mod tests {
         let workdir = start.workdir.expect("it has one");
         assert!(workdir.ends_with("tasks/web/sub"), "{workdir:?}");
         assert_eq!(start.id.attempt, 2);
+    }
+
+    #[test]
+    fn env_wins_over_the_files_of_the_node_and_a_later_file_over_an_earlier() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(path("1.env"), "A=1\nB=1\nC=1\nHOST=db\n").expect("it is written");
+        std::fs::write(path("2.env"), "B='2'\nC=2\n").expect("it is written");
+        let start = prepared(|task| {
+            let file = |name| proto::model::NodeEnvFile { path: path(name), optional: false };
+            task.env_files = vec![file("1.env"), file("2.env")];
+            task.env.insert("C".into(), "3".into());
+            task.env.insert("URL".into(), "pg://${env.HOST}".into());
+        })
+        .expect("it is prepared");
+        for (name, value) in [("A", "1"), ("B", "2"), ("C", "3"), ("URL", "pg://db")] {
+            assert!(start.env.contains(&(name.into(), value.into())), "{name}: {:?}", start.env);
+        }
+    }
+
+    #[test]
+    fn a_missing_environment_file_is_hopeless_and_named() {
+        let error = prepared(|task| {
+            let path = "/etc/no-such-${job.name}.env".to_owned();
+            task.env_files = vec![proto::model::NodeEnvFile { path, optional: false }];
+        })
+        .expect_err("it is missing");
+        let (EndReason::StartFailed { step, errno, message }, hopeless) = error.reason() else {
+            panic!("{error}")
+        };
+        assert_eq!((step.as_str(), errno, hopeless), ("env_files", 2, true));
+        assert!(message.contains("/etc/no-such-shop.env"), "{message}");
+    }
+
+    #[test]
+    fn files_of_the_job_are_there_and_one_that_leaves_is_hopeless() {
+        let file = |to: &str| proto::model::TaskFile { to: to.into(), content: "x".into(), mode: 0o600 };
+        prepared(|task| task.files = vec![file("local/x.conf")]).expect("it is prepared");
+        let error = prepared(|task| task.files = vec![file("../x")]).expect_err("it leaves");
+        assert!(error.reason().1, "{error}");
     }
 
     #[test]
