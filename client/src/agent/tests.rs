@@ -17,6 +17,8 @@ use crate::core::spec::tests::spec;
 use crate::driver::mock::Mock;
 use crate::driver::{self, AttemptId, BoxFuture, Ends, Known, Reply, StartFailure, StartSpec, Started};
 
+mod lifecycle;
+
 const CLUSTER: Incarnation = Incarnation(77);
 /// No state takes longer to come than this, of the runtime's time.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -49,6 +51,8 @@ impl Driver for Lossy {
 }
 
 struct Rig {
+    /// The boot of the machine: the agent may begin anew, its clock does not.
+    booted: Instant,
     dir: tempfile::TempDir,
     mock: Mock,
     lists_nothing: Arc<AtomicBool>,
@@ -60,7 +64,7 @@ impl Rig {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a scratch folder");
         let (mock, lists_nothing) = (Mock::default(), Arc::default());
-        let mut rig = Self { dir, mock, lists_nothing, agent: None, revision: 10 };
+        let mut rig = Self { booted: Instant::now(), dir, mock, lists_nothing, agent: None, revision: 10 };
         rig.start().await;
         rig
     }
@@ -68,7 +72,7 @@ impl Rig {
     async fn start(&mut self) {
         let config = Config {
             default_user: DefaultUser::SameAsAgent,
-            clock: Clock::Runtime { start: Instant::now() },
+            clock: Clock::Runtime { start: self.booted },
             ..Config::new(self.dir.path().to_owned())
         };
         let driver = Lossy(self.mock.clone(), self.lists_nothing.clone());
