@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::ids::{AllocId, NodeId};
 use proto::model::{NodeIdentity, Resources};
@@ -19,10 +18,11 @@ use crate::allocs::view::View;
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::fingerprint;
-use crate::limits::{DISK_AT_ONCE, KEEP_LOGS_DEFAULT};
+use crate::limits::DISK_AT_ONCE;
 use crate::session::connection::{self, Link, Needs};
 use crate::store::allocs::{Allocs, AllocsError};
 use crate::store::data_dir::{DataDir, DataDirError};
+use crate::store::gauge::Gauge;
 use crate::store::position::{self, PositionError};
 use crate::tasks::facts::{NodeFacts, inherited};
 use crate::tasks::perform::{Context, Local};
@@ -54,14 +54,14 @@ pub struct Config {
     pub reserve: Resources,
     /// What of its disk tasks may use. Host volumes are shown as attributes `volume.<name>`.
     pub volumes: VolumePolicy,
-    /// How long the logs of an ended allocation are kept once servers know its end.
-    pub keep_logs: Duration,
+    /// How much room its disk has.
+    pub gauge: Gauge,
     /// Where time comes from.
     pub clock: Clock,
 }
 
 impl Config {
-    /// Returns the defaults: host name, no servers, loopback address, `nobody` for root, 24 h of logs.
+    /// Returns the defaults: host name, no servers, loopback address, `nobody` for root.
     #[must_use]
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Config {
             capacity: None,
             reserve: Resources::default(),
             volumes: VolumePolicy::default(),
-            keep_logs: KEEP_LOGS_DEFAULT,
+            gauge: Gauge::Machine,
             clock: Clock::Machine,
         }
     }
@@ -164,7 +164,7 @@ impl Agent {
             dir,
             newest,
             boot_id: identity.boot_id.clone(),
-            keep_logs: config.keep_logs,
+            gauge: config.gauge,
             found: found.allocs,
         };
         let manager = manager::spawn(parts, ends);

@@ -108,16 +108,23 @@ pub const DRIVER_RETRY_MAX: Duration = Duration::from_secs(5);
 /// How often what runs is compared with what should.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// How often released allocations are looked at.
-pub const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked at which ended allocations have to go: a disk fills within minutes.
+pub const TIDY_EVERY: Duration = Duration::from_secs(10);
+
+/// Room on the disk of the data directory below which the oldest ended allocations lose their logs, in percent of the disk: what
+/// the file system itself keeps back. Logs of running tasks are bounded by their rotation.
+pub const DISK_FREE_PERCENT: u64 = 5;
+
+/// See [`DISK_FREE_PERCENT`]; of a large disk this much is enough, in bytes.
+pub const DISK_FREE_LEAST: u64 = 1 << 30;
+
+/// Ended allocations that lose their logs per look at a disk that is low. Then it is looked at again: a few large ones may do.
+pub const DISK_FREED_AT_ONCE: usize = 10;
 
 /// How long poststop tasks may take, beside their own `stop_timeout`, from when all other tasks have ended. What hangs is stopped
 /// then: a stop order, a drain and a replacement wait for the end of the allocation. Five minutes upload a dump; who needs
 /// more says so with a longer `stop_timeout`.
 pub const POSTSTOP_MAX: Duration = Duration::from_secs(300);
-
-/// How long logs of a released allocation are kept unless the configuration says otherwise.
-pub const KEEP_LOGS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
 /// Released allocations that are kept whatever their age. A job that fails every second must not fill the disk with
 /// folders; twenty logs of it tell the story.

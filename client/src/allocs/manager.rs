@@ -13,11 +13,13 @@ use tokio::time::MissedTickBehavior;
 use super::alloc::{self, Message as ToAlloc, Shared};
 use super::view::View;
 use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
+use crate::core::retention::{self, Remains, Space};
 use crate::core::task_machine::TaskEvent;
 use crate::driver::{AttemptId, Ended, Ends, Known};
-use crate::limits::{KEEP_RELEASED_MAX, MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
+use crate::limits::{DISK_FREED_AT_ONCE, MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
 use crate::store::data_dir::DataDir;
 use crate::store::file::FileError;
+use crate::store::gauge::Gauge;
 use crate::store::position;
 use crate::store::record::Record;
 use crate::tasks::perform::{self, end_of};
@@ -152,8 +154,8 @@ pub struct Parts {
     pub newest: Option<Position>,
     /// This boot of the machine.
     pub boot_id: String,
-    /// How long released allocations keep their logs.
-    pub keep_logs: Duration,
+    /// How much room the disk has.
+    pub gauge: Gauge,
     /// What the records said, brought over to this boot, and what happened to each since.
     pub found: Vec<(Record, Vec<(String, TaskEvent)>)>,
 }
@@ -168,7 +170,9 @@ struct Manager {
     /// Reported as absent once `newest` is durable. At most what servers assign to this node while the disk refuses.
     absent: BTreeSet<AllocId>,
     boot_id: String,
-    keep_logs: Duration,
+    gauge: Gauge,
+    /// Ended allocations that lost their logs to others and whose record is still needed.
+    cleared: BTreeSet<AllocId>,
     allocs: BTreeMap<AllocId, alloc::Handle>,
     inbox: mpsc::Receiver<Message>,
     /// For what comes back from work beside; weak, so that the last handle that goes ends the manager.
@@ -179,7 +183,7 @@ struct Manager {
 /// Begins the manager and the actors of all that was found.
 pub fn spawn(parts: Parts, ends: Ends) -> Handle {
     let (sender, inbox) = mpsc::channel(MANAGER_INBOX);
-    let Parts { shared, gate, dir, newest, boot_id, keep_logs, found } = parts;
+    let Parts { shared, gate, dir, newest, boot_id, gauge, found } = parts;
     let allocs = found
         .into_iter()
         .map(|(record, events)| (record.id, alloc::spawn(shared.clone(), record, events)))
@@ -193,7 +197,8 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
         durable: watch::Sender::new(true),
         absent: BTreeSet::new(),
         boot_id,
-        keep_logs,
+        gauge,
+        cleared: BTreeSet::new(),
         allocs,
         inbox,
         own,
@@ -431,19 +436,44 @@ impl Manager {
         }
     }
 
-    /// Removes released allocations: those whose time is over, and the oldest of too many.
+    /// Removes what is left of ended allocations: of those whose time is over, and of the oldest while the disk is low.
     async fn tidy(&mut self) {
-        let now = self.shared.clock.wall();
-        let mut released: Vec<_> =
-            self.allocs.iter().filter_map(|(id, one)| one.view().released_at.map(|at| (at, *id))).collect();
-        released.sort_unstable();
-        let excess = released.len().saturating_sub(KEEP_RELEASED_MAX);
-        for (place, (at, id)) in released.into_iter().enumerate() {
-            if (place < excess || now.since(at) >= self.keep_logs)
-                && let Some(one) = self.allocs.remove(&id)
-            {
-                one.send(ToAlloc::Remove).await;
+        let mut remains: Vec<Remains> = self.allocs.values().filter_map(|one| one.view().remains()).collect();
+        for id in retention::expired(&remains, self.shared.clock.wall()) {
+            remains.retain(|one| one.id != id);
+            self.remove(id).await;
+        }
+        self.cleared.retain(|id| self.allocs.contains_key(id));
+        remains.retain(|one| one.released_at.is_some() || !self.cleared.contains(&one.id));
+        if !remains.is_empty() && self.is_disk_low().await {
+            for one in retention::oldest(&remains, DISK_FREED_AT_ONCE) {
+                tracing::warn!(alloc = %one.id, "the disk is low: the logs of this ended allocation are removed");
+                match one.released_at {
+                    Some(_) => self.remove(one.id).await,
+                    None => self.clear(one.id).await,
+                }
             }
+        }
+    }
+
+    async fn is_disk_low(&self) -> bool {
+        let (gauge, path) = (self.gauge.clone(), self.shared.tasks.store.root());
+        let space = self.shared.tasks.on_disk(move || gauge.read(&path)).await;
+        space.is_ok_and(|space| space.is_some_and(Space::is_low))
+    }
+
+    async fn remove(&mut self, id: AllocId) {
+        if let Some(one) = self.allocs.remove(&id) {
+            one.send(ToAlloc::Remove).await;
+        }
+    }
+
+    async fn clear(&mut self, id: AllocId) {
+        self.cleared.insert(id);
+        let store = self.shared.tasks.store.clone();
+        let cleared = self.shared.tasks.on_disk(move || store.remove_logs(id)).await;
+        if let Ok(Err(error)) = cleared {
+            tracing::warn!(alloc = %id, %error, "cannot remove its logs");
         }
     }
 }

@@ -9,6 +9,7 @@ use proto::time::Timestamp;
 use proto::wire::{job, status, v1};
 
 use crate::core::assignments::Held;
+use crate::core::retention::{self, Remains};
 use crate::core::spec::Spec;
 
 /// The latest of one allocation.
@@ -31,6 +32,19 @@ impl View {
     #[must_use]
     pub fn held(&self) -> Held {
         Held { spec: self.spec.clone(), has_ended: self.status.state.has_ended() }
+    }
+
+    /// As the decision about what is kept sees it; none while it has not ended.
+    #[must_use]
+    pub fn remains(&self) -> Option<Remains> {
+        let ended_at = self.status.tasks.iter().filter_map(|task| Some(task.last_end.as_ref()?.at)).max();
+        let retain = retention::retain(&self.spec.group);
+        self.status.state.has_ended().then(|| Remains {
+            id: self.status.id,
+            ended_at: ended_at.or(self.released_at).unwrap_or(Timestamp(0)),
+            released_at: self.released_at,
+            retain,
+        })
     }
 
     /// As a registration names it.

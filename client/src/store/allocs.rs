@@ -140,6 +140,23 @@ impl Allocs {
         missing_is_fine(std::fs::remove_dir_all(self.dir.alloc(id)))
     }
 
+    /// Removes the logs of an allocation and nothing else.
+    ///
+    /// # Errors
+    /// When the disk refuses; a second call goes on.
+    pub fn remove_logs(&self, id: AllocId) -> io::Result<()> {
+        match std::fs::remove_dir_all(self.dir.alloc(id).join("logs")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The folder of all allocations.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.dir.allocs()
+    }
+
     /// The folder of one allocation.
     #[must_use]
     pub fn folder(&self, id: AllocId) -> PathBuf {
