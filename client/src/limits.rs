@@ -80,6 +80,15 @@ pub const LOG_TAIL_SCAN_BYTES: u64 = 16 << 20;
 /// Pause between two looks at a log that is followed.
 pub const LOG_FOLLOW_POLL: Duration = Duration::from_millis(100);
 
+/// Longest message to the journal, in bytes: a longer line is sent in parts. journald's own limit for a line is 48 KiB.
+pub const JOURNAL_LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Messages to the journal per read of a task's output: some microseconds each, for which all other tasks wait.
+pub const JOURNAL_LINES_AT_ONCE: usize = 500;
+
+/// How often it is looked whether a file of the node that output is appended to was moved away.
+pub const EXTRA_FILE_LOOK: Duration = Duration::from_secs(1);
+
 /// Bytes of the record of one allocation: a job is at most 192 KiB, and every task adds a tail of 4 KiB at most.
 pub const RECORD_BYTES_MAX: u64 = 1 << 20;
 

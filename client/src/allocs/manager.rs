@@ -397,6 +397,9 @@ impl Manager {
 
     async fn hand_on(&self, ended: Ended) {
         let id = ended.id.clone();
+        if ended.dropped_bytes > 0 {
+            tracing::warn!(attempt = %id, bytes = ended.dropped_bytes, "output did not get where it should");
+        }
         match self.allocs.get(&AllocId(id.alloc)) {
             Some(one) => one.send(ToAlloc::Task(id.task, TaskEvent::Ended(end_of(ended)))).await,
             None => {

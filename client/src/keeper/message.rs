@@ -138,6 +138,20 @@ pub struct Start {
     /// Fence armed before the first instruction, in ms of boot time; 0 is none.
     #[prost(uint64, tag = "12")]
     pub deadline_boot_ms: u64,
+    /// Where output goes beside the log files. A keeper that does not know it leaves it out.
+    #[prost(message, optional, tag = "30")]
+    pub also: Option<Also>,
+}
+
+/// Where output goes beside the log files.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Also {
+    /// A file that it is appended to, with the rights of the task's user; none when empty.
+    #[prost(string, tag = "1")]
+    pub file: String,
+    /// Its identifier in the journal; not sent there when empty.
+    #[prost(string, tag = "2")]
+    pub journal: String,
 }
 
 /// Sends one signal to the main process.

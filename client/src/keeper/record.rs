@@ -1,6 +1,6 @@
 //! What is remembered of an attempt beyond the keeper that serves it: by the guard, and in the journal.
 
-use super::message::{Cause, Ended, Id};
+use super::message::{Also, Cause, Ended, Id, User};
 
 /// What guard and journal keep of an attempt, so that the next keeper can go on with it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -59,4 +59,10 @@ pub struct Record {
     /// Whether its guard has died, so that nobody here is its parent.
     #[prost(bool, tag = "18")]
     pub foreign: bool,
+    /// Where output goes beside the log files.
+    #[prost(message, optional, tag = "30")]
+    pub also: Option<Also>,
+    /// With whose rights; the keeper's own without.
+    #[prost(message, optional, tag = "31")]
+    pub user: Option<User>,
 }

@@ -13,7 +13,7 @@ use super::files::{self, WriteFileError};
 use super::folders::Folders;
 use super::user::{self, UserError, UserPolicy};
 use crate::core::spec::Spec;
-use crate::driver::{AttemptId, LogPolicy, StartSpec};
+use crate::driver::{AttemptId, LogAlso, LogPolicy, StartSpec};
 
 /// Why a task could not even be handed to the driver.
 #[derive(Debug, thiserror::Error)]
@@ -114,15 +114,30 @@ pub fn prepare(
         id: AttemptId { alloc: alloc.0, task: task_name.to_owned(), attempt },
         command: task.process.command.clone(),
         args,
-        env: env.into_iter().collect(),
         workdir: Some(workdir),
         user: identity.map(|identity| identity.user),
         log_dir: folders.logs,
         logs: LogPolicy { files: task.logs.max_files, file_bytes: task.logs.max_file_bytes },
+        logs_also: LogAlso {
+            file: task
+                .logs
+                .file
+                .as_deref()
+                .map(|path| fill("logs.file", path, &env))
+                .transpose()?
+                .map(Into::into),
+            journal: task.logs.journald.then(|| identifier(spec, task_name)),
+        },
         stop_signal: task.stop_signal,
         stop_timeout: task.stop_timeout,
         deadline_boot_ms: None,
+        env: env.into_iter().collect(),
     })
+}
+
+/// What a task is called in the node's journal: `shop.api.0/web`.
+fn identifier(spec: &Spec, task: &str) -> String {
+    format!("{}.{}.{}/{task}", spec.job, spec.group_name, spec.index)
 }
 
 #[cfg(test)]
