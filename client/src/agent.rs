@@ -1,6 +1,6 @@
 //! The agent, put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -107,6 +107,8 @@ pub struct Status {
     pub link: Link,
     /// Its allocations.
     pub allocs: BTreeMap<AllocId, View>,
+    /// Of what something runs here though no record says why; left alone.
+    pub leftovers: BTreeSet<AllocId>,
     /// How many of them servers have still to learn something of.
     pub unreported: usize,
 }
@@ -166,6 +168,7 @@ impl Agent {
             boot_id: identity.boot_id.clone(),
             gauge: config.gauge,
             found: found.allocs,
+            leftovers: found.leftovers,
         };
         let manager = manager::spawn(parts, ends);
         let (link_sender, link) = watch::channel(Link::default());
@@ -201,10 +204,12 @@ impl Observer {
     /// When the agent is being stopped.
     pub async fn status(&self) -> Result<Status, Gone> {
         let allocs = self.manager.views().await?;
+        let leftovers = self.manager.leftovers().await?;
         // After the wait: the session must be able to write what is borrowed here.
         let link = self.link.borrow().clone();
         let identity = self.identity.borrow().clone();
-        Ok(Status { node: identity.id, name: identity.name, link, allocs, unreported: self.outbox.len() })
+        let unreported = self.outbox.len();
+        Ok(Status { node: identity.id, name: identity.name, link, allocs, leftovers, unreported })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::core::spec::tests::spec;
 use crate::driver::mock::Mock;
 use crate::driver::{self, AttemptId, BoxFuture, Ends, Known, Reply, StartFailure, StartSpec, Started};
 
+mod leftovers;
 mod lifecycle;
 
 const CLUSTER: Incarnation = Incarnation(77);

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::alloc::{self, Message as ToAlloc, Shared};
-use super::view::View;
+use super::reattach;
+use super::view::{self, View};
 use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
 use crate::core::retention::{self, Remains, Space};
 use crate::core::task_machine::TaskEvent;
@@ -55,6 +56,7 @@ enum Message {
     Follow(Wanted, Option<Revision>, oneshot::Sender<Followed>),
     Registration(oneshot::Sender<Registration>),
     Views(oneshot::Sender<BTreeMap<AllocId, View>>),
+    Leftovers(oneshot::Sender<BTreeSet<AllocId>>),
     Watch(AllocId, oneshot::Sender<Option<watch::Receiver<View>>>),
     StopAll(oneshot::Sender<()>),
     Swept(Sweep),
@@ -70,7 +72,7 @@ struct Sweep {
 /// What a registration says of this node's allocations.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// All that servers have not released.
+    /// All that servers have not released, and what runs here without a record.
     pub held: Vec<v1::Held>,
     /// The newest position seen.
     pub position: Option<Position>,
@@ -135,6 +137,14 @@ impl Handle {
         self.ask(Message::StopAll).await
     }
 
+    /// Returns the allocations of which something runs here though no record says why: it is reported and left alone.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn leftovers(&self) -> Result<BTreeSet<AllocId>, Gone> {
+        self.ask(Message::Leftovers).await
+    }
+
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Gone> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(message(reply)).await.map_err(|_| Gone)?;
@@ -158,6 +168,8 @@ pub struct Parts {
     pub gauge: Gauge,
     /// What the records said, brought over to this boot, and what happened to each since.
     pub found: Vec<(Record, Vec<(String, TaskEvent)>)>,
+    /// What ran without a record.
+    pub leftovers: BTreeSet<AllocId>,
 }
 
 struct Manager {
@@ -174,6 +186,8 @@ struct Manager {
     /// Ended allocations that lost their logs to others and whose record is still needed.
     cleared: BTreeSet<AllocId>,
     allocs: BTreeMap<AllocId, alloc::Handle>,
+    /// What ran without a record when that was looked at last. At most what the driver holds.
+    leftovers: BTreeSet<AllocId>,
     inbox: mpsc::Receiver<Message>,
     /// For what comes back from work beside; weak, so that the last handle that goes ends the manager.
     own: mpsc::WeakSender<Message>,
@@ -183,7 +197,7 @@ struct Manager {
 /// Begins the manager and the actors of all that was found.
 pub fn spawn(parts: Parts, ends: Ends) -> Handle {
     let (sender, inbox) = mpsc::channel(MANAGER_INBOX);
-    let Parts { shared, gate, dir, newest, boot_id, gauge, found } = parts;
+    let Parts { shared, gate, dir, newest, boot_id, gauge, found, leftovers } = parts;
     let allocs = found
         .into_iter()
         .map(|(record, events)| (record.id, alloc::spawn(shared.clone(), record, events)))
@@ -200,6 +214,7 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
         gauge,
         cleared: BTreeSet::new(),
         allocs,
+        leftovers,
         inbox,
         own,
         is_closing: false,
@@ -247,10 +262,15 @@ impl Manager {
             Message::Registration(reply) => {
                 let held = self.allocs.values().map(alloc::Handle::view);
                 let held = held.filter(|view| view.released_at.is_none()).map(|view| view.to_wire());
+                let left = self.leftovers.iter().filter(|id| !self.allocs.contains_key(id));
+                let held = held.chain(left.map(|id| view::leftover_to_wire(*id)));
                 let _ = reply.send(Registration { held: held.collect(), position: self.newest });
             }
             Message::Views(reply) => {
                 let _ = reply.send(self.allocs.iter().map(|(id, one)| (*id, one.view())).collect());
+            }
+            Message::Leftovers(reply) => {
+                let _ = reply.send(self.leftovers.clone());
             }
             Message::Watch(id, reply) => {
                 let _ = reply.send(self.allocs.get(&id).map(alloc::Handle::watch));
@@ -427,10 +447,8 @@ impl Manager {
 
     /// Compares what runs with what should: what is lost is told to its allocation, what nobody asked for is reported and
     /// left alone.
-    async fn compare(&self, sweep: Sweep) {
-        for known in sweep.listed.iter().filter(|known| !self.allocs.contains_key(&AllocId(known.id.alloc))) {
-            tracing::warn!(attempt = %known.id, pid = known.pid, "is here, and no record says why; left alone");
-        }
+    async fn compare(&mut self, sweep: Sweep) {
+        self.leftovers = reattach::leftovers(&sweep.listed, |id| self.allocs.contains_key(&id));
         for id in sweep.expected {
             if !sweep.listed.iter().any(|known| known.id == id) {
                 let lost = TaskEvent::Unknown { attempt: id.attempt };

@@ -1,8 +1,9 @@
 //! What happened to the tasks of a record while the agent was away. Nothing is started anew by this: what runs is found,
 //! what ended is waited for from the driver, which keeps ends until they are collected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use proto::ids::AllocId;
 use proto::time::Timestamp;
 
 use crate::clock::Clock;
@@ -20,6 +21,8 @@ pub struct Found {
     pub allocs: Vec<(Record, Vec<(String, TaskEvent)>)>,
     /// Whether the machine has booted since any record was written.
     pub has_rebooted: bool,
+    /// What runs without a record.
+    pub leftovers: BTreeSet<AllocId>,
 }
 
 /// Reads all records and asks the driver what became of them; waits until it answers.
@@ -37,14 +40,27 @@ pub async fn find(
         tracing::error!(alloc = %spoilt.id, kept = %spoilt.kept.display(), error = %spoilt.error, "a record is spoilt");
     }
     let known = until_answered(|| driver.list()).await;
+    let leftovers = leftovers(&known, |id| loaded.records.iter().any(|record| record.id == id));
     let known = known.into_iter().map(|known| (known.id.clone(), known)).collect();
-    let mut found = Found { allocs: Vec::new(), has_rebooted: false };
+    let mut found = Found { allocs: Vec::new(), has_rebooted: false, leftovers };
     for mut record in loaded.records {
         found.has_rebooted |= record.adopt_boot(boot_id, clock.boot());
         let events = events(&record, &known);
         found.allocs.push((record, events));
     }
     Ok(found)
+}
+
+/// Returns the allocations of which something runs and `has_record` is false, and says so in the log. They are left alone: a record
+/// that was lost is no order to stop.
+pub fn leftovers(listed: &[Known], has_record: impl Fn(AllocId) -> bool) -> BTreeSet<AllocId> {
+    let runs = |known: &&Known| matches!(known.state, KnownState::Running { .. });
+    let mut left = BTreeSet::new();
+    for known in listed.iter().filter(runs).filter(|known| !has_record(AllocId(known.id.alloc))) {
+        tracing::warn!(attempt = %known.id, pid = known.pid, "is here, and no record says why; left alone");
+        left.insert(AllocId(known.id.alloc));
+    }
+    left
 }
 
 /// Returns the events of every task: first what runs, then the rest, both in the order of their names. What waits for its turn, and what must stop, follows from the

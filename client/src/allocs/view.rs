@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::ids::Incarnation;
-use proto::model::AllocStatus;
+use proto::ids::{AllocId, Incarnation};
+use proto::model::{AllocState, AllocStatus, Resources};
 use proto::time::Timestamp;
 use proto::wire::{job, status, v1};
 
@@ -55,5 +55,17 @@ impl View {
             status: Some(status::to_wire(&self.status)),
             resources: Some(job::resources_to_wire(self.spec.group.resources())),
         }
+    }
+}
+
+/// Names something that runs here without a record as a registration does: of no cluster that anybody knows, so that servers tell
+/// people and stop nothing.
+#[must_use]
+pub fn leftover_to_wire(id: AllocId) -> v1::Held {
+    let status = AllocStatus { id, seq: 0, state: AllocState::Running, tasks: Vec::new() };
+    v1::Held {
+        incarnation: 0,
+        status: Some(status::to_wire(&status)),
+        resources: Some(job::resources_to_wire(Resources::default())),
     }
 }
