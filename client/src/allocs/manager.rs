@@ -14,10 +14,9 @@ use super::alloc::{self, Message as ToAlloc, Shared};
 use super::reattach;
 use super::view::{self, View};
 use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
-use crate::core::retention::{self, Remains, Space};
 use crate::core::task_machine::TaskEvent;
 use crate::driver::{AttemptId, Ended, Ends, Known};
-use crate::limits::{DISK_FREED_AT_ONCE, MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
+use crate::limits::{MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
 use crate::store::data_dir::DataDir;
 use crate::store::file::FileError;
 use crate::store::gauge::Gauge;
@@ -172,8 +171,8 @@ pub struct Parts {
     pub leftovers: BTreeSet<AllocId>,
 }
 
-struct Manager {
-    shared: Arc<Shared>,
+pub(super) struct Manager {
+    pub(super) shared: Arc<Shared>,
     gate: watch::Sender<bool>,
     dir: Arc<DataDir>,
     newest: Option<Position>,
@@ -182,10 +181,10 @@ struct Manager {
     /// Reported as absent once `newest` is durable. At most what servers assign to this node while the disk refuses.
     absent: BTreeSet<AllocId>,
     boot_id: String,
-    gauge: Gauge,
+    pub(super) gauge: Gauge,
     /// Ended allocations that lost their logs to others and whose record is still needed.
-    cleared: BTreeSet<AllocId>,
-    allocs: BTreeMap<AllocId, alloc::Handle>,
+    pub(super) cleared: BTreeSet<AllocId>,
+    pub(super) allocs: BTreeMap<AllocId, alloc::Handle>,
     /// What ran without a record when that was looked at last. At most what the driver holds.
     leftovers: BTreeSet<AllocId>,
     inbox: mpsc::Receiver<Message>,
@@ -454,47 +453,6 @@ impl Manager {
                 let lost = TaskEvent::Unknown { attempt: id.attempt };
                 self.tell(AllocId(id.alloc), ToAlloc::Task(id.task, lost)).await;
             }
-        }
-    }
-
-    /// Removes what is left of ended allocations: of those whose time is over, and of the oldest while the disk is low.
-    async fn tidy(&mut self) {
-        let mut remains: Vec<Remains> = self.allocs.values().filter_map(|one| one.view().remains()).collect();
-        for id in retention::expired(&remains, self.shared.clock.wall()) {
-            remains.retain(|one| one.id != id);
-            self.remove(id).await;
-        }
-        self.cleared.retain(|id| self.allocs.contains_key(id));
-        remains.retain(|one| one.released_at.is_some() || !self.cleared.contains(&one.id));
-        if !remains.is_empty() && self.is_disk_low().await {
-            for one in retention::oldest(&remains, DISK_FREED_AT_ONCE) {
-                tracing::warn!(alloc = %one.id, "the disk is low: the logs of this ended allocation are removed");
-                match one.released_at {
-                    Some(_) => self.remove(one.id).await,
-                    None => self.clear(one.id).await,
-                }
-            }
-        }
-    }
-
-    async fn is_disk_low(&self) -> bool {
-        let (gauge, path) = (self.gauge.clone(), self.shared.tasks.store.root());
-        let space = self.shared.tasks.on_disk(move || gauge.read(&path)).await;
-        space.is_ok_and(|space| space.is_some_and(Space::is_low))
-    }
-
-    async fn remove(&mut self, id: AllocId) {
-        if let Some(one) = self.allocs.remove(&id) {
-            one.send(ToAlloc::Remove).await;
-        }
-    }
-
-    async fn clear(&mut self, id: AllocId) {
-        self.cleared.insert(id);
-        let store = self.shared.tasks.store.clone();
-        let cleared = self.shared.tasks.on_disk(move || store.remove_logs(id)).await;
-        if let Ok(Err(error)) = cleared {
-            tracing::warn!(alloc = %id, %error, "cannot remove its logs");
         }
     }
 }
