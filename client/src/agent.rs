@@ -1,9 +1,8 @@
 //! The agent, put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::ids::{AllocId, NodeId};
 use proto::model::{NodeIdentity, Resources};
@@ -19,13 +18,15 @@ use crate::allocs::view::View;
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::fingerprint;
-use crate::limits::{DISK_AT_ONCE, KEEP_LOGS_DEFAULT};
+use crate::limits::DISK_AT_ONCE;
 use crate::session::connection::{self, Link, Needs};
 use crate::store::allocs::{Allocs, AllocsError};
 use crate::store::data_dir::{DataDir, DataDirError};
+use crate::store::gauge::Gauge;
 use crate::store::position::{self, PositionError};
 use crate::tasks::facts::{NodeFacts, inherited};
-use crate::tasks::perform::{Context, Local};
+use crate::tasks::local::Local;
+use crate::tasks::perform::Context;
 use crate::tasks::user::{DefaultUser, UserPolicy};
 use crate::tasks::volumes::VolumePolicy;
 
@@ -54,14 +55,14 @@ pub struct Config {
     pub reserve: Resources,
     /// What of its disk tasks may use. Host volumes are shown as attributes `volume.<name>`.
     pub volumes: VolumePolicy,
-    /// How long the logs of an ended allocation are kept once servers know its end.
-    pub keep_logs: Duration,
+    /// How much room its disk has.
+    pub gauge: Gauge,
     /// Where time comes from.
     pub clock: Clock,
 }
 
 impl Config {
-    /// Returns the defaults: host name, no servers, loopback address, `nobody` for root, 24 h of logs.
+    /// Returns the defaults: host name, no servers, loopback address, `nobody` for root.
     #[must_use]
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -76,7 +77,7 @@ impl Config {
             capacity: None,
             reserve: Resources::default(),
             volumes: VolumePolicy::default(),
-            keep_logs: KEEP_LOGS_DEFAULT,
+            gauge: Gauge::Machine,
             clock: Clock::Machine,
         }
     }
@@ -107,6 +108,8 @@ pub struct Status {
     pub link: Link,
     /// Its allocations.
     pub allocs: BTreeMap<AllocId, View>,
+    /// Of what something runs here though no record says why; left alone.
+    pub leftovers: BTreeSet<AllocId>,
     /// How many of them servers have still to learn something of.
     pub unreported: usize,
 }
@@ -164,8 +167,9 @@ impl Agent {
             dir,
             newest,
             boot_id: identity.boot_id.clone(),
-            keep_logs: config.keep_logs,
+            gauge: config.gauge,
             found: found.allocs,
+            leftovers: found.leftovers,
         };
         let manager = manager::spawn(parts, ends);
         let (link_sender, link) = watch::channel(Link::default());
@@ -201,10 +205,12 @@ impl Observer {
     /// When the agent is being stopped.
     pub async fn status(&self) -> Result<Status, Gone> {
         let allocs = self.manager.views().await?;
+        let leftovers = self.manager.leftovers().await?;
         // After the wait: the session must be able to write what is borrowed here.
         let link = self.link.borrow().clone();
         let identity = self.identity.borrow().clone();
-        Ok(Status { node: identity.id, name: identity.name, link, allocs, unreported: self.outbox.len() })
+        let unreported = self.outbox.len();
+        Ok(Status { node: identity.id, name: identity.name, link, allocs, leftovers, unreported })
     }
 }
 

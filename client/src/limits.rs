@@ -84,6 +84,15 @@ pub const LOG_TAIL_SCAN_BYTES: u64 = 16 << 20;
 /// Pause between two looks at a log that is followed.
 pub const LOG_FOLLOW_POLL: Duration = Duration::from_millis(100);
 
+/// Longest message to the journal, in bytes: a longer line is sent in parts. journald's own limit for a line is 48 KiB.
+pub const JOURNAL_LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Messages to the journal per read of a task's output: some microseconds each, for which all other tasks wait.
+pub const JOURNAL_LINES_AT_ONCE: usize = 500;
+
+/// How often it is looked whether a file of the node that output is appended to was moved away.
+pub const EXTRA_FILE_LOOK: Duration = Duration::from_secs(1);
+
 /// Bytes of the record of one allocation: a job is at most 192 KiB, and every task adds a tail of 4 KiB at most.
 pub const RECORD_BYTES_MAX: u64 = 1 << 20;
 
@@ -112,11 +121,23 @@ pub const DRIVER_RETRY_MAX: Duration = Duration::from_secs(5);
 /// How often what runs is compared with what should.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// How often released allocations are looked at.
-pub const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked at which ended allocations have to go: a disk fills within minutes.
+pub const TIDY_EVERY: Duration = Duration::from_secs(10);
 
-/// How long logs of a released allocation are kept unless the configuration says otherwise.
-pub const KEEP_LOGS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+/// Room on the disk of the data directory below which the oldest ended allocations lose their logs, in percent of the disk: what
+/// the file system itself keeps back. Logs of running tasks are bounded by their rotation.
+pub const DISK_FREE_PERCENT: u64 = 5;
+
+/// See [`DISK_FREE_PERCENT`]; of a large disk this much is enough, in bytes.
+pub const DISK_FREE_LEAST: u64 = 1 << 30;
+
+/// Ended allocations that lose their logs per look at a disk that is low. Then it is looked at again: a few large ones may do.
+pub const DISK_FREED_AT_ONCE: usize = 10;
+
+/// How long poststop tasks may take, beside their own `stop_timeout`, from when all other tasks have ended. What hangs is stopped
+/// then: a stop order, a drain and a replacement wait for the end of the allocation. Five minutes upload a dump; who needs
+/// more says so with a longer `stop_timeout`.
+pub const POSTSTOP_MAX: Duration = Duration::from_secs(300);
 
 /// Released allocations that are kept whatever their age. A job that fails every second must not fill the disk with
 /// folders; twenty logs of it tell the story.

@@ -192,3 +192,47 @@ async fn a_tree_that_forks_while_it_is_killed_ends_too() {
             .await;
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_under_the_logs_costs_output_and_nothing_else() {
+    let host = Host::new("auto");
+    let driver = host.connect();
+    let spec = host.script("for i in 1 2 3; do echo lost $i; sleep 0.02; done; echo kept >&2; exit 5");
+    fs::create_dir_all(host.logs()).unwrap();
+    // Every write to /dev/full says that the disk is full.
+    let path = client::logs::files::path(&host.logs(), &spec.id.task, Stream::Stdout, 0);
+    std::os::unix::fs::symlink("/dev/full", path).unwrap();
+    start(&driver, &spec).await;
+    let end = ended(&driver, &spec).await;
+    assert_eq!((end.cause, end.dropped_bytes), (EndCause::Exit(5), 21));
+    assert_eq!(host.output(&spec, Stream::Stderr), "kept\n");
+    assert!(end.tail.contains("lost 3"), "what was lost on disk is in the tail: {}", end.tail);
+}
+
+#[tokio::test]
+async fn output_also_goes_to_a_file_of_the_node_beyond_the_keepers_death() {
+    let host = Host::new("auto");
+    let driver = host.connect();
+    let also = host.data().join("all.log");
+    fs::write(&also, "before\n").unwrap();
+    let go = host.data().join("go");
+    let mut spec = host.script(&format!(
+        "echo out; echo err >&2; while ! test -e {}; do sleep 0.02; done; echo later",
+        go.display()
+    ));
+    spec.logs_also.file = Some(also.clone());
+    let read = || fs::read_to_string(&also).unwrap();
+    start(&driver, &spec).await;
+    wait_for("both streams", || (read().contains("out\n") && read().contains("err\n")).then_some(())).await;
+    support::kill(host.keeper);
+    fs::write(&go, "").unwrap();
+    wait_for("what came after the keeper's death", || read().contains("later\n").then_some(())).await;
+    assert!(read().starts_with("before\n"));
+    assert_eq!(ended(&driver, &spec).await.dropped_bytes, 0);
+
+    let mut refused = host.script("exit 0");
+    refused.logs_also.file = Some("/no/such/folder/x.log".into());
+    let failure = driver.start(refused.clone()).await.unwrap().expect_err("it cannot be written");
+    assert_eq!(failure.step, "logs.file");
+    assert!(failure.message.contains("/no/such/folder/x.log"), "{failure}");
+}

@@ -9,7 +9,6 @@ use client::allocs::reattach;
 use client::core::assignments::{
     self, Action, Decision, Order, Position, Wanted, complete_from_wire, increment_from_wire,
 };
-use client::core::task_machine::TaskEvent;
 use client::driver::{AttemptId, Known, KnownState};
 use client::store::record::Record;
 use proto::ids::{AllocId, Incarnation, NodeId, Revision};
@@ -422,8 +421,7 @@ impl Sim {
             Action::Start(id, spec) => {
                 say!(self, "n{} begins alloc {}", agent.machine, id.0);
                 let record = Record::new(id, incarnation, *spec, boot_id);
-                let events = record.tasks.keys().map(|task| (task.clone(), TaskEvent::Start)).collect();
-                self.begin_alloc(agent, record, events)
+                self.begin_alloc(agent, record, Vec::new())
             }
             Action::Update(id, spec) => self.update_alloc(agent, id, &spec),
             Action::Stop(id) => {

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use client::core::alloc_health::{has_ended, must_stop_siblings};
-use client::core::alloc_status::{Progress, alloc_state};
+use client::core::alloc_status::alloc_state;
+use client::core::lifecycle::{self, has_ended};
 use client::core::spec::Spec;
 use client::core::task_machine::{self, AttemptEnd, Effect, Phase, Rules, TaskEvent};
 use client::store::record::Record;
 use proto::ids::AllocId;
-use proto::model::{AllocStatus, TaskPhase};
+use proto::model::{AllocStatus, Lifecycle, TaskPhase};
 use proto::time::BootTime;
 
 use crate::event::{Agent, Attempt, DriverNews, Event};
@@ -21,6 +21,8 @@ pub struct Alloc {
     seq: u64,
     pub reported: Option<AllocStatus>,
     timers: BTreeMap<String, BootTime>,
+    /// When to look again whose turn it is.
+    look_at: Option<BootTime>,
     /// Starts that the driver was asked for and has not answered.
     pub starting: BTreeMap<String, u32>,
     /// Starts that wait until anything may start.
@@ -36,6 +38,7 @@ impl Sim {
             seq: 0,
             reported: None,
             timers: BTreeMap::new(),
+            look_at: None,
             starting: BTreeMap::new(),
             held_back: BTreeMap::new(),
         };
@@ -56,9 +59,8 @@ impl Sim {
 
     pub fn stop_alloc(&mut self, agent: Agent, id: AllocId) -> bool {
         let Some(alloc) = self.agent(agent).and_then(|one| one.allocs.get_mut(&id)) else { return true };
-        alloc.record.stop_ordered = true;
-        let events = for_all_tasks(&alloc.record, &TaskEvent::Stop);
-        self.happen(agent, id, events)
+        alloc.record.course.stop_ordered = true;
+        self.happen(agent, id, Vec::new())
     }
 
     /// Servers know its end. Its record goes at once here: what the agent keeps are logs.
@@ -81,12 +83,21 @@ impl Sim {
     pub fn ring_timers(&mut self, agent: Agent, now: BootTime) {
         let Some(one) = self.agent(agent) else { return };
         let mut due = Vec::new();
+        let mut looks = Vec::new();
         for (id, alloc) in &mut one.allocs {
+            if alloc.look_at.is_some_and(|at| now >= at) {
+                looks.push(*id);
+            }
             let rung: Vec<String> =
                 alloc.timers.iter().filter(|(_, at)| now >= **at).map(|(task, _)| task.clone()).collect();
             for task in rung {
                 alloc.timers.remove(&task);
                 due.push((*id, task));
+            }
+        }
+        for id in looks {
+            if !self.happen(agent, id, Vec::new()) {
+                return;
             }
         }
         for (id, task) in due {
@@ -159,28 +170,30 @@ impl Sim {
     /// Steps tasks through events and does what follows. Returns false when the agent was killed meanwhile.
     fn happen(&mut self, agent: Agent, id: AllocId, events: Vec<(String, TaskEvent)>) -> bool {
         let mut events = VecDeque::from(events);
-        while let Some((name, event)) = events.pop_front() {
+        let mut course_is_new = false;
+        loop {
             let now = self.machine_time(agent.machine);
-            let bug = self.bug;
             let Some(alloc) = self.agent(agent).and_then(|one| one.allocs.get_mut(&id)) else { return true };
             let record = &mut alloc.record;
-            let spec = record.spec.clone();
-            let Some(task) = record.tasks.get_mut(&name) else { continue };
-            let rules = Rules { alloc: id, task: &name, kind: spec.kind, restart: &spec.group.restart };
-            let (next, effects) = task_machine::step(std::mem::take(task), event.clone(), rules, now);
-            let (next, effects) = bug.after_step(next, effects);
-            *task = next;
-            if must_stop_siblings(record.tasks.values()) {
-                events.extend(for_all_tasks(record, &TaskEvent::Stop));
+            let mut due = Vec::new();
+            if !events.front().is_some_and(|(_, event)| lifecycle::comes_first(event)) {
+                let decision = lifecycle::decide(&record.spec.group, &record.tasks, record.course, now);
+                course_is_new |= decision.course != record.course;
+                (record.course, alloc.look_at) = (decision.course, decision.wake_at);
+                due = decision.turns;
             }
-            say!(self, "n{} alloc {} {name}: {event:?} -> {effects:?}", agent.machine, id.0);
-            for effect in effects {
-                if !self.calm && self.dice.faults.chance(2) {
-                    self.crash_agent(agent.machine);
+            if due.is_empty() {
+                let Some(next) = events.pop_front() else { break };
+                due.push(next);
+            }
+            for (task, event) in due {
+                if !self.step(agent, id, &task, &event) {
                     return false;
                 }
-                self.perform(agent, id, &name, effect);
             }
+        }
+        if course_is_new {
+            self.perform(agent, id, "", Effect::Save);
         }
         let taken = self.agent(agent).and_then(|one| one.allocs.remove(&id));
         if let Some(mut alloc) = taken {
@@ -188,6 +201,29 @@ impl Sim {
             if let Some(one) = self.agent(agent) {
                 one.allocs.insert(id, alloc);
             }
+        }
+        true
+    }
+
+    /// Steps one task. Returns false when the agent was killed before one of the effects.
+    fn step(&mut self, agent: Agent, id: AllocId, name: &str, event: &TaskEvent) -> bool {
+        let now = self.machine_time(agent.machine);
+        let bug = self.bug;
+        let Some(alloc) = self.agent(agent).and_then(|one| one.allocs.get_mut(&id)) else { return true };
+        let record = &mut alloc.record;
+        let spec = record.spec.clone();
+        let rules = Rules::of(id, name, spec.kind, &spec.group, record.course.timed_out);
+        let (Some(rules), Some(task)) = (rules, record.tasks.get_mut(name)) else { return true };
+        let (next, effects) = task_machine::step(std::mem::take(task), event.clone(), rules, now);
+        let (next, effects) = bug.after_step(next, effects);
+        *task = next;
+        say!(self, "n{} alloc {} {name}: {event:?} -> {effects:?}", agent.machine, id.0);
+        for effect in effects {
+            if !self.calm && self.dice.faults.chance(2) {
+                self.crash_agent(agent.machine);
+                return false;
+            }
+            self.perform(agent, id, name, effect);
         }
         true
     }
@@ -229,7 +265,8 @@ impl Sim {
         if !task.is_some_and(wanted) {
             return;
         }
-        if alloc.record.stop_ordered {
+        let hook = alloc.record.spec.group.tasks.get(&attempt.task).map(|task| task.lifecycle);
+        if alloc.record.course.stop_ordered && hook != Some(Lifecycle::Poststop) {
             let what = format!("{attempt:?} is started on n{} after the order to stop it", agent.machine);
             self.break_law("i3_forward", what);
             return;
@@ -257,9 +294,7 @@ impl Sim {
     fn report(&mut self, agent: Agent, alloc: &mut Alloc) {
         let now = self.machine_time(agent.machine);
         let record = &mut alloc.record;
-        let started = record.tasks.values().any(|task| task.phase != Phase::Waiting);
-        let progress = Progress { preparing: started, stop_ordered: record.stop_ordered };
-        record.state = alloc_state(record.state, progress, record.tasks.values());
+        record.state = alloc_state(record.state, &record.spec.group, &record.tasks, record.course);
         let restart = &record.spec.group.restart;
         let tasks = record.tasks.iter();
         let tasks: Vec<_> =
@@ -275,14 +310,11 @@ impl Sim {
                 one.outbox.put(status);
             }
         }
-        if has_ended(record.tasks.values()) {
+        if has_ended(&record.tasks) {
             alloc.timers.clear();
+            alloc.look_at = None;
         }
     }
-}
-
-fn for_all_tasks(record: &Record, event: &TaskEvent) -> Vec<(String, TaskEvent)> {
-    record.tasks.keys().map(|task| (task.clone(), event.clone())).collect()
 }
 
 fn differs(before: &AllocStatus, after: &AllocStatus) -> bool {

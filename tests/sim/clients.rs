@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proto::ids::{JobKey, JobVersion, RequestId};
 use proto::model::{
-    Backoff, Eligibility, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart,
-    RestartOn, Task,
+    Backoff, Eligibility, Group, Interval, Job, JobType, Lifecycle, OnExhausted, Port, Reschedule, Resources,
+    Restart, RestartOn, Task,
 };
 use server::core::state::{Command, Kind, Outcome, Settings};
 
@@ -159,8 +159,13 @@ fn job(dice: &mut Rng, key: JobKey, machines: usize) -> Job {
 fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
     let mut tasks = BTreeMap::new();
     for name in ["main", "side"].iter().take(if dice.chance(300) { 2 } else { 1 }) {
-        tasks.insert((*name).to_owned(), task(dice, machines));
+        let critical = dice.chance(150);
+        tasks.insert((*name).to_owned(), Task { critical, ..task(dice, machines) });
     }
+    for (name, lifecycle) in hooks(dice) {
+        tasks.insert(name.to_owned(), Task { lifecycle, ..task(dice, machines) });
+    }
+    let max_run = (batch && dice.chance(200)).then(|| Duration::from_millis(dice.within(500, 20_000)));
     let mut ports = BTreeMap::new();
     if dice.chance(200) {
         ports.insert("web".to_owned(), Port::Static(8080 + dice.below(2) as u16));
@@ -178,7 +183,7 @@ fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
         max_delay: Duration::from_secs(5),
         jitter_percent: 10,
         on_exhausted,
-        on: RestartOn::Any,
+        on: *dice.pick(&[RestartOn::Any, RestartOn::Any, RestartOn::Failure, RestartOn::Never]),
     };
     let base = if batch { Reschedule::BATCH } else { Reschedule::SERVICE };
     let reschedule = Reschedule {
@@ -188,7 +193,20 @@ fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
         ..base
     };
     let kind = if batch { JobType::Batch } else { JobType::Service };
-    Group { count: dice.within(1, 5) as u32, ports, restart, reschedule, ..Group::new(kind, tasks) }
+    Group { count: dice.within(1, 5) as u32, ports, max_run, restart, reschedule, ..Group::new(kind, tasks) }
+}
+
+/// Some groups have tasks that come before, beside and after the others.
+fn hooks(dice: &mut Rng) -> Vec<(&'static str, Lifecycle)> {
+    let all = [
+        ("before", Lifecycle::Prestart { sidecar: false }),
+        ("proxy", Lifecycle::Prestart { sidecar: true }),
+        ("after", Lifecycle::Poststart { sidecar: false }),
+        ("shipper", Lifecycle::Poststart { sidecar: true }),
+        ("sweep", Lifecycle::Poststop),
+    ];
+    let some = dice.chance(350);
+    all.into_iter().filter(|_| some && dice.chance(400)).collect()
 }
 
 fn task(dice: &mut Rng, machines: usize) -> Task {

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use client::driver::{AttemptId, EndCause, Ended};
-use proto::model::{EndReason, JobType};
+use proto::model::{EndReason, JobType, Lifecycle};
 
 use crate::event::{Agent, Attempt, DriverNews, Event};
+use crate::lifecycle_order;
 use crate::sim::{Sim, say};
 
 /// A process, or what is left of it.
@@ -83,6 +84,8 @@ impl Sim {
         let machine = &self.machines[at];
         let place = (at, machine.disk.number, machine.boot);
         let verdict = self.laws.twice.start(&machine.processes, place, attempt);
+        let record = machine.disk.records.get(&attempt.alloc);
+        let verdict = verdict.and_then(|()| lifecycle_order::start(record, &machine.processes, attempt));
         if let Err(broken) = verdict {
             self.break_law(broken.law, broken.what);
         }
@@ -96,6 +99,10 @@ impl Sim {
         let (kind, spec) = (record.spec.kind, &record.spec.group.tasks[&attempt.task]);
         let crashy = spec.env.get("mode").is_some_and(|mode| mode == "crashy");
         let life = match kind {
+            // A poststop task that hangs is ended by the agent in the end.
+            _ if spec.lifecycle == Lifecycle::Poststop && !self.calm && self.dice.work.chance(30) => None,
+            _ if runs_once(spec.lifecycle) => Some(self.dice.work.within(1, 1500)),
+            JobType::Batch if spec.lifecycle.is_sidecar() => None,
             JobType::Batch => Some(self.dice.work.within(50, 6000)),
             JobType::Service if crashy && !self.calm && self.dice.work.chance(600) => {
                 Some(self.dice.work.within(1, 15_000))
@@ -135,13 +142,15 @@ impl Sim {
         let (signalled, code) = (self.dice.work.chance(200), self.dice.work.below(3) as i32);
         let fails = !self.calm && self.dice.work.chance(250);
         let machine = &mut self.machines[at];
-        let batch =
-            machine.disk.records.get(&attempt.alloc).is_some_and(|record| record.spec.kind == JobType::Batch);
+        let meant_to_end = machine.disk.records.get(&attempt.alloc).is_some_and(|record| {
+            let hook = record.spec.group.tasks[&attempt.task].lifecycle;
+            record.spec.kind == JobType::Batch || runs_once(hook)
+        });
         let Some(process) = machine.processes.get_mut(attempt) else { return };
         if process.ended.is_some() || process.token != token {
             return;
         }
-        let reason = match (process.stopping, batch && !fails) {
+        let reason = match (process.stopping, meant_to_end && !fails) {
             (true, _) => EndReason::Stopped,
             (false, true) => EndReason::Exit(0),
             (false, false) if signalled => EndReason::Signal(9),
@@ -156,4 +165,9 @@ impl Sim {
             self.queue.at(after, Event::Driver(agent, DriverNews::Ended(attempt.clone())));
         }
     }
+}
+
+/// Whether a task is a hook that runs to its end.
+fn runs_once(lifecycle: Lifecycle) -> bool {
+    lifecycle != Lifecycle::Main && !lifecycle.is_sidecar()
 }

@@ -21,6 +21,7 @@ mod i6_determinism;
 mod i9_acknowledged;
 mod laws;
 mod leader;
+mod lifecycle_order;
 mod log;
 mod network;
 mod never_twice;

@@ -1,6 +1,7 @@
 //! Whole allocations on a driver that plays scripts, with time that passes only when nothing else is left to do.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use proto::ids::{Incarnation, Revision};
 use proto::model::{
@@ -16,6 +17,9 @@ use crate::core::spec::Spec;
 use crate::core::spec::tests::spec;
 use crate::driver::mock::Mock;
 use crate::driver::{self, AttemptId, BoxFuture, Ends, Known, Reply, StartFailure, StartSpec, Started};
+
+mod leftovers;
+mod lifecycle;
 
 const CLUSTER: Incarnation = Incarnation(77);
 /// No state takes longer to come than this, of the runtime's time.
@@ -52,9 +56,13 @@ impl Driver for Lossy {
 }
 
 struct Rig {
+    /// The boot of the machine: the agent may begin anew, its clock does not.
+    booted: Instant,
     dir: tempfile::TempDir,
     mock: Mock,
     lists_nothing: Arc<AtomicBool>,
+    /// Bytes that are free on its disk.
+    free: Arc<AtomicU64>,
     agent: Option<Handle>,
     revision: u64,
 }
@@ -63,7 +71,15 @@ impl Rig {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a scratch folder");
         let (mock, lists_nothing) = (Mock::default(), Arc::default());
-        let mut rig = Self { dir, mock, lists_nothing, agent: None, revision: 10 };
+        let mut rig = Self {
+            booted: Instant::now(),
+            dir,
+            mock,
+            lists_nothing,
+            free: Arc::new(AtomicU64::new(1 << 40)),
+            agent: None,
+            revision: 10,
+        };
         rig.start().await;
         rig
     }
@@ -71,7 +87,8 @@ impl Rig {
     async fn start(&mut self) {
         let config = Config {
             default_user: DefaultUser::SameAsAgent,
-            clock: Clock::Runtime { start: Instant::now() },
+            clock: Clock::Runtime { start: self.booted },
+            gauge: Gauge::Set(self.free.clone()),
             ..Config::new(self.dir.path().to_owned())
         };
         let driver = Lossy(self.mock.clone(), self.lists_nothing.clone());
@@ -449,14 +466,14 @@ async fn logs_outlive_an_allocation_by_a_day_and_no_more() {
     rig.until_ended(1).await;
     let folder = rig.dir.path().join("allocs").join(AllocId(1).to_string());
     rig.until_forgotten(1).await;
-    tokio::time::sleep(KEEP_LOGS_DEFAULT * 2).await;
+    tokio::time::sleep(proto::model::LogPolicy::DEFAULT_RETAIN * 2).await;
     assert!(folder.is_dir(), "nobody released it");
 
     rig.order(vec![], vec![1]).await;
     let registration = rig.manager().registration().await.expect("it runs");
-    tokio::time::sleep(KEEP_LOGS_DEFAULT / 2).await;
+    tokio::time::sleep(proto::model::LogPolicy::DEFAULT_RETAIN / 2).await;
     assert!(folder.is_dir(), "its time is not over");
-    tokio::time::sleep(KEEP_LOGS_DEFAULT).await;
+    tokio::time::sleep(proto::model::LogPolicy::DEFAULT_RETAIN).await;
     assert!(!folder.exists(), "its time is over");
     drop(registration);
     assert!(rig.manager().registration().await.expect("it runs").held.is_empty());
@@ -486,6 +503,38 @@ async fn a_policy_that_never_gives_up_keeps_its_pace() {
     assert_eq!(task(&status, "web").window_tries, None);
     // 1 + 2 + 4 + 8 + 16 + 32 s, then a minute each.
     assert_eq!(before.elapsed().as_secs(), 63 + 43 * 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_full_disk_the_oldest_ended_allocation_loses_its_logs_first() {
+    let mut rig = Rig::new().await;
+    let path = |rig: &Rig, id: u64| rig.dir.path().join("allocs").join(AllocId(id).to_string());
+    for id in 1..=12 {
+        rig.run(id, scripted(JobType::Batch, &[("work", "run 1s")])).await;
+        rig.until_ended(id).await;
+        rig.until_forgotten(id).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    rig.run(13, scripted(JobType::Service, &[("web", "run forever")])).await;
+    rig.until(13, "running", |status| status.state == AllocState::Running).await;
+    rig.order(vec![], vec![1]).await;
+    let logs = |rig: &Rig| (1..=13).filter(|id| path(rig, *id).join("logs").is_dir()).collect::<Vec<u64>>();
+    assert_eq!(logs(&rig), (1..=13).collect::<Vec<u64>>());
+
+    rig.free.store(1000, Ordering::Relaxed);
+    let deadline = Instant::now() + PATIENCE;
+    while logs(&rig) != [11, 12, 13] {
+        assert!(Instant::now() < deadline, "{:?}", logs(&rig));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    rig.free.store(1 << 40, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(logs(&rig), [11, 12, 13], "there is room again");
+    assert!(!path(&rig, 1).exists(), "servers know its end");
+    assert!(path(&rig, 2).join("record").is_file(), "servers have still to learn its end");
+    rig.free.store(0, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(logs(&rig), [13], "what runs keeps its logs");
 }
 
 /// Makes the position unwritable, for root as well.

@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 use super::outbox::Outbox;
 use super::view::View;
 use crate::clock::Clock;
-use crate::core::alloc_health::{has_ended, must_stop_siblings};
-use crate::core::alloc_status::{Progress, alloc_state};
+use crate::core::alloc_status::alloc_state;
+use crate::core::lifecycle::{self, has_ended};
 use crate::core::spec::Spec;
 use crate::core::task_machine::{self, AttemptEnd, Effect, Now, Phase, Rules, TaskEvent};
 use crate::limits::ALLOC_INBOX;
@@ -119,6 +119,10 @@ pub(super) struct Alloc {
     /// The last start of each task that waited for that in vain.
     pub(super) given_up: BTreeMap<String, u32>,
     pub(super) save_again_at: Option<BootTime>,
+    /// Whether the course has changed since the record was saved last.
+    pub(super) course_is_new: bool,
+    /// When to look again whose turn it is.
+    look_at: Option<BootTime>,
 }
 
 /// Begins the actor of an allocation; `events` happen to its tasks first.
@@ -148,6 +152,8 @@ pub fn spawn(shared: Arc<Shared>, record: Record, events: Vec<(String, TaskEvent
         unsaved: Vec::new(),
         given_up: BTreeMap::new(),
         save_again_at: None,
+        course_is_new: false,
+        look_at: None,
     };
     // The first status is there before anybody can ask for it.
     alloc.report();
@@ -162,7 +168,8 @@ impl Alloc {
         let mut may_start = shared.may_start.clone();
         self.happen(events).await;
         loop {
-            let wake_at = self.timers.values().copied().chain(self.save_again_at).min();
+            let own = [self.save_again_at, self.look_at].into_iter().flatten();
+            let wake_at = self.timers.values().copied().chain(own).min();
             tokio::select! {
                 // Orders come first: a stop that arrived before a timer fires must be seen before it.
                 biased;
@@ -187,11 +194,12 @@ impl Alloc {
         match message {
             Message::Task(task, event) => self.happen(vec![(task, event)]).await,
             Message::Stop => {
-                if !self.record.stop_ordered {
+                if !self.record.course.stop_ordered {
                     tracing::info!(alloc = %self.record.id, "told to stop");
+                    self.record.course.stop_ordered = true;
+                    self.course_is_new = true;
                 }
-                self.record.stop_ordered = true;
-                self.happen(self.for_all_tasks(&TaskEvent::Stop)).await;
+                self.happen(Vec::new()).await;
             }
             Message::Update(newer) => {
                 self.record.spec.update_in_place(&newer);
@@ -236,47 +244,65 @@ impl Alloc {
         }
         let due: Vec<String> =
             self.timers.iter().filter(|(_, at)| now >= **at).map(|(task, _)| task.clone()).collect();
+        if due.is_empty() && self.look_at.is_some_and(|at| now >= at) {
+            self.happen(Vec::new()).await;
+        }
         for task in due {
             self.timers.remove(&task);
             self.happen(vec![(task, TaskEvent::Timer)]).await;
         }
     }
 
-    fn for_all_tasks(&self, event: &TaskEvent) -> Vec<(String, TaskEvent)> {
-        self.record.tasks.keys().map(|task| (task.clone(), event.clone())).collect()
-    }
-
-    /// Steps tasks through events, and does what follows, until nothing follows any more.
+    /// Steps tasks through events and does what follows, until nothing follows any more. Whose turn it is comes before every
+    /// event: what must end by order, or because a sibling has failed, starts nothing more.
     async fn happen(&mut self, events: Vec<(String, TaskEvent)>) {
         let mut events = VecDeque::from(events);
-        while let Some((name, event)) = events.pop_front() {
-            let Some(task) = self.record.tasks.get_mut(&name) else { continue };
-            log_event(self.record.id, &name, &event);
-            let rules = Rules {
-                alloc: self.record.id,
-                task: &name,
-                kind: self.spec.kind,
-                restart: &self.spec.group.restart,
-            };
-            let now = self.shared.now();
-            let (next, effects) = task_machine::step(std::mem::take(task), event, rules, now);
-            *task = next;
-            for effect in effects {
-                self.perform(&name, effect).await;
+        loop {
+            let comes_first = events.front().is_some_and(|(_, event)| lifecycle::comes_first(event));
+            let turns = if comes_first { Vec::new() } else { self.take_turns() };
+            if turns.is_empty() {
+                let Some((task, event)) = events.pop_front() else { break };
+                self.step(&task, event).await;
             }
-            if must_stop_siblings(self.record.tasks.values()) {
-                events.extend(self.for_all_tasks(&TaskEvent::Stop));
+            for (task, turn) in turns {
+                self.step(&task, turn).await;
             }
         }
+        if self.course_is_new {
+            self.save().await;
+        }
         self.report();
+    }
+
+    /// Decides whose turn it is and remembers what follows from that for the allocation as a whole.
+    fn take_turns(&mut self) -> Vec<(String, TaskEvent)> {
+        let record = &mut self.record;
+        let decision = lifecycle::decide(&self.spec.group, &record.tasks, record.course, self.shared.now());
+        if decision.course.timed_out && !record.course.timed_out {
+            tracing::warn!(alloc = %record.id, "has run as long as it may (max_run)");
+        }
+        self.course_is_new |= decision.course != record.course;
+        record.course = decision.course;
+        self.look_at = decision.wake_at;
+        decision.turns
+    }
+
+    async fn step(&mut self, name: &str, event: TaskEvent) {
+        log_event(self.record.id, name, &event);
+        let (spec, timed_out) = (self.spec.clone(), self.record.course.timed_out);
+        let rules = Rules::of(self.record.id, name, spec.kind, &spec.group, timed_out);
+        let (Some(rules), Some(task)) = (rules, self.record.tasks.get_mut(name)) else { return };
+        let (next, effects) = task_machine::step(std::mem::take(task), event, rules, self.shared.now());
+        *task = next;
+        for effect in effects {
+            self.perform(name, effect).await;
+        }
     }
 
     /// Tells servers when what they would see has changed.
     pub(super) fn report(&mut self) {
         let record = &mut self.record;
-        let started = record.tasks.values().any(|task| task.phase != Phase::Waiting);
-        let progress = Progress { preparing: started, stop_ordered: record.stop_ordered };
-        record.state = alloc_state(record.state, progress, record.tasks.values());
+        record.state = alloc_state(record.state, &self.spec.group, &record.tasks, record.course);
         let now = self.shared.now();
         let restart = &self.spec.group.restart;
         let status = AllocStatus {
@@ -297,8 +323,9 @@ impl Alloc {
             }
         }
         self.publish();
-        if has_ended(self.record.tasks.values()) {
+        if has_ended(&self.record.tasks) {
             self.timers.clear();
+            self.look_at = None;
         }
     }
 

@@ -39,6 +39,7 @@ impl Alloc {
         match saved {
             Ok(Ok(())) => {
                 self.save_again_at = None;
+                self.course_is_new = false;
                 for (task, effect, _) in std::mem::take(&mut self.unsaved) {
                     match effect {
                         Effect::Start(attempt) => self.begin_start(task, attempt),

@@ -11,13 +11,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::alloc::{self, Message as ToAlloc, Shared};
-use super::view::View;
+use super::reattach;
+use super::view::{self, View};
 use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
 use crate::core::task_machine::TaskEvent;
 use crate::driver::{AttemptId, Ended, Ends, Known};
-use crate::limits::{KEEP_RELEASED_MAX, MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
+use crate::limits::{MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
 use crate::store::data_dir::DataDir;
 use crate::store::file::FileError;
+use crate::store::gauge::Gauge;
 use crate::store::position;
 use crate::store::record::Record;
 use crate::tasks::perform::{self, end_of};
@@ -53,6 +55,7 @@ enum Message {
     Follow(Wanted, Option<Revision>, oneshot::Sender<Followed>),
     Registration(oneshot::Sender<Registration>),
     Views(oneshot::Sender<BTreeMap<AllocId, View>>),
+    Leftovers(oneshot::Sender<BTreeSet<AllocId>>),
     Watch(AllocId, oneshot::Sender<Option<watch::Receiver<View>>>),
     StopAll(oneshot::Sender<()>),
     Swept(Sweep),
@@ -68,7 +71,7 @@ struct Sweep {
 /// What a registration says of this node's allocations.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// All that servers have not released.
+    /// All that servers have not released, and what runs here without a record.
     pub held: Vec<v1::Held>,
     /// The newest position seen.
     pub position: Option<Position>,
@@ -133,6 +136,14 @@ impl Handle {
         self.ask(Message::StopAll).await
     }
 
+    /// Returns the allocations of which something runs here though no record says why: it is reported and left alone.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn leftovers(&self) -> Result<BTreeSet<AllocId>, Gone> {
+        self.ask(Message::Leftovers).await
+    }
+
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Gone> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(message(reply)).await.map_err(|_| Gone)?;
@@ -152,14 +163,16 @@ pub struct Parts {
     pub newest: Option<Position>,
     /// This boot of the machine.
     pub boot_id: String,
-    /// How long released allocations keep their logs.
-    pub keep_logs: Duration,
+    /// How much room the disk has.
+    pub gauge: Gauge,
     /// What the records said, brought over to this boot, and what happened to each since.
     pub found: Vec<(Record, Vec<(String, TaskEvent)>)>,
+    /// What ran without a record.
+    pub leftovers: BTreeSet<AllocId>,
 }
 
-struct Manager {
-    shared: Arc<Shared>,
+pub(super) struct Manager {
+    pub(super) shared: Arc<Shared>,
     gate: watch::Sender<bool>,
     dir: Arc<DataDir>,
     newest: Option<Position>,
@@ -168,8 +181,12 @@ struct Manager {
     /// Reported as absent once `newest` is durable. At most what servers assign to this node while the disk refuses.
     absent: BTreeSet<AllocId>,
     boot_id: String,
-    keep_logs: Duration,
-    allocs: BTreeMap<AllocId, alloc::Handle>,
+    pub(super) gauge: Gauge,
+    /// Ended allocations that lost their logs to others and whose record is still needed.
+    pub(super) cleared: BTreeSet<AllocId>,
+    pub(super) allocs: BTreeMap<AllocId, alloc::Handle>,
+    /// What ran without a record when that was looked at last. At most what the driver holds.
+    leftovers: BTreeSet<AllocId>,
     inbox: mpsc::Receiver<Message>,
     /// For what comes back from work beside; weak, so that the last handle that goes ends the manager.
     own: mpsc::WeakSender<Message>,
@@ -179,7 +196,7 @@ struct Manager {
 /// Begins the manager and the actors of all that was found.
 pub fn spawn(parts: Parts, ends: Ends) -> Handle {
     let (sender, inbox) = mpsc::channel(MANAGER_INBOX);
-    let Parts { shared, gate, dir, newest, boot_id, keep_logs, found } = parts;
+    let Parts { shared, gate, dir, newest, boot_id, gauge, found, leftovers } = parts;
     let allocs = found
         .into_iter()
         .map(|(record, events)| (record.id, alloc::spawn(shared.clone(), record, events)))
@@ -193,8 +210,10 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
         durable: watch::Sender::new(true),
         absent: BTreeSet::new(),
         boot_id,
-        keep_logs,
+        gauge,
+        cleared: BTreeSet::new(),
         allocs,
+        leftovers,
         inbox,
         own,
         is_closing: false,
@@ -242,10 +261,15 @@ impl Manager {
             Message::Registration(reply) => {
                 let held = self.allocs.values().map(alloc::Handle::view);
                 let held = held.filter(|view| view.released_at.is_none()).map(|view| view.to_wire());
+                let left = self.leftovers.iter().filter(|id| !self.allocs.contains_key(id));
+                let held = held.chain(left.map(|id| view::leftover_to_wire(*id)));
                 let _ = reply.send(Registration { held: held.collect(), position: self.newest });
             }
             Message::Views(reply) => {
                 let _ = reply.send(self.allocs.iter().map(|(id, one)| (*id, one.view())).collect());
+            }
+            Message::Leftovers(reply) => {
+                let _ = reply.send(self.leftovers.clone());
             }
             Message::Watch(id, reply) => {
                 let _ = reply.send(self.allocs.get(&id).map(alloc::Handle::watch));
@@ -351,8 +375,7 @@ impl Manager {
             Action::Start(id, spec) => {
                 tracing::info!(alloc = %id, job = spec.job, group = spec.group_name, "assigned");
                 let record = Record::new(id, incarnation, *spec, self.boot_id.clone());
-                let events = record.tasks.keys().map(|task| (task.clone(), TaskEvent::Start)).collect();
-                self.allocs.insert(id, alloc::spawn(self.shared.clone(), record, events));
+                self.allocs.insert(id, alloc::spawn(self.shared.clone(), record, Vec::new()));
             }
             Action::Update(id, spec) => self.tell(id, ToAlloc::Update(spec)).await,
             Action::Stop(id) => self.tell(id, ToAlloc::Stop).await,
@@ -393,6 +416,9 @@ impl Manager {
 
     async fn hand_on(&self, ended: Ended) {
         let id = ended.id.clone();
+        if ended.dropped_bytes > 0 {
+            tracing::warn!(attempt = %id, bytes = ended.dropped_bytes, "output did not get where it should");
+        }
         match self.allocs.get(&AllocId(id.alloc)) {
             Some(one) => one.send(ToAlloc::Task(id.task, TaskEvent::Ended(end_of(ended)))).await,
             None => {
@@ -420,30 +446,12 @@ impl Manager {
 
     /// Compares what runs with what should: what is lost is told to its allocation, what nobody asked for is reported and
     /// left alone.
-    async fn compare(&self, sweep: Sweep) {
-        for known in sweep.listed.iter().filter(|known| !self.allocs.contains_key(&AllocId(known.id.alloc))) {
-            tracing::warn!(attempt = %known.id, pid = known.pid, "is here, and no record says why; left alone");
-        }
+    async fn compare(&mut self, sweep: Sweep) {
+        self.leftovers = reattach::leftovers(&sweep.listed, |id| self.allocs.contains_key(&id));
         for id in sweep.expected {
             if !sweep.listed.iter().any(|known| known.id == id) {
                 let lost = TaskEvent::Unknown { attempt: id.attempt };
                 self.tell(AllocId(id.alloc), ToAlloc::Task(id.task, lost)).await;
-            }
-        }
-    }
-
-    /// Removes released allocations: those whose time is over, and the oldest of too many.
-    async fn tidy(&mut self) {
-        let now = self.shared.clock.wall();
-        let mut released: Vec<_> =
-            self.allocs.iter().filter_map(|(id, one)| one.view().released_at.map(|at| (at, *id))).collect();
-        released.sort_unstable();
-        let excess = released.len().saturating_sub(KEEP_RELEASED_MAX);
-        for (place, (at, id)) in released.into_iter().enumerate() {
-            if (place < excess || now.since(at) >= self.keep_logs)
-                && let Some(one) = self.allocs.remove(&id)
-            {
-                one.send(ToAlloc::Remove).await;
             }
         }
     }

@@ -1,11 +1,13 @@
 //! What happened to the tasks of a record while the agent was away. Nothing is started anew by this: what runs is found,
 //! what ended is waited for from the driver, which keeps ends until they are collected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use proto::ids::AllocId;
 use proto::time::Timestamp;
 
 use crate::clock::Clock;
+use crate::core::lifecycle;
 use crate::core::task_machine::{Phase, TaskEvent};
 use crate::driver::{AttemptId, Driver, Known, KnownState};
 use crate::store::allocs::{Allocs, AllocsError};
@@ -19,6 +21,8 @@ pub struct Found {
     pub allocs: Vec<(Record, Vec<(String, TaskEvent)>)>,
     /// Whether the machine has booted since any record was written.
     pub has_rebooted: bool,
+    /// What runs without a record.
+    pub leftovers: BTreeSet<AllocId>,
 }
 
 /// Reads all records and asks the driver what became of them; waits until it answers.
@@ -36,8 +40,9 @@ pub async fn find(
         tracing::error!(alloc = %spoilt.id, kept = %spoilt.kept.display(), error = %spoilt.error, "a record is spoilt");
     }
     let known = until_answered(|| driver.list()).await;
+    let leftovers = leftovers(&known, |id| loaded.records.iter().any(|record| record.id == id));
     let known = known.into_iter().map(|known| (known.id.clone(), known)).collect();
-    let mut found = Found { allocs: Vec::new(), has_rebooted: false };
+    let mut found = Found { allocs: Vec::new(), has_rebooted: false, leftovers };
     for mut record in loaded.records {
         found.has_rebooted |= record.adopt_boot(boot_id, clock.boot());
         let events = events(&record, &known);
@@ -46,15 +51,27 @@ pub async fn find(
     Ok(found)
 }
 
-/// Returns the events of every task, in the order of their names; a record that was told to stop goes on stopping.
+/// Returns the allocations of which something runs and `has_record` is false, and says so in the log. They are left alone: a record
+/// that was lost is no order to stop.
+pub fn leftovers(listed: &[Known], has_record: impl Fn(AllocId) -> bool) -> BTreeSet<AllocId> {
+    let runs = |known: &&Known| matches!(known.state, KnownState::Running { .. });
+    let mut left = BTreeSet::new();
+    for known in listed.iter().filter(runs).filter(|known| !has_record(AllocId(known.id.alloc))) {
+        tracing::warn!(attempt = %known.id, pid = known.pid, "is here, and no record says why; left alone");
+        left.insert(AllocId(known.id.alloc));
+    }
+    left
+}
+
+/// Returns the events of every task: first what runs, then the rest, both in the order of their names. What waits for its turn, and what must stop, follows from the
+/// record: an order that was saved with one task ends the others before anything else happens to them.
 pub fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(String, TaskEvent)> {
     let mut events = Vec::new();
     for (name, task) in &record.tasks {
         let mut push = |event| events.push((name.clone(), event));
         let attempt = task.attempt;
         match task.phase {
-            Phase::Waiting => push(TaskEvent::Start),
-            Phase::Ended(_) => {}
+            Phase::Waiting | Phase::Ended(_) => {}
             // Arms the timer.
             Phase::Backoff(_) => push(TaskEvent::Unknown { attempt }),
             Phase::Starting | Phase::Running | Phase::Stopping => {
@@ -67,14 +84,8 @@ pub fn events(record: &Record, known: &BTreeMap<AttemptId, Known>) -> Vec<(Strin
                 }
             }
         }
-        if record.stop_ordered {
-            events.push((name.clone(), TaskEvent::Stop));
-        }
     }
-    // An order that was saved with one task must not let another start first.
-    if record.stop_ordered {
-        events.sort_by_key(|(_, event)| *event != TaskEvent::Stop);
-    }
+    events.sort_by_key(|(_, event)| !lifecycle::comes_first(event));
     events
 }
 
@@ -97,18 +108,9 @@ mod tests {
         }
         let known = BTreeMap::from([running(attempt_id(record.id, "web", 3))]);
         let expected = [
-            ("shipper".to_owned(), TaskEvent::Unknown { attempt: 3 }),
             ("web".to_owned(), TaskEvent::Started { attempt: 3, pid: 42, at: Timestamp(9) }),
+            ("shipper".to_owned(), TaskEvent::Unknown { attempt: 3 }),
         ];
         assert_eq!(events(&record, &known), expected);
-    }
-
-    #[test]
-    fn an_order_to_stop_is_older_than_everything_else() {
-        let mut record = record(5);
-        record.stop_ordered = true;
-        let events = events(&record, &BTreeMap::new());
-        assert_eq!(events[0].1, TaskEvent::Stop);
-        assert_eq!(events[1].1, TaskEvent::Stop);
     }
 }

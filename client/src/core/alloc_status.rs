@@ -1,118 +1,152 @@
 //! What an allocation is, from what its tasks are.
 
-use proto::model::AllocState;
+use std::collections::BTreeMap;
 
+use proto::model::{AllocState, Group, Lifecycle};
+
+use super::course::Course;
+use super::lifecycle::{Tasks, decides, has_ended};
 use super::task_machine::{Outcome, Phase, TaskState};
-
-/// What the agent itself did to an allocation as a whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Its directories are being made or are there.
-    pub preparing: bool,
-    /// It was told to end.
-    pub stop_ordered: bool,
-}
 
 /// Returns the state of an allocation that was in `before`: forward only, and an end is final.
 ///
-/// It ends when all of its tasks have ended: failed if any failed, else stopped if any was stopped, else complete.
+/// It ends when all of its tasks have. It has failed when it ran too long, or a task that is not a poststop task has failed; else
+/// it ends as its critical tasks do, if one of them has ended by itself; else it was stopped if a main task was; else it is
+/// complete. What a poststop task comes to is shown with the task and changes nothing: work that is done must not be done again
+/// because sweeping up failed.
 #[must_use]
-pub fn alloc_state<'a>(
+pub fn alloc_state(
     before: AllocState,
-    progress: Progress,
-    tasks: impl IntoIterator<Item = &'a TaskState> + Clone,
+    group: &Group,
+    states: &BTreeMap<String, TaskState>,
+    course: Course,
 ) -> AllocState {
-    let present = present_state(progress, tasks);
+    let present = present_state(Tasks { group, states }, course);
     if before.may_become(present) { present } else { before }
 }
 
-fn present_state<'a>(
-    progress: Progress,
-    tasks: impl IntoIterator<Item = &'a TaskState> + Clone,
-) -> AllocState {
-    let outcomes = || {
-        tasks.clone().into_iter().filter_map(|task| match task.phase {
-            Phase::Ended(outcome) => Some(outcome),
-            _ => None,
-        })
-    };
-    let any_failed = outcomes().any(|outcome| outcome == Outcome::Failed);
-    let all = |holds: fn(&TaskState) -> bool| tasks.clone().into_iter().all(holds);
-
-    if all(|task| matches!(task.phase, Phase::Ended(_))) {
-        return if any_failed {
-            AllocState::Failed
-        } else if outcomes().any(|outcome| outcome == Outcome::Stopped) {
-            AllocState::Stopped
-        } else {
-            AllocState::Complete
-        };
-    }
-    if progress.stop_ordered || any_failed {
+fn present_state(tasks: Tasks<'_>, course: Course) -> AllocState {
+    if has_ended(tasks.states) {
+        final_state(tasks, course)
+    } else if tasks.must_end(course) || tasks.main_have_ended() {
         AllocState::Stopping
-    } else if all(|task| task.started_at.is_some()) {
+    } else if tasks.main_have_started() {
         AllocState::Running
-    } else if !all(|task| task.phase == Phase::Waiting) {
+    } else if tasks.states.values().any(|state| state.phase != Phase::Waiting) {
         AllocState::Starting
-    } else if progress.preparing {
-        AllocState::Preparing
     } else {
         AllocState::Pending
     }
 }
 
+fn final_state(tasks: Tasks<'_>, course: Course) -> AllocState {
+    let ended = |state: &TaskState, outcome| state.phase == Phase::Ended(outcome);
+    let failed = tasks
+        .iter()
+        .any(|(_, task, state)| task.lifecycle != Lifecycle::Poststop && ended(state, Outcome::Failed));
+    if failed || course.timed_out {
+        return AllocState::Failed;
+    }
+    let decided = tasks.iter().any(|(_, task, state)| decides(task) && ended(state, Outcome::Complete));
+    if !decided && tasks.main().any(|state| ended(state, Outcome::Stopped)) {
+        AllocState::Stopped
+    } else {
+        AllocState::Complete
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use proto::time::Timestamp;
+    use proto::model::{JobType, Task};
+    use proto::time::{BootTime, Timestamp};
 
     use super::*;
-
-    fn task(phase: Phase, has_started: bool) -> TaskState {
-        TaskState { phase, started_at: has_started.then_some(Timestamp(1)), ..TaskState::default() }
-    }
-
-    fn state(tasks: &[TaskState]) -> AllocState {
-        alloc_state(AllocState::Pending, Progress { preparing: true, stop_ordered: false }, tasks)
-    }
 
     const COMPLETE: Phase = Phase::Ended(Outcome::Complete);
     const FAILED: Phase = Phase::Ended(Outcome::Failed);
     const STOPPED: Phase = Phase::Ended(Outcome::Stopped);
+    const BACKOFF: Phase = Phase::Backoff(BootTime(9));
+    const PRESTART: Lifecycle = Lifecycle::Prestart { sidecar: false };
+
+    /// The state of an allocation of these tasks; what does not wait and is not being started has started.
+    fn state_of(course: Course, tasks: &[(Lifecycle, bool, Phase)]) -> AllocState {
+        let (mut models, mut states) = (BTreeMap::new(), BTreeMap::new());
+        for (at, (lifecycle, critical, phase)) in tasks.iter().enumerate() {
+            let started_at = (!matches!(phase, Phase::Waiting | Phase::Starting)).then_some(Timestamp(1));
+            let model = Task { lifecycle: *lifecycle, critical: *critical, ..Task::new("/bin/true") };
+            models.insert(at.to_string(), model);
+            states.insert(at.to_string(), TaskState { phase: *phase, started_at, ..TaskState::default() });
+        }
+        alloc_state(AllocState::Pending, &Group::new(JobType::Batch, models), &states, course)
+    }
+
+    fn state(phases: &[Phase]) -> AllocState {
+        let tasks: Vec<_> = phases.iter().map(|phase| (Lifecycle::Main, false, *phase)).collect();
+        state_of(Course::default(), &tasks)
+    }
 
     #[test]
     fn a_task_between_two_tries_counts_as_running() {
-        let backoff = task(Phase::Backoff(proto::time::BootTime(9)), true);
-        assert_eq!(state(&[task(Phase::Running, true), backoff]), AllocState::Running);
+        assert_eq!(state(&[Phase::Running, BACKOFF]), AllocState::Running);
     }
 
     #[test]
     fn it_is_starting_until_every_main_task_has_started_once() {
-        assert_eq!(state(&[task(Phase::Running, true), task(Phase::Starting, false)]), AllocState::Starting);
+        assert_eq!(state(&[Phase::Waiting, Phase::Waiting]), AllocState::Pending);
+        assert_eq!(state(&[Phase::Running, Phase::Starting]), AllocState::Starting);
+        let before = [(PRESTART, false, Phase::Running), (Lifecycle::Main, false, Phase::Waiting)];
+        assert_eq!(state_of(Course::default(), &before), AllocState::Starting);
+        let after = [
+            (Lifecycle::Main, false, Phase::Running),
+            (Lifecycle::Poststart { sidecar: true }, false, Phase::Starting),
+        ];
+        assert_eq!(state_of(Course::default(), &after), AllocState::Running, "only main tasks count");
     }
 
     #[test]
     fn it_ends_only_when_all_of_its_tasks_have() {
-        assert_eq!(state(&[task(COMPLETE, true), task(Phase::Running, true)]), AllocState::Running);
-        assert_eq!(state(&[task(COMPLETE, true), task(COMPLETE, true)]), AllocState::Complete);
+        assert_eq!(state(&[COMPLETE, Phase::Running]), AllocState::Running);
+        assert_eq!(state(&[COMPLETE, COMPLETE]), AllocState::Complete);
+        let swept = |phase| [(Lifecycle::Main, false, COMPLETE), (Lifecycle::Poststop, false, phase)];
+        assert_eq!(state_of(Course::default(), &swept(Phase::Running)), AllocState::Stopping);
+        assert_eq!(state_of(Course::default(), &swept(FAILED)), AllocState::Complete, "done is done");
+        assert_eq!(state_of(Course::default(), &swept(STOPPED)), AllocState::Complete);
     }
 
     #[test]
     fn one_exhausted_task_fails_it_once_its_siblings_are_stopped() {
-        assert_eq!(state(&[task(FAILED, true), task(Phase::Stopping, true)]), AllocState::Stopping);
-        assert_eq!(state(&[task(FAILED, true), task(STOPPED, true)]), AllocState::Failed);
+        assert_eq!(state(&[FAILED, Phase::Stopping]), AllocState::Stopping);
+        assert_eq!(state(&[FAILED, STOPPED]), AllocState::Failed);
+        let before = [(PRESTART, false, FAILED), (Lifecycle::Main, false, STOPPED)];
+        assert_eq!(state_of(Course::default(), &before), AllocState::Failed);
+    }
+
+    #[test]
+    fn it_ends_as_its_critical_task_does() {
+        let ends = |outcome| [(Lifecycle::Main, true, outcome), (Lifecycle::Main, false, STOPPED)];
+        assert_eq!(state_of(Course::default(), &ends(COMPLETE)), AllocState::Complete);
+        assert_eq!(state_of(Course::default(), &ends(FAILED)), AllocState::Failed);
+        assert_eq!(state_of(Course::default(), &ends(STOPPED)), AllocState::Stopped);
     }
 
     #[test]
     fn a_stop_by_order_is_stopped_even_when_a_task_was_done() {
-        assert_eq!(state(&[task(COMPLETE, true), task(STOPPED, true)]), AllocState::Stopped);
+        assert_eq!(state(&[COMPLETE, STOPPED]), AllocState::Stopped);
+    }
+
+    #[test]
+    fn what_ran_too_long_has_failed() {
+        let course = Course { timed_out: true, ..Course::default() };
+        assert_eq!(state_of(course, &[(Lifecycle::Main, false, Phase::Stopping)]), AllocState::Stopping);
+        assert_eq!(state_of(course, &[(Lifecycle::Main, false, FAILED)]), AllocState::Failed);
     }
 
     #[test]
     fn it_never_moves_backward() {
-        let waiting = [task(Phase::Waiting, false)];
-        let progress = Progress::default();
-        assert_eq!(alloc_state(AllocState::Running, progress, &waiting), AllocState::Running);
-        let running = [task(Phase::Running, true)];
-        assert_eq!(alloc_state(AllocState::Failed, progress, &running), AllocState::Failed);
+        let group = Group::new(JobType::Batch, [("web".to_owned(), Task::new("/bin/true"))].into());
+        let states = BTreeMap::from([("web".to_owned(), TaskState::default())]);
+        let after = |before| alloc_state(before, &group, &states, Course::default());
+        assert_eq!(after(AllocState::Running), AllocState::Running);
+        assert_eq!(after(AllocState::Failed), AllocState::Failed);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::ids::AllocId;
 use proto::model::policy::{LEAST_DELAY, grown};
-use proto::model::{Interval, OnExhausted, Restart};
+use proto::model::{Interval, OnExhausted, Restart, RestartOn};
 use proto::time::BootTime;
 
 /// What the policy remembers from one try to the next.
@@ -53,6 +53,9 @@ pub enum Verdict {
 /// Returns how many tries one window allows; none: for ever. 3 restarts are 4 tries.
 #[must_use]
 pub fn window_tries(policy: &Restart) -> Option<u32> {
+    if policy.on == RestartOn::Never {
+        return Some(1);
+    }
     policy.attempts.map(|attempts| attempts.saturating_add(1))
 }
 

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use proto::ids::AllocId;
-use proto::model::{EndReason, JobType, Restart, TaskEnd, TaskPhase, TaskStatus};
+use proto::model::{
+    EndReason, Group, JobType, Lifecycle, Restart, RestartOn, TaskEnd, TaskPhase, TaskStatus,
+};
 use proto::time::{BootTime, Timestamp};
 
 use super::restart::{self, Tries, Verdict};
@@ -69,6 +71,14 @@ impl Default for TaskState {
     }
 }
 
+impl TaskState {
+    /// Returns whether it has ever started. One that ended before anybody could say so did.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.started_at.is_some() || self.phase == Phase::Ended(Outcome::Complete)
+    }
+}
+
 /// What does not change while the task is stepped.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
@@ -76,10 +86,36 @@ pub struct Rules<'a> {
     pub alloc: AllocId,
     /// The task's name; part of the jitter's seed.
     pub task: &'a str,
-    /// Whether exit 0 is the end.
-    pub kind: JobType,
+    /// Whether exit 0 is followed by another try, rather than the end.
+    pub repeats: bool,
     /// What the node does after an end.
     pub restart: &'a Restart,
+    /// Whether it ran longer than it may: a stop then ends it as failed.
+    pub is_overdue: bool,
+}
+
+impl<'a> Rules<'a> {
+    /// Returns the rules for one task of a group of such a job; none when the group has no such task.
+    ///
+    /// Exit 0 is followed by another try for what is meant to live: the main tasks of a service, and sidecars of any job, unless
+    /// only failures are restarted.
+    #[must_use]
+    pub fn of(
+        alloc: AllocId,
+        task: &'a str,
+        kind: JobType,
+        group: &'a Group,
+        timed_out: bool,
+    ) -> Option<Self> {
+        let lifecycle = group.tasks.get(task)?.lifecycle;
+        let lives = match lifecycle {
+            Lifecycle::Main => kind == JobType::Service,
+            other => other.is_sidecar(),
+        };
+        let restart = &group.restart;
+        let repeats = lives && restart.on == RestartOn::Any;
+        Some(Self { alloc, task, repeats, restart, is_overdue: timed_out && lifecycle == Lifecycle::Main })
+    }
 }
 
 /// The two clocks at the moment of an event.
@@ -121,7 +157,7 @@ pub enum TaskEvent {
         /// Which attempt.
         attempt: u32,
     },
-    /// Servers, a failed sibling or the owner of the agent want it to end.
+    /// It must end: its siblings, servers or the owner of the agent want it so, see `lifecycle`.
     Stop,
     /// Time has passed.
     Timer,
@@ -183,7 +219,7 @@ pub fn step(state: TaskState, event: TaskEvent, rules: Rules<'_>, now: Now) -> (
         TaskEvent::Ended(end) => step_ended(state, end, rules, now),
         TaskEvent::Unknown { attempt } if attempt == state.attempt => unknown(state, rules, now),
         TaskEvent::Unknown { .. } => unchanged(state),
-        TaskEvent::Stop => stop(state, now),
+        TaskEvent::Stop => stop(state, rules, now),
     }
 }
 
@@ -241,10 +277,10 @@ fn ended(
     let attempt = state.attempt;
     let stopped = state.phase == Phase::Stopping || end.reason == EndReason::Stopped;
     let (phase, tries) = if stopped {
-        (Phase::Ended(Outcome::Stopped), state.tries)
-    } else if end.reason.is_success() && rules.kind == JobType::Batch {
+        (stopped_phase(rules), state.tries)
+    } else if end.reason.is_success() && !rules.repeats {
         (Phase::Ended(Outcome::Complete), state.tries)
-    } else if hopeless || is_final(&end.reason) {
+    } else if hopeless || is_final(&end.reason) || rules.restart.on == RestartOn::Never {
         (Phase::Ended(Outcome::Failed), state.tries)
     } else {
         let seed = restart::seed(rules.alloc, rules.task, attempt);
@@ -253,8 +289,8 @@ fn ended(
             Verdict::Exhausted => (Phase::Ended(Outcome::Failed), state.tries),
         }
     };
-    let reason = if stopped { EndReason::Stopped } else { end.reason };
-    let failed = !stopped && !reason.is_success();
+    let reason = if stopped { stopped_reason(rules) } else { end.reason };
+    let failed = !reason.is_success() && reason != EndReason::Stopped;
     let last_end =
         TaskEnd { reason, at: end.at, ran: end.ran, tail: if failed { end.tail } else { String::new() } };
     // An end that overtook the news of its start: it did start, as long ago as it ran.
@@ -269,6 +305,15 @@ fn ended(
     }
     effects.push(Effect::Report);
     (TaskState { phase, attempt, tries, pid: 0, started_at, last_end: Some(last_end) }, effects)
+}
+
+/// What a stop makes of a task, and why.
+const fn stopped_phase(rules: Rules<'_>) -> Phase {
+    Phase::Ended(if rules.is_overdue { Outcome::Failed } else { Outcome::Stopped })
+}
+
+const fn stopped_reason(rules: Rules<'_>) -> EndReason {
+    if rules.is_overdue { EndReason::Timeout } else { EndReason::Stopped }
 }
 
 /// Ends that the node must not answer with another try: a new try after a lapsed lease could run beside the replacement.
@@ -299,17 +344,17 @@ fn unknown(state: TaskState, rules: Rules<'_>, now: Now) -> (TaskState, Vec<Effe
     }
 }
 
-fn stop(state: TaskState, now: Now) -> (TaskState, Vec<Effect>) {
+fn stop(state: TaskState, rules: Rules<'_>, now: Now) -> (TaskState, Vec<Effect>) {
     let attempt = state.attempt;
     match state.phase {
         Phase::Waiting | Phase::Backoff(_) => {
             let end = TaskEnd {
-                reason: EndReason::Stopped,
+                reason: stopped_reason(rules),
                 at: now.wall,
                 ran: Duration::ZERO,
                 tail: String::new(),
             };
-            let phase = Phase::Ended(Outcome::Stopped);
+            let phase = stopped_phase(rules);
             (TaskState { phase, last_end: Some(end), ..state }, vec![Effect::Save, Effect::Report])
         }
         // Nothing to end yet as far as the driver said; `started` ends it. Asked for anyway, in case the answer is lost.

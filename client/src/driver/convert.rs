@@ -24,7 +24,13 @@ pub(super) fn message_of(spec: StartSpec) -> Result<message::Start, StartFailure
     };
     let binds = spec.binds.into_iter().map(bind).collect::<Result<_, _>>()?;
     let folders = spec.folders.into_iter().map(|path| text("mount", path)).collect::<Result<_, _>>()?;
+    let logs_file = spec.logs_also.file.map(|path| text("logs.file", path)).transpose()?;
+    let also = message::Also {
+        file: logs_file.unwrap_or_default(),
+        journal: spec.logs_also.journal.unwrap_or_default(),
+    };
     Ok(message::Start {
+        also: (also != message::Also::default()).then_some(also),
         id: spec.id.into(),
         command: spec.command,
         args: spec.args,

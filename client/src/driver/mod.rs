@@ -22,7 +22,7 @@ use proto::ids::AllocId;
 
 pub use proto::model::Limits;
 
-pub use crate::logs::Policy as LogPolicy;
+pub use crate::logs::{Also as LogAlso, Policy as LogPolicy};
 pub use confine::{Bind, Confine};
 pub use ends::Ends;
 
@@ -76,6 +76,8 @@ pub struct StartSpec {
     pub log_dir: PathBuf,
     /// How much output is kept.
     pub logs: LogPolicy,
+    /// Where else it goes.
+    pub logs_also: LogAlso,
     /// Signal for what outlives the main process.
     pub stop_signal: i32,
     /// Time that gets before it is killed.
@@ -104,6 +106,7 @@ impl StartSpec {
             user: None,
             log_dir: log_dir.into(),
             logs: LogPolicy::default(),
+            logs_also: LogAlso::default(),
             stop_signal: libc::SIGTERM,
             stop_timeout: Duration::from_secs(10),
             deadline_boot_ms: None,
@@ -188,7 +191,7 @@ pub struct Ended {
     pub ran_ms: u64,
     /// The last output, at most 4 KiB.
     pub tail: String,
-    /// Bytes of output that found no room on the disk.
+    /// Bytes of output that did not get where they should: a full disk, a slow journal.
     pub dropped_bytes: u64,
 }
 

@@ -2,9 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use super::message::{Cause, Ended};
+use super::message::{self, Cause, Ended};
 use super::record::Record;
 use crate::limits::{KILL_REPEAT, LEFTOVER_POLL, TAIL_BYTES_MAX};
+use crate::logs::Also;
+use crate::logs::extra::{Extra, Owner};
 use crate::logs::writer::Sink;
 
 /// An attempt.
@@ -14,6 +16,8 @@ pub(super) struct Attempt {
     /// stdout and stderr.
     pub(super) pipes: [Option<OwnedFd>; 2],
     pub(super) sinks: [Sink; 2],
+    /// Where output goes beside its files.
+    pub(super) extra: Extra,
     /// The last output of both, in the order of its arrival.
     tail: Vec<u8>,
     /// Whether the main process exists: its signals reach it and nobody else.
@@ -47,6 +51,7 @@ impl Attempt {
     /// Holds `record` with its pipes.
     pub(super) fn new(record: Record, pipes: [Option<OwnedFd>; 2], main_alive: bool) -> Attempt {
         Attempt {
+            extra: extra_of(record.also.as_ref(), record.user.as_ref()),
             record,
             pipes,
             sinks: [Sink::default(), Sink::default()],
@@ -117,6 +122,7 @@ impl Attempt {
 
     /// Makes the end and remembers it in the record. `oom` is asked only for a SIGKILL that was not ours.
     pub(super) fn end(&mut self, wall_ms: u64, boot_ms: u64, oom: impl FnOnce() -> bool) -> Ended {
+        self.extra.finish();
         let record = &self.record;
         let (cause, code) = cause(record.wait_status, record.killed, oom);
         let ended = Ended {
@@ -128,12 +134,20 @@ impl Attempt {
             at_boot_ms: boot_ms,
             ran_ms: boot_ms.saturating_sub(record.started_boot_ms),
             tail: tail_text(&std::mem::take(&mut self.tail)),
-            dropped_bytes: self.sinks.iter().map(Sink::dropped).sum(),
+            dropped_bytes: self.sinks.iter().map(Sink::dropped).sum::<u64>() + self.extra.dropped(),
             pid: record.pid,
         };
         self.record.ended = Some(ended.clone());
         ended
     }
+}
+
+/// Where output of an attempt goes beside its files.
+pub(super) fn extra_of(also: Option<&message::Also>, user: Option<&message::User>) -> Extra {
+    let Some(also) = also else { return Extra::default() };
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let owner = user.map(|user| Owner { uid: user.uid, gid: user.gid, groups: user.groups.clone() });
+    Extra::new(Also { file: given(&also.file).map(Into::into), journal: given(&also.journal) }, owner)
 }
 
 fn cause(status: Option<i32>, killed: Option<i32>, oom: impl FnOnce() -> bool) -> (Cause, i32) {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use prost::Message as _;
 
-use super::attempt::{Attempt, Next};
+use super::attempt::{Attempt, Next, extra_of};
 use super::clock;
 use super::confine::must_be_root;
 use super::guard::STATUS_LOST;
@@ -341,6 +341,8 @@ fn new_record(start: &Start, slot: u64, now: u64) -> Record {
         stop_signal: if start.stop_signal == 0 { libc::SIGTERM } else { start.stop_signal },
         stop_timeout_ms: start.stop_timeout_ms,
         deadline_boot_ms: start.deadline_boot_ms,
+        user: start.also.as_ref().and(start.user.clone()),
+        also: start.also.clone(),
         ..Record::default()
     }
 }
@@ -365,7 +367,14 @@ fn check(start: &Start) -> Result<(), StartFailed> {
     if !(0..=64).contains(&start.stop_signal) {
         return wrong("stop_signal", "there is no such signal");
     }
-    Ok(())
+    let also = start.also.as_ref();
+    if also.is_some_and(|also| also.file.len() > PATH_BYTES_MAX || also.journal.len() > PATH_BYTES_MAX) {
+        return wrong("logs.file", "the path is longer than 4096 bytes");
+    }
+    extra_of(also, start.user.as_ref()).try_open().map_err(|(path, error)| {
+        let message = format!("logs.file: cannot append to {} as the task's user: {error}", path.display());
+        failed("logs.file", error.raw_os_error().unwrap_or(0), &message)
+    })
 }
 
 /// Makes a pipe whose read end never blocks; the write end does, as programs expect.

@@ -152,6 +152,20 @@ pub struct Start {
     /// How it is confined; missing in what agents of protocol 1 send, which confine nothing.
     #[prost(message, optional, tag = "13")]
     pub confine: Option<Confine>,
+    /// Where output goes beside the log files. A keeper that does not know it leaves it out.
+    #[prost(message, optional, tag = "30")]
+    pub also: Option<Also>,
+}
+
+/// Where output goes beside the log files.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Also {
+    /// A file that it is appended to, with the rights of the task's user; none when empty.
+    #[prost(string, tag = "1")]
+    pub file: String,
+    /// Its identifier in the journal; not sent there when empty.
+    #[prost(string, tag = "2")]
+    pub journal: String,
 }
 
 /// Sends one signal to the main process.

@@ -23,6 +23,7 @@ impl Attempt {
             policy: Policy { files: record.log_files, file_bytes: record.log_file_bytes },
         };
         self.sinks[which].write(place, bytes);
+        self.extra.write(Stream::ALL[which], bytes);
         self.remember(bytes);
     }
 

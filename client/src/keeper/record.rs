@@ -1,7 +1,7 @@
 //! What is remembered of an attempt beyond the keeper that serves it: by the guard, and in the journal.
 
 use super::init::Init;
-use super::message::{Cause, Ended, Id, Usage};
+use super::message::{Also, Cause, Ended, Id, Usage, User};
 
 /// What guard and journal keep of an attempt, so that the next keeper can go on with it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -69,6 +69,12 @@ pub struct Record {
     /// What it had used when that was last asked for, or at its end.
     #[prost(message, optional, boxed, tag = "21")]
     pub used: Option<Box<Usage>>,
+    /// Where output goes beside the log files.
+    #[prost(message, optional, tag = "30")]
+    pub also: Option<Also>,
+    /// With whose rights; the keeper's own without.
+    #[prost(message, optional, tag = "31")]
+    pub user: Option<User>,
 }
 
 impl Record {

@@ -140,6 +140,23 @@ impl Allocs {
         missing_is_fine(std::fs::remove_dir_all(self.dir.alloc(id)))
     }
 
+    /// Removes the logs of an allocation and nothing else.
+    ///
+    /// # Errors
+    /// When the disk refuses; a second call goes on.
+    pub fn remove_logs(&self, id: AllocId) -> io::Result<()> {
+        match std::fs::remove_dir_all(self.dir.alloc(id).join("logs")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The folder of all allocations.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.dir.allocs()
+    }
+
     /// The folder of one allocation.
     #[must_use]
     pub fn folder(&self, id: AllocId) -> PathBuf {
@@ -189,7 +206,7 @@ mod tests {
 
         store.save(&new).expect("it is saved");
         let old = new.clone();
-        new.stop_ordered = true;
+        new.course.stop_ordered = true;
         let bytes = new.encode();
         std::fs::write(store.folder(AllocId(3)).join("record.tmp"), &bytes[..9]).expect("it is written");
         assert_eq!(store.load(Timestamp(1)).expect("it loads").records, [old]);

@@ -8,6 +8,7 @@ use proto::model::{AllocState, AllocStatus};
 use proto::time::{BootTime, Timestamp};
 use proto::wire::{BadMessage, status, v1};
 
+use crate::core::course::Course;
 use crate::core::restart::Tries;
 use crate::core::spec::{self, Spec};
 use crate::core::task_machine::{Outcome, Phase, TaskState};
@@ -32,8 +33,8 @@ pub struct Record {
     pub boot_id: String,
     /// What was reported last.
     pub state: AllocState,
-    /// Whether it was told to end.
-    pub stop_ordered: bool,
+    /// What is known of it as a whole.
+    pub course: Course,
     /// When servers said that they know its end.
     pub released_at: Option<Timestamp>,
     /// Its tasks by name: those of the spec.
@@ -72,7 +73,7 @@ impl Record {
     pub fn new(id: AllocId, incarnation: Incarnation, spec: Spec, boot_id: String) -> Self {
         let tasks = spec.group.tasks.keys().map(|name| (name.clone(), TaskState::default())).collect();
         let state = AllocState::Pending;
-        Self { id, incarnation, spec, boot_id, state, stop_ordered: false, released_at: None, tasks }
+        Self { id, incarnation, spec, boot_id, state, course: Course::default(), released_at: None, tasks }
     }
 
     /// Returns whether the times in it are of an earlier boot, and brings it over to this one.
@@ -81,6 +82,7 @@ impl Record {
             return false;
         }
         boot_id.clone_into(&mut self.boot_id);
+        self.course = self.course.after_reboot(now);
         for task in self.tasks.values_mut() {
             task.tries = task.tries.after_reboot();
             task.pid = 0;
@@ -146,6 +148,12 @@ struct Stored {
     released_at_ms: Option<u64>,
     #[prost(btree_map = "string, message", tag = "8")]
     tasks: BTreeMap<String, StoredTask>,
+    #[prost(bool, tag = "9")]
+    timed_out: bool,
+    #[prost(uint64, optional, tag = "10")]
+    main_started_boot_ms: Option<u64>,
+    #[prost(uint64, optional, tag = "11")]
+    poststop_since_boot_ms: Option<u64>,
 }
 
 /// Of one task what servers do not see.
@@ -214,7 +222,10 @@ fn to_stored(record: &Record) -> Stored {
         spec: Some(spec::to_wire(&record.spec)),
         boot_id: record.boot_id.clone(),
         seen: Some(status::to_wire(&seen)),
-        stop_ordered: record.stop_ordered,
+        stop_ordered: record.course.stop_ordered,
+        timed_out: record.course.timed_out,
+        main_started_boot_ms: record.course.main_started.map(|at| at.0),
+        poststop_since_boot_ms: record.course.poststop_since.map(|at| at.0),
         released_at_ms: record.released_at.map(|at| at.0),
         tasks: record.tasks.iter().map(|(name, state)| (name.clone(), task(state))).collect(),
     }
@@ -266,7 +277,12 @@ fn from_stored(stored: Stored) -> Result<Record, BadMessage> {
         spec,
         boot_id: stored.boot_id,
         state: seen.state,
-        stop_ordered: stored.stop_ordered,
+        course: Course {
+            stop_ordered: stored.stop_ordered,
+            timed_out: stored.timed_out,
+            main_started: stored.main_started_boot_ms.map(BootTime),
+            poststop_since: stored.poststop_since_boot_ms.map(BootTime),
+        },
         released_at: stored.released_at_ms.map(Timestamp),
         tasks,
     })

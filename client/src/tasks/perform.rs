@@ -12,26 +12,13 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::facts::NodeFacts;
+use super::local::Local;
 use super::prepare::prepare;
-use super::user::UserPolicy;
-use super::volumes::{self, VolumePolicy};
 use crate::core::spec::Spec;
 use crate::core::task_machine::{AttemptEnd, TaskEvent};
 use crate::driver::{AttemptId, Driver, EndCause, Ended, Gone, StartSpec};
 use crate::limits::{DRIVER_RETRY_FIRST, DRIVER_RETRY_MAX};
 use crate::store::allocs::Allocs;
-
-/// What this node is and allows. It may change while the agent runs; a start goes by what holds when it is prepared.
-#[derive(Clone, Debug)]
-pub struct Local {
-    /// Where tasks run.
-    pub node: NodeFacts,
-    /// As whom.
-    pub users: UserPolicy,
-    /// With what of the machine.
-    pub volumes: VolumePolicy,
-}
 
 /// What all tasks of this agent share.
 pub struct Context {
@@ -112,8 +99,7 @@ async fn prepare_elsewhere(
     let local = context.local.borrow().clone();
     let folder = context.store.folder(AllocId(id.alloc));
     let work = move || {
-        volumes::resolve(&spec.group.volumes, &local.volumes).map_err(|error| error.reason())?;
-        prepare(AllocId(id.alloc), &spec, &id.task, id.attempt, &local.node, &local.users, &folder)
+        prepare(AllocId(id.alloc), &spec, &id.task, id.attempt, &local, &folder)
             .map(Box::new)
             .map_err(|error| error.reason())
     };

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use proto::model::{Backoff, RestartOn};
+use proto::model::Backoff;
 
 use super::*;
 

@@ -6,7 +6,8 @@ const ALLOC: AllocId = AllocId(5);
 const POLICY: Restart = Restart { jitter_percent: 0, ..Restart::SERVICE };
 
 fn rules(kind: JobType, restart: &Restart) -> Rules<'_> {
-    Rules { alloc: ALLOC, task: "web", kind, restart }
+    let repeats = kind == JobType::Service && restart.on == RestartOn::Any;
+    Rules { alloc: ALLOC, task: "web", repeats, restart, is_overdue: false }
 }
 
 fn at(ms: u64) -> Now {

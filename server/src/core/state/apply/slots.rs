@@ -1,7 +1,7 @@
 //! What a slot remembers of its failures: when it is replaced, how often it was, and where its work can never start.
 
 use proto::ids::{AllocId, JobKey};
-use proto::model::{AllocState, EndReason, JobType, OnExhausted};
+use proto::model::{AllocState, EndReason, OnExhausted};
 use proto::time::Timestamp;
 
 use super::plans::is_current_work;
@@ -40,7 +40,8 @@ impl State {
         let Some(group) = version.job.groups.get(alloc.group.as_ref()) else { return };
         let state = record.groups.entry(alloc.group.to_string()).or_default();
         match alloc.state {
-            AllocState::Complete if version.job.kind == JobType::Batch => {
+            // A service is complete where only failures are restarted: what it was meant to do is done, and not begun anew.
+            AllocState::Complete => {
                 state.done.insert(alloc.index);
             }
             AllocState::Failed => {

@@ -205,7 +205,8 @@ fn failed_task(alloc: &Alloc) -> Option<(&str, &proto::model::TaskEnd)> {
 /// Returns whether every task runs, or has done its work beside others that run.
 fn runs_fully(alloc: &Alloc) -> bool {
     let fine = |task: &TaskStatus| match task.phase {
-        TaskPhase::Running => true,
+        // Where all main tasks have started, what still waits is what comes after them.
+        TaskPhase::Running | TaskPhase::Waiting => true,
         TaskPhase::Ended => task.last_end.as_ref().is_some_and(|end| end.reason.is_success()),
         _ => false,
     };
