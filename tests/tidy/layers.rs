@@ -13,7 +13,7 @@ const HOUSES: &[House] = &[
         crate_name: "proto",
         floors: &[
             &["limits"],
-            &["ids", "names", "time", "units"],
+            &["ids", "names", "time", "units", "envfile"],
             &["model"],
             &["wire", "error"],
             &["view", "jobfile"],
@@ -47,7 +47,7 @@ const HOUSES: &[House] = &[
             &["allocs"],
             &["session"],
             &["agent"],
-            &["probes"],
+            &["probes", "supervise"],
         ],
     },
 ];
