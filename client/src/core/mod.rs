@@ -8,4 +8,5 @@ pub mod alloc_status;
 pub mod assignments;
 pub mod restart;
 pub mod spec;
+pub mod supervise;
 pub mod task_machine;
