@@ -9,8 +9,8 @@ use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
 use crate::commands::{
-    agent, completion, context, dev, down, events, logs, man, run, server, status, stop, up, validate,
-    version,
+    agent, completion, context, dev, down, events, logs, man, run, server, status, stop, supervise, up,
+    validate, version,
 };
 use crate::config::contexts::Context;
 use crate::config::{Given, Origin};
@@ -155,6 +155,8 @@ pub enum Command {
     Stop(stop::Args),
     /// Shows what happened
     Events(events::Args),
+    /// Runs jobs on this machine or in this container without servers
+    Supervise(supervise::Args),
     /// Runs a server
     Server(server::Args),
     /// Runs an agent, which runs tasks on this machine

@@ -48,3 +48,9 @@ pub const DEV_NODE: Duration = Duration::from_secs(10);
 pub const SERVICES_UP: Duration = Duration::from_secs(30);
 /// How long the tasks of `dev` may take to end before it says what it waits for.
 pub const DEV_STOP_NOTICE: Duration = Duration::from_secs(3);
+/// Orders of signals that wait for `supervise`: a person sends one, and signals that come together are one already.
+pub const SUPERVISE_ORDERS: usize = 8;
+/// Bytes of a line that `supervise` holds until its end comes: longer ones are cut. Container engines cut at 16 KiB too.
+pub const SUPERVISE_LINE: usize = 16 << 10;
+/// How long `supervise` waits for the reader of its last output before it ends all the same.
+pub const SUPERVISE_LAST_WORDS: Duration = Duration::from_secs(5);

@@ -264,6 +264,12 @@ impl Handle {
         }
     }
 
+    /// Reaches what follows orders, for who gives them in the place of servers.
+    #[must_use]
+    pub(crate) const fn manager(&self) -> &manager::Handle {
+        &self.manager
+    }
+
     /// Returns who this node is, as servers are told.
     #[must_use]
     pub fn identity(&self) -> NodeIdentity {

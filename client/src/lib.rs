@@ -1,6 +1,7 @@
 //! The minijob agent: runs tasks, decides nothing about placement.
 //!
-//! Modules in reading order: `agent` puts all together, `probes` lets machines ask it; `session` talks to the servers, `allocs` runs what they assign and
+//! Modules in reading order: `agent` puts all together, `probes` lets machines ask it, `supervise` does without servers;
+//! `session` talks to the servers, `allocs` runs what they assign and
 //! `tasks` each task of it, `driver` is what the task layer talks to, `keeper` the process that really owns the tasks, `logs`
 //! how their output is written and read. `core` is every decision, pure. `store` survives the agent, `fingerprint` knows the
 //! machine, `clock` the time, `limits` holds every bound with its reason.
@@ -19,4 +20,5 @@ pub mod logs;
 pub mod probes;
 pub mod session;
 pub mod store;
+pub mod supervise;
 pub mod tasks;

@@ -187,3 +187,24 @@ pub const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes of the largest message of a server: a complete set with thousands of allocations, each a job at most.
 pub const SERVER_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Changes of allocations that wait for a supervisor. It handles each within milliseconds; whoever tells of one waits.
+pub const SUPERVISE_CHANGES: usize = 64;
+
+/// Pieces of output of [`LOG_CHUNK_BYTES`] that wait for standard output: while nobody reads that, the rest stays in files.
+pub const SUPERVISE_OUTPUT_QUEUE: usize = 4;
+
+/// Lines about tasks that wait for standard error. While nobody reads that, later ones are dropped and counted: a blocked
+/// terminal must not keep a task from its restart.
+pub const SUPERVISE_LINES_QUEUE: usize = 1024;
+
+/// How long a supervisor that has nothing left to run goes on trying to pass on the last output.
+pub const SUPERVISE_DRAIN: Duration = Duration::from_secs(5);
+
+/// Pause after a task has printed something, in which more is gathered: a line at a time would cost more than the task.
+pub const SUPERVISE_GATHER: Duration = Duration::from_millis(10);
+
+/// Files and bytes of each that wait for standard output where nobody asked to keep any: the place may be memory. 16 MiB a task.
+pub const SUPERVISE_SPOOL_FILES: u32 = 2;
+/// See [`SUPERVISE_SPOOL_FILES`].
+pub const SUPERVISE_SPOOL_BYTES: u64 = 4 << 20;

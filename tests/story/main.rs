@@ -23,6 +23,7 @@ mod restarts;
 mod same_file_twice;
 mod server_dies;
 mod stop_reaches_all;
+mod supervise;
 mod three_run;
 mod token_wanted;
 mod waits_for_room;

@@ -47,7 +47,7 @@ const HOUSES: &[House] = &[
             &["allocs"],
             &["session"],
             &["agent"],
-            &["probes"],
+            &["probes", "supervise"],
         ],
     },
 ];

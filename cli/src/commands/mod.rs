@@ -12,6 +12,7 @@ pub mod run; // submit and follow
 pub mod server; // the server daemon
 pub mod status; // all jobs, one job, one allocation
 pub mod stop; // stop a job
+pub mod supervise; // the agent without servers
 pub mod up; // system services of this machine
 pub mod validate; // check files
 pub mod version; // the program's version
@@ -39,7 +40,7 @@ fn settled(args: Args) -> Result<Exit, Failure> {
             true
         }
         Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
-        Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
+        Command::Supervise(_) | Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
         Command::Completion(_) | Command::Man(_) | Command::Version(_) => false,
     };
     let global = if asks_servers { contexts::settle(&args.global)? } else { args.global };
@@ -55,6 +56,7 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Logs(args) => logs::main(&args, global),
         Command::Stop(args) => stop::main(&args, global),
         Command::Events(args) => events::main(&args, global),
+        Command::Supervise(args) => supervise::main(&args, global),
         Command::Server(args) => server::main(&args, global),
         Command::Agent(args) => agent::main(&args, global),
         Command::Up(args) => up::main(&args, global),

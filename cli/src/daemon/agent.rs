@@ -161,7 +161,7 @@ pub async fn start(options: Options) -> Result<Agent, Error> {
 }
 
 /// Waits until the keeper has been away for [`KEEPER_AWAY_MAX`], and returns what the last try to reach it met.
-async fn keeper_is_gone(mut status: watch::Receiver<Status>) -> String {
+pub async fn keeper_is_gone(mut status: watch::Receiver<Status>) -> String {
     let is_here = |status: &Status| matches!(status, Status::Connected { .. });
     loop {
         if status.wait_for(|status| !is_here(status)).await.is_err() {
@@ -182,7 +182,9 @@ async fn keeper_is_gone(mut status: watch::Receiver<Status>) -> String {
     std::future::pending().await
 }
 
-fn gone(data_dir: &Path, why: &str) -> Error {
+/// Returns what is said of a keeper that is gone.
+#[must_use]
+pub fn gone(data_dir: &Path, why: &str) -> Error {
     let data_dir = data_dir.display();
     let message =
         format!("the keeper of {data_dir} is gone: {why}; a new start of the agent makes a new one");

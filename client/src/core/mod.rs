@@ -11,4 +11,5 @@ pub mod lifecycle;
 pub mod restart;
 pub mod retention;
 pub mod spec;
+pub mod supervise;
 pub mod task_machine;

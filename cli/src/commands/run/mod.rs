@@ -1,5 +1,6 @@
 //! `minijob run`: submits job files and follows them.
 
+pub mod command; // a program of the command line as a job
 mod report; // how it went, in words, documents and exit codes
 mod submit; // the write, and what it placed
 mod watch; // from the write to the outcome
@@ -17,22 +18,24 @@ pub use watch::watch;
 use crate::args::Global;
 use crate::connect::Servers;
 use crate::exit::{Exit, Failure};
-use crate::output::{Board, Voice};
-use crate::{files, limits, runtime};
+use crate::output::{Board, Out, Voice};
+use crate::{files, limits, read, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
   minijob run web.yml                          until it is healthy, or has failed
   minijob run shop/                            every *.yml and *.yaml of a directory
   minijob run --wait --exit-code backup.yml    a batch job as if it ran here
-  cat web.yml | minijob run -m 'new image' -";
+  cat web.yml | minijob run -m 'new image' -
+  minijob run --port http -- python3 -m http.server '${port.http}'    a command as a job
+  minijob run --generate -- sleep 60 > sleep.yml                      its job file";
 
 /// What `run` is asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "command", conflicts_with = "command", value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Submits and does not follow
     #[arg(long, conflicts_with_all = ["wait", "timeout"])]
@@ -52,6 +55,12 @@ pub struct Args {
     /// Follows no longer than this [default: 5m; with --wait: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
+    /// Prints the job file of -- COMMAND instead of running it
+    #[arg(long, requires = "command")]
+    pub generate: bool,
+    /// A command instead of files.
+    #[command(flatten)]
+    pub command: command::Args,
 }
 
 /// Runs the command.
@@ -59,7 +68,16 @@ pub struct Args {
 /// # Errors
 /// Invalid files before anything is submitted; the first refusal of a server.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let jobs = files::load(&args.files, global.namespace())?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let command = args.command.job(global, &path, None)?;
+    if let Some(job) = command.as_ref().filter(|_| args.generate) {
+        return Out::new(global).bytes(proto::jobfile::explain(job).as_bytes()).map(|()| Exit::DONE);
+    }
+    let is_command = command.is_some();
+    let jobs = match command {
+        Some(job) => vec![job],
+        None => files::load(&args.files, global.namespace())?,
+    };
     if args.check_version.is_some() && jobs.len() != 1 {
         let message = format!("--check-version is about one job, and these are {}", jobs.len());
         return Err(Error::new(Kind::Invalid, message).into());
@@ -72,6 +90,9 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let servers = Servers::new(global)?;
         let voice = Voice::new(global);
         let mut board = Board::new(global);
+        if is_command {
+            warn_of_nodes(&servers, voice).await;
+        }
         let submitted = submit(&servers, &jobs, args.check_version, &args.message, &mut board).await?;
         if args.detach {
             return report::detached(&submitted, &mut board);
@@ -82,6 +103,17 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         };
         report::all(&reports, args.exit_code && batch, &mut board, voice)
     })
+}
+
+/// A command of this machine may be nowhere else, and cannot be pinned to it yet.
+async fn warn_of_nodes(servers: &Servers, voice: Voice) {
+    // Whoever cannot be asked is told by the submission.
+    let nodes = read::nodes(servers, None).await.map_or(0, |nodes| nodes.view.items.len());
+    if nodes > 1 {
+        voice.notice(&format!(
+            "it may be placed on any of {nodes} nodes, and the program must be there: a command cannot be pinned to this one yet"
+        ));
+    }
 }
 
 /// How long and how far jobs are followed.
