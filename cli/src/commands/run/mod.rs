@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   minijob run web.yml                          until it is healthy, or has failed
   minijob run shop/                            every *.yml and *.yaml of a directory
+  minijob run --var tag=1.5 shop.yml           with a value for its ${var.tag}
   minijob run --wait --exit-code backup.yml    a batch job as if it ran here
   cat web.yml | minijob run -m 'new image' -";
 
@@ -34,6 +35,9 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: files::Variables,
     /// Submits and does not follow
     #[arg(long, conflicts_with_all = ["wait", "timeout"])]
     pub detach: bool,
@@ -59,7 +63,7 @@ pub struct Args {
 /// # Errors
 /// Invalid files before anything is submitted; the first refusal of a server.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let jobs = files::load(&args.files, global.namespace())?;
+    let jobs = files::load(&args.files, &args.variables, global.namespace())?;
     if args.check_version.is_some() && jobs.len() != 1 {
         let message = format!("--check-version is about one job, and these are {}", jobs.len());
         return Err(Error::new(Kind::Invalid, message).into());

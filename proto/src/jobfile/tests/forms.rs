@@ -341,7 +341,10 @@ fn explaining_shows_the_full_form() {
     let shown = explain(&job(
         "name: web\ncount: 2\ncommand: /bin/sh\nargs: [-c, \"a\\nb\\n\", ~x]\nports: {http: {}, s: {static: 80}}\nenv: {A: 1}\n",
     ));
-    let expected = "\
+    assert_eq!(shown, EXPLAINED);
+}
+
+const EXPLAINED: &str = "\
 name: web
 namespace: default
 type: service
@@ -412,5 +415,3 @@ groups:
           mount: false
           network: host
 ";
-    assert_eq!(shown, expected);
-}
