@@ -8,12 +8,9 @@ use super::names::Scope;
 use super::reader::Reader;
 use super::table::{Table, pairs};
 use super::tree::Node;
-use super::{confine, files, ports, restart, task};
+use super::{confine, files, ports, restart, rules, task};
 use crate::limits;
 use crate::model::{Group, JobType, Lifecycle, Task, Volume};
-
-/// The shortest `max_run`: the servers count it in seconds.
-pub(super) const MAX_RUN_LEAST: Duration = Duration::from_secs(1);
 
 /// Where the tasks of a group are described.
 pub(super) enum Tasks<'a> {
@@ -68,7 +65,7 @@ fn max_run(reader: &mut Reader<'_>, table: &Table<'_>, kind: JobType) -> Option<
         reader.fault(table.key_at("max_run"), "`max_run` is for batch jobs", hint);
         return None;
     }
-    reader.duration(node, "max_run", MAX_RUN_LEAST)
+    reader.duration(node, "max_run", rules::MAX_RUN_LEAST)
 }
 
 fn named_tasks(

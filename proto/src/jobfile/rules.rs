@@ -1,5 +1,7 @@
 //! What a value of a job may be, wherever it comes from: servers ask the same of a job that was never a file.
 
+use std::time::Duration;
+
 use crate::limits;
 
 /// Characters of the name of an environment variable or an entry of `meta`: also what YAML allows a key.
@@ -12,6 +14,8 @@ pub const MEMORY_LIMIT_LEAST: u64 = 1 << 20;
 pub const PIDS_MOST: u32 = 4_194_304;
 /// The most of an rlimit that is written as a number: more is `unlimited`.
 pub const RLIMIT_MOST: u64 = i64::MAX as u64;
+/// The shortest `max_run`: what starts and stops a task takes part of it.
+pub const MAX_RUN_LEAST: Duration = Duration::from_secs(1);
 /// The highest number of a signal.
 pub const SIGNAL_MAX: i32 = 64;
 
