@@ -9,8 +9,8 @@ use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
 use crate::commands::{
-    agent, completion, context, dev, down, events, logs, man, run, server, status, stop, supervise, up,
-    validate, version,
+    agent, completion, context, dev, down, events, logs, man, run, schema, server, status, stop, supervise,
+    up, validate, version,
 };
 use crate::config::contexts::Context;
 use crate::config::{Given, Origin};
@@ -147,6 +147,8 @@ pub enum Command {
     Run(run::Args),
     /// Checks job files without a server
     Validate(validate::Args),
+    /// Prints the JSON Schema of job files, by which editors check them
+    Schema(schema::Args),
     /// Shows all jobs, the unhealthy first; or one job, or one allocation
     Status(status::Args),
     /// Shows what tasks print

@@ -36,3 +36,17 @@ pub const TAIL_BYTES: usize = 4096;
 pub const MESSAGE_BYTES: usize = 8 << 20;
 /// Bytes of one message about a failed start: it names a program, and is kept in events.
 pub const MESSAGE_CHARS: usize = 1024;
+/// Bytes of a file that a job file refers to: configuration, not data, which belongs into a volume or an artifact.
+pub const TRAVELLING_FILE_BYTES: usize = 256 << 10;
+/// Files of a task, each written before every start.
+pub const FILES_PER_TASK: usize = 100;
+/// Environment files of a task, each read before every start or with the job file.
+pub const ENV_FILES_PER_TASK: usize = 100;
+/// Volumes of a group.
+pub const VOLUMES_PER_GROUP: usize = 100;
+/// Mounts of a task, each a call of the kernel before every start.
+pub const MOUNTS_PER_TASK: usize = 100;
+/// Characters of a path in a job: what the kernel takes at most.
+pub const PATH_CHARS: usize = 4095;
+/// Variables of a job (`variables`).
+pub const VARIABLES_PER_JOB: usize = 100;

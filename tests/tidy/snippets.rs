@@ -1,6 +1,28 @@
 //! Examples and snippets in the documents are read by the reader that users have.
 
+use std::path::Path;
+
+use proto::jobfile::{Files, Given};
+
 use crate::source::{files, must_be_empty, root};
+
+/// Reads what examples refer to.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path, _: usize) -> Result<Option<Vec<u8>>, String> {
+        std::fs::read(path).map(Some).map_err(|cause| cause.to_string())
+    }
+}
+
+/// Has every file that a snippet may name.
+struct Anything;
+
+impl Files for Anything {
+    fn read(&self, _: &Path, _: usize) -> Result<Option<Vec<u8>>, String> {
+        Ok(Some(b"NAME=value\n".to_vec()))
+    }
+}
 
 #[test]
 fn every_example_is_a_valid_job_file() {
@@ -8,7 +30,10 @@ fn every_example_is_a_valid_job_file() {
     assert!(examples.len() >= 4, "there are examples");
     let mut faults = Vec::new();
     for example in examples {
-        if let Err(found) = proto::jobfile::parse(&example.path.display().to_string(), &example.text) {
+        let base = root().join(&example.path).parent().map(Path::to_owned);
+        let given = Given { base: base.as_deref(), files: Some(&Disk), ..Given::default() };
+        let name = example.path.display().to_string();
+        if let Err(found) = proto::jobfile::read(&name, &example.text, &given).jobs {
             faults.push(found.to_string());
         }
     }
@@ -25,7 +50,11 @@ fn every_yaml_snippet_in_the_documents_is_a_valid_job_file() {
         for (line, snippet) in snippets(&document.text) {
             count += 1;
             let name = format!("{}:{line}", document.path.display());
-            if let Err(found) = proto::jobfile::parse(&name, &snippet) {
+            // A snippet may name files, and a variable that is given each time.
+            let variables = [("replicas".to_owned(), "3".to_owned())].into();
+            let given =
+                Given { base: Some(Path::new("/srv/shop")), variables: &variables, files: Some(&Anything) };
+            if let Err(found) = proto::jobfile::read(&name, &snippet, &given).jobs {
                 faults.push(found.to_string());
             }
         }

@@ -9,6 +9,7 @@ pub mod events; // what happened
 pub mod logs; // what tasks print
 pub mod man; // the manual
 pub mod run; // submit and follow
+pub mod schema; // the schema of job files, for editors
 pub mod server; // the server daemon
 pub mod status; // all jobs, one job, one allocation
 pub mod stop; // stop a job
@@ -41,7 +42,7 @@ fn settled(args: Args) -> Result<Exit, Failure> {
         }
         Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
         Command::Supervise(_) | Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
-        Command::Completion(_) | Command::Man(_) | Command::Version(_) => false,
+        Command::Completion(_) | Command::Man(_) | Command::Schema(_) | Command::Version(_) => false,
     };
     let global = if asks_servers { contexts::settle(&args.global)? } else { args.global };
     chosen(args.command, &global)
@@ -52,6 +53,7 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Dev(args) => dev::main(&args, global),
         Command::Run(args) => run::main(&args, global),
         Command::Validate(args) => validate::main(&args, global),
+        Command::Schema(args) => schema::main(&args, global),
         Command::Status(args) => status::main(&args, global),
         Command::Logs(args) => logs::main(&args, global),
         Command::Stop(args) => stop::main(&args, global),

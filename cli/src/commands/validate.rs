@@ -14,7 +14,8 @@ use crate::output::{Out, count};
 const EXAMPLES: &str = "\
 Examples:
   minijob validate web.yml
-  minijob validate --explain web.yml    the full form, with every default filled in";
+  minijob validate --explain web.yml    the full form, with every default filled in
+  minijob validate --var tag=1.5 shop/  every *.yml and *.yaml of a directory, with a variable";
 
 /// What `validate` is asked.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,9 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: files::Variables,
     /// Prints the full form instead, with every default filled in; it is a job file itself
     #[arg(long)]
     pub explain: bool,
@@ -61,7 +65,7 @@ struct JobDocument {
 /// # Errors
 /// [`proto::error::Kind::Invalid`] with every fault of every file.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let checked = files::check(&args.files, global.namespace());
+    let checked = files::check(&args.files, &args.variables, global.namespace());
     let mut out = Out::new(global);
     if out.json {
         out.document(&document(&checked, args.explain))?;

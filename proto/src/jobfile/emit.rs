@@ -13,6 +13,17 @@ impl Lines {
         self.raw(indent, &format!("{key}: {value}"));
     }
 
+    /// Writes `- key: text`, the first line of an entry that is a mapping; its other keys stand two columns deeper.
+    pub fn first_text(&mut self, indent: usize, key: &str, text: &str) {
+        let (key, value) = (scalar(key), scalar_or_block(text, indent + 2));
+        self.raw(indent, &format!("- {key}: {value}"));
+    }
+
+    /// Writes `key: true` or `key: false`.
+    pub fn bool(&mut self, indent: usize, key: &str, value: bool) {
+        self.yaml(indent, key, if value { "true" } else { "false" });
+    }
+
     /// Writes an entry of a list.
     pub fn item(&mut self, indent: usize, text: &str) {
         let value = scalar_or_block(text, indent);

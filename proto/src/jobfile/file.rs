@@ -1,32 +1,53 @@
 //! A file: one job, several documents, or a list under `jobs`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Faults;
+use super::given::{Assigned, Given};
 use super::reader::{Reader, quote};
 use super::source::{Mark, Source};
+use super::table::pairs;
 use super::tree::{self, Node, Value};
-use super::{formats, job};
+use super::{Read, formats, job, yaml};
 use crate::ids::JobKey;
 use crate::limits;
 use crate::model::Job;
 
 /// Reads all jobs of a file, or finds all its faults.
-pub(super) fn read(file: &str, text: &str, base: Option<&Path>) -> Result<Vec<Job>, Faults> {
+pub(super) fn read(file: &str, text: &str, given: &Given<'_>) -> Read {
     if text.len() > limits::JOB_FILE_BYTES {
         let source = Source::new(file, "");
         let message = format!("the file has {} bytes, at most {}", text.len(), limits::JOB_FILE_BYTES);
-        return Err(Faults(vec![source.fault(Mark::START, message, String::new())]));
+        let faults = Faults(vec![source.fault(Mark::START, message, String::new())]);
+        return Read { jobs: Err(faults), variables: BTreeSet::new() };
     }
     let source = Source::new(file, text);
-    let mut reader = Reader::new(&source, base);
+    let mut reader = Reader::new(&source, given);
     let jobs =
         if formats::foreign_text(&mut reader, &source) { Vec::new() } else { jobs(&mut reader, &source) };
-    match reader.finish() {
+    let variables = std::mem::take(&mut reader.declared);
+    let jobs = match reader.finish() {
         Some(faults) => Err(faults),
         None => Ok(jobs),
-    }
+    };
+    Read { jobs, variables }
+}
+
+/// Reads a file of values for variables: one mapping of names to scalars.
+pub(super) fn values(file: &str, text: &str) -> Result<Vec<Assigned>, Faults> {
+    yaml::read(file, text, |reader, root| {
+        let hint = "a file of variables is one mapping: `NAME: VALUE`";
+        let lines = root.map_or_else(Vec::new, |root| pairs(reader, root, "the file", hint));
+        let mut values = Vec::new();
+        for (key, node) in lines {
+            let Some(name) = reader.text(key, "a name") else { continue };
+            let Some(value) = reader.text(node, name) else { continue };
+            let message = format!("no job declares the variable {}", quote(name));
+            let unknown = reader.described(key.at, message, String::new());
+            values.push(Assigned { name: name.to_owned(), value: value.to_owned(), unknown });
+        }
+        values
+    })
 }
 
 fn jobs(reader: &mut Reader<'_>, source: &Source<'_>) -> Vec<Job> {

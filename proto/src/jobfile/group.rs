@@ -1,15 +1,16 @@
 //! A group, and what its tasks share.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::keys::Level;
 use super::names::Scope;
 use super::reader::Reader;
 use super::table::{Table, pairs};
 use super::tree::Node;
-use super::{ports, restart, task};
+use super::{confine, files, ports, restart, rules, task};
 use crate::limits;
-use crate::model::{Group, JobType, Task};
+use crate::model::{Group, JobType, Lifecycle, Task, Volume};
 
 /// Where the tasks of a group are described.
 pub(super) enum Tasks<'a> {
@@ -32,23 +33,47 @@ pub(super) fn group(
     let ports = table.get("ports").map(|node| ports::ports(reader, node)).unwrap_or_default();
     let restart = table.get("restart").map(|node| restart::restart(reader, node, kind));
     let reschedule = table.get("reschedule").map(|node| restart::reschedule(reader, node, kind));
+    let volumes = table.get("volumes").map(|node| files::volumes(reader, node)).unwrap_or_default();
+    let max_run = max_run(reader, table, kind);
     let scope = Scope { meta, ports: &ports };
     let tasks = match tasks {
-        Tasks::Only(name) => BTreeMap::from([((*name).to_owned(), task::task(reader, table, &scope))]),
-        Tasks::Named => named_tasks(reader, table, &scope),
+        Tasks::Only(name) => {
+            BTreeMap::from([((*name).to_owned(), task::task(reader, table, &scope, &volumes))])
+        }
+        Tasks::Named => named_tasks(reader, table, &scope, &volumes),
     };
+    if !tasks.is_empty() && !tasks.values().any(|task| task.lifecycle == Lifecycle::Main) {
+        let at = table.get("tasks").map_or_else(|| table.key_at("lifecycle"), |node| node.at);
+        let hint = "what runs before, beside or after needs a task without `lifecycle` that it belongs to";
+        reader.missing(at, "the group has no main task", hint);
+    }
     Group {
         count: count.map_or(1, |count| count as u32),
         tasks,
         ports,
         restart: restart.unwrap_or(restart::default_restart(kind)),
         reschedule: reschedule.unwrap_or(restart::default_reschedule(kind)),
-        volumes: BTreeMap::new(),
-        max_run: None,
+        volumes,
+        max_run,
     }
 }
 
-fn named_tasks(reader: &mut Reader<'_>, table: &Table<'_>, scope: &Scope<'_>) -> BTreeMap<String, Task> {
+fn max_run(reader: &mut Reader<'_>, table: &Table<'_>, kind: JobType) -> Option<Duration> {
+    let node = confine::written(table, "max_run")?;
+    if kind == JobType::Service {
+        let hint = "a service runs for ever; for work that ends write `type: batch`";
+        reader.fault(table.key_at("max_run"), "`max_run` is for batch jobs", hint);
+        return None;
+    }
+    reader.duration(node, "max_run", rules::MAX_RUN_LEAST)
+}
+
+fn named_tasks(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    scope: &Scope<'_>,
+    volumes: &BTreeMap<String, Volume>,
+) -> BTreeMap<String, Task> {
     let hint = "for example `tasks: {server: {command: /usr/bin/my-program}}`";
     let Some(node) = table.get("tasks") else {
         table.lacks(reader, "tasks", "the group has no `tasks`", hint);
@@ -58,7 +83,7 @@ fn named_tasks(reader: &mut Reader<'_>, table: &Table<'_>, scope: &Scope<'_>) ->
     for (name, value) in children(reader, node, "tasks", limits::TASKS_PER_GROUP, hint) {
         let Some(name) = reader.name(name, "task") else { continue };
         let table = Table::read(reader, value, &[Level::Task], &name);
-        let task = task::task(reader, &table, scope);
+        let task = task::task(reader, &table, scope, volumes);
         tasks.insert(name, task);
     }
     tasks

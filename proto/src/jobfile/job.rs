@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::group::{Tasks, children, group};
 use super::keys::Level;
 use super::reader::{Reader, quote};
+use super::rules::is_key;
 use super::source::Mark;
 use super::table::{Table, pairs};
-use super::task::is_key;
 use super::tree::{Node, Value};
+use super::variables;
 use crate::ids::JobKey;
 use crate::limits;
 use crate::model::{DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Job, JobType, stored_size};
@@ -27,6 +28,9 @@ enum Form {
 /// Reads a job, and returns it with the place of its name; both make sense only if no fault was noted.
 pub(super) fn job(reader: &mut Reader<'_>, node: &Node) -> (Job, Mark) {
     let before = reader.count();
+    reader.file_bytes = 0;
+    let filled = variables::fill(reader, node);
+    let node = filled.as_ref().unwrap_or(node);
     let form = form(node);
     let levels: &[Level] = match form {
         Form::Short => &[Level::Job, Level::Group, Level::Task],
@@ -137,6 +141,6 @@ fn check_size(reader: &mut Reader<'_>, job: &Job, at: Mark) {
     if size > limits::JOB_STORED_BYTES {
         let most = limits::JOB_STORED_BYTES;
         let message = format!("the job takes {size} bytes as it is stored, at most {most}");
-        reader.fault(at, message, "split it into several jobs, or shorten `args` and `env`");
+        reader.fault(at, message, "split it into several jobs, or shorten `args`, `env` and `files`");
     }
 }

@@ -3,11 +3,11 @@
 //! A read that fails notes the fault and returns nothing; its caller goes on with a default, so that one pass finds all faults.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
-use std::path::Path;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use super::fault::Faults;
+use super::fault::{Fault, Faults};
+use super::given::Given;
 use super::source::{Mark, Source};
 use super::tree::{Node, Value};
 use crate::{limits, names, units};
@@ -18,8 +18,16 @@ const KEPT: usize = 10 * limits::ERRORS_PER_FILE;
 /// The decoding of one file.
 pub struct Reader<'r> {
     source: &'r Source<'r>,
-    /// What relative paths are relative to.
-    pub base: Option<&'r Path>,
+    /// What is not in the file.
+    pub given: &'r Given<'r>,
+    /// The variables that its jobs declare.
+    pub declared: BTreeSet<String>,
+    /// Bytes of text that variables were filled into.
+    pub filled_bytes: usize,
+    /// Bytes of the files that were read for the present job.
+    pub file_bytes: usize,
+    /// Places of which nothing more is said, in bytes: what stands there is not what was meant.
+    muted: Vec<Range<usize>>,
     /// Line from which on the tree is incomplete: what stands there may not mean what it seems to.
     broken_from: Option<u32>,
     seen: BTreeSet<(Mark, String)>,
@@ -28,19 +36,35 @@ pub struct Reader<'r> {
 
 impl<'r> Reader<'r> {
     /// Begins with no fault.
-    pub fn new(source: &'r Source<'r>, base: Option<&'r Path>) -> Self {
-        Self { source, base, broken_from: None, seen: BTreeSet::new(), found: Vec::new() }
+    pub fn new(source: &'r Source<'r>, given: &'r Given<'r>) -> Self {
+        Self {
+            source,
+            given,
+            declared: BTreeSet::new(),
+            filled_bytes: 0,
+            file_bytes: 0,
+            muted: Vec::new(),
+            broken_from: None,
+            seen: BTreeSet::new(),
+            found: Vec::new(),
+        }
     }
 
     /// Notes a fault. A second one of the same words at the same place (an anchor that is used twice) is the same.
     pub fn fault(&mut self, at: Mark, message: impl Into<String>, hint: impl Into<String>) {
         let message = message.into();
-        if self.full() || self.broken_from.is_some_and(|line| at.line >= line) {
+        let muted = self.muted.iter().any(|place| place.contains(&at.byte));
+        if muted || self.full() || self.broken_from.is_some_and(|line| at.line >= line) {
             return;
         }
         if self.seen.insert((at, message.clone())) {
             self.found.push((at, message, hint.into()));
         }
+    }
+
+    /// Returns a fault without noting it.
+    pub fn described(&self, at: Mark, message: String, hint: String) -> Fault {
+        self.source.fault(at, message, hint)
     }
 
     /// Notes that something is not there; not while the tree is incomplete, where it may stand in the unread part.
@@ -61,6 +85,14 @@ impl<'r> Reader<'r> {
         let text = self.source.text.get(node.at.byte..node.end).unwrap_or("");
         let at = text.find(part).map_or(node.at, |offset| self.source.mark(node.at.byte + offset));
         self.fault(at, message, hint);
+    }
+
+    /// Takes no more faults about a node: one that was noted explains them.
+    pub fn mute(&mut self, node: &Node) {
+        // More places than faults are kept would make a hostile file slow and nothing clearer.
+        if self.muted.len() < KEPT {
+            self.muted.push(node.at.byte..node.end.max(node.at.byte + 1));
+        }
     }
 
     /// Says that the tree is incomplete from a line on.
@@ -122,6 +154,22 @@ impl<'r> Reader<'r> {
             Ok(number) if range.contains(&number) && !text.starts_with('+') => Some(number),
             _ => self.expected(node, key, &what, ""),
         }
+    }
+
+    /// Reads `true` or `false`.
+    pub fn bool(&mut self, node: &Node, key: &str) -> Option<bool> {
+        const WORDS: [(&str, bool); 2] = [("true", true), ("false", false)];
+        if let Value::Text { text, .. } = &node.value {
+            let hint = match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" | "1" => "write `true`",
+                "no" | "off" | "n" | "0" => "write `false`",
+                _ => "",
+            };
+            if !hint.is_empty() {
+                return self.expected(node, key, "`true` or `false`", hint);
+            }
+        }
+        self.word(node, key, &WORDS)
     }
 
     /// Reads a duration of at least `least`.

@@ -6,7 +6,7 @@ use super::keys::Level;
 use super::reader::{Reader, shown};
 use super::table::Table;
 use super::tree::{Node, Value};
-use crate::model::{Backoff, Interval, JobType, OnExhausted, Reschedule, Restart, policy};
+use crate::model::{Backoff, Interval, JobType, OnExhausted, Reschedule, Restart, RestartOn, policy};
 
 /// The most restarts that can be asked for by number; more are `-1`.
 pub(super) const ATTEMPTS_MOST: i64 = 1_000_000;
@@ -16,6 +16,9 @@ pub(super) const INTERVAL_LEAST: Duration = Duration::from_secs(1);
 const BACKOFF: &[(&str, Backoff)] = &[("constant", Backoff::Constant), ("exponential", Backoff::Exponential)];
 const ON_EXHAUSTED: &[(&str, OnExhausted)] =
     &[("move", OnExhausted::Move), ("stay", OnExhausted::Stay), ("fail", OnExhausted::Fail)];
+
+const ON: &[(&str, RestartOn)] =
+    &[("any", RestartOn::Any), ("failure", RestartOn::Failure), ("never", RestartOn::Never)];
 
 /// Returns the policy of a group that writes none.
 pub(super) const fn default_restart(kind: JobType) -> Restart {
@@ -57,6 +60,9 @@ pub(super) fn restart(reader: &mut Reader<'_>, node: &Node, kind: JobType) -> Re
     let word = |node| reader.word(node, "on_exhausted", ON_EXHAUSTED);
     if let Some(on_exhausted) = table.get("on_exhausted").and_then(word) {
         restart.on_exhausted = on_exhausted;
+    }
+    if let Some(on) = table.get("on").and_then(|node| reader.word(node, "on", ON)) {
+        restart.on = on;
     }
     let never_again = restart.attempts.is_some()
         && restart.interval == Interval::Forever

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{self, Key, Level};
+use super::keys::{self, Key, Level, Shape};
 use super::reader::{Reader, did_you_mean, nearest, quote};
 use super::source::Mark;
 use super::tree::{Node, Value};
@@ -32,6 +32,11 @@ impl<'n> Table<'n> {
                 _ => "",
             };
             match keys::find(levels, name) {
+                Some(Key { later: Some(_), shape: Shape::Table(level), .. })
+                    if matches!(value.value, Value::Map(_)) =>
+                {
+                    Self::read(reader, value, &[*level], name);
+                }
                 Some(known @ Key { later: Some(why), .. }) => {
                     if !says_nothing(value, known.default) {
                         table.refused.push(known.name);
@@ -138,7 +143,7 @@ fn unknown(reader: &mut Reader<'_>, key: &Node, name: &str, levels: &[Level]) ->
 
 /// Returns the hint for a key that resembles none of its level.
 fn elsewhere_or_all(levels: &[Level], name: &str) -> String {
-    let others = Level::ALL.iter().flat_map(|level| level.keys()).filter(|key| key.later.is_none());
+    let others = Level::MISSED.iter().flat_map(|level| level.keys()).filter(|key| key.later.is_none());
     let near = nearest(name, others.map(|key| key.name));
     if let Some((word, level)) = near.and_then(|word| Some((word, keys::elsewhere(levels, word)?))) {
         return format!("did you mean `{word}`, which belongs to {}?", level.owner());
@@ -175,6 +180,6 @@ fn home(name: &str, level: Level, here: &[Level]) -> String {
         Level::Resources => format!("write `resources: {{{name}: ...}}`"),
         Level::Logs => format!("write `logs: {{{name}: ...}}`"),
         Level::Port => format!("write `ports: {{NAME: {{{name}: ...}}}}`"),
-        Level::Group | Level::Task => String::new(),
+        _ => String::new(),
     }
 }

@@ -4,38 +4,91 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::keys::Level;
-use super::names::Scope;
+use super::names::{Env, Scope};
 use super::reader::{Reader, quote, shown};
-use super::signal;
 use super::table::{Table, pairs};
 use super::tree::{Node, Value};
+use super::{confine, files, logs, paths, rules, signal};
 use crate::limits;
-use crate::model::{LogPolicy, Process, Resources, Task};
-
-/// Characters of the name of an environment variable or an entry of `meta`: also what YAML allows a key.
-pub(super) const KEY_CHARS: usize = 255;
-/// The least that a log file can hold: smaller ones would rotate with every few lines.
-const LOG_FILE_LEAST: u64 = 4096;
+use crate::model::{Lifecycle, Limits, Process, Task, Volume};
 
 /// Reads a task out of a table that may hold other levels' keys, too.
-pub(super) fn task(reader: &mut Reader<'_>, table: &Table<'_>, scope: &Scope<'_>) -> Task {
+pub(super) fn task(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    scope: &Scope<'_>,
+    volumes: &BTreeMap<String, Volume>,
+) -> Task {
+    let env_files = table.get("env_files").map(|node| files::env_files(reader, node)).unwrap_or_default();
+    let env = env(reader, table, scope, &env_files);
+    let known = Env { own: Some(&env), files: None, on_node: !env_files.on_node.is_empty() };
     let process = Process {
         command: command(reader, table),
-        args: table.get("args").map(|node| args(reader, node, scope)).unwrap_or_default(),
+        args: table.get("args").map(|node| args(reader, node, scope, &known)).unwrap_or_default(),
         user: table.get("user").and_then(|node| user(reader, node)),
-        workdir: table.get("workdir").and_then(|node| workdir(reader, node, scope)),
+        workdir: table.get("workdir").and_then(|node| workdir(reader, node, scope, &known)),
     };
     let stop_signal = table.get("stop_signal").and_then(|node| signal::signal(reader, node, "stop_signal"));
     let stop_timeout =
         table.get("stop_timeout").and_then(|node| reader.duration(node, "stop_timeout", Duration::ZERO));
+    let resources = table.get("resources").map(|node| confine::resources(reader, node));
+    let (resources, limits) = resources.unwrap_or((Task::DEFAULT_RESOURCES, Limits::default()));
     Task {
         process,
-        env: table.get("env").map(|node| env(reader, node, scope)).unwrap_or_default(),
-        resources: table.get("resources").map_or(Task::DEFAULT_RESOURCES, |node| resources(reader, node)),
+        env,
+        resources,
         stop_signal: stop_signal.unwrap_or(Task::DEFAULT_STOP_SIGNAL),
         stop_timeout: stop_timeout.unwrap_or(Task::DEFAULT_STOP_TIMEOUT),
-        logs: table.get("logs").map(|node| logs(reader, node)).unwrap_or_default(),
-        ..Task::new("")
+        logs: table.get("logs").map(|node| logs::logs(reader, node)).unwrap_or_default(),
+        lifecycle: table.get("lifecycle").and_then(|node| lifecycle(reader, node)).unwrap_or_default(),
+        critical: table.get("critical").and_then(|node| reader.bool(node, "critical")).unwrap_or(false),
+        limits,
+        files: table.get("files").map(|node| files::files(reader, node)).unwrap_or_default(),
+        env_files: env_files.on_node,
+        mounts: table.get("mounts").map(|node| files::mounts(reader, node, volumes)).unwrap_or_default(),
+        confinement: confine::confinement(reader, table),
+    }
+}
+
+fn lifecycle(reader: &mut Reader<'_>, node: &Node) -> Option<Lifecycle> {
+    const HOOKS: [(&str, Lifecycle); 4] = [
+        ("main", Lifecycle::Main),
+        ("prestart", Lifecycle::Prestart { sidecar: false }),
+        ("poststart", Lifecycle::Poststart { sidecar: false }),
+        ("poststop", Lifecycle::Poststop),
+    ];
+    if let Value::Text { text, .. } = &node.value {
+        let named = HOOKS.iter().any(|(word, _)| word == text);
+        return match text.as_str() {
+            "main" => Some(Lifecycle::Main),
+            _ if named => {
+                let hint = format!("write `lifecycle: {{hook: {text}}}`");
+                reader.expected(node, "lifecycle", "`main` or a mapping", &hint)
+            }
+            _ => reader.expected(node, "lifecycle", "`main` or a mapping", "for example `{hook: prestart}`"),
+        };
+    }
+    let table = Table::read(reader, node, &[Level::Lifecycle], "lifecycle");
+    let sidecar = table.get("sidecar").and_then(|node| reader.bool(node, "sidecar")).unwrap_or(false);
+    let hook = match table.get("hook") {
+        Some(node) => reader.word(node, "hook", &HOOKS)?,
+        None if sidecar => {
+            let hint =
+                "a sidecar begins before the main tasks (`hook: prestart`) or after them (`hook: poststart`)";
+            table.lacks(reader, "hook", "`lifecycle` has no `hook`", hint);
+            return None;
+        }
+        None => Lifecycle::Main,
+    };
+    match hook {
+        Lifecycle::Prestart { .. } => Some(Lifecycle::Prestart { sidecar }),
+        Lifecycle::Poststart { .. } => Some(Lifecycle::Poststart { sidecar }),
+        Lifecycle::Main | Lifecycle::Poststop if sidecar => {
+            let message = "only a `prestart` or `poststart` task can be a sidecar";
+            reader.fault(table.key_at("sidecar"), message, "a main task runs as long as its siblings anyway");
+            None
+        }
+        hook => Some(hook),
     }
 }
 
@@ -73,7 +126,7 @@ fn command(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
         );
         reader.fault(node.at, message, hint);
     } else if text.contains('/') {
-        return absolute(reader, node, "command", text);
+        return paths::from_file(reader, node, "command", text);
     }
     text.to_owned()
 }
@@ -86,27 +139,7 @@ fn split_command(text: &str) -> Option<(&str, &str)> {
     (!is_path || has_options).then_some((program, rest))
 }
 
-/// Returns a path as absolute: relative ones are relative to the file.
-fn absolute(reader: &mut Reader<'_>, node: &Node, key: &str, text: &str) -> String {
-    if text.starts_with('/') {
-        return text.to_owned();
-    }
-    let Some(base) = reader.base else {
-        let hint =
-            "a relative path is relative to the job file, and this one has no place: write an absolute path";
-        reader.fault(node.at, format!("`{key}` is {}, a relative path", quote(text)), hint);
-        return text.to_owned();
-    };
-    let joined: std::path::PathBuf = base.join(text).components().collect();
-    let Some(path) = joined.to_str() else {
-        let hint = "the path of the job file is not valid UTF-8: write an absolute path";
-        reader.fault(node.at, format!("`{key}` is {}, a relative path", quote(text)), hint);
-        return text.to_owned();
-    };
-    path.to_owned()
-}
-
-fn args(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> Vec<String> {
+fn args(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, known: &Env<'_>) -> Vec<String> {
     let items = match &node.value {
         Value::List(items) => items,
         Value::Null => return Vec::new(),
@@ -127,98 +160,69 @@ fn args(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> Vec<String> 
     let mut args = Vec::with_capacity(items.len());
     for item in items {
         let Some(text) = reader.text(item, "args") else { continue };
-        scope.check(reader, item, text);
+        scope.check(reader, item, text, known);
         args.push(text.to_owned());
     }
     args
 }
 
-fn env(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> BTreeMap<String, String> {
-    let entries = pairs(reader, node, "env", "write `env: {NAME: value}`");
-    if entries.len() > limits::ENV_PER_TASK {
-        let message = format!("{} variables, at most {} for a task", entries.len(), limits::ENV_PER_TASK);
-        reader.fault(node.at, message, "");
+/// Returns the variables that files say and those written, which win.
+fn env(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    scope: &Scope<'_>,
+    files: &files::EnvFiles,
+) -> BTreeMap<String, String> {
+    let node = table.get("env");
+    let entries =
+        node.map(|node| pairs(reader, node, "env", "write `env: {NAME: value}`")).unwrap_or_default();
+    // What a file holds is taken as it is; only what stands in the job file is filled in.
+    let literal = |text: &String| text.replace("${", "$${");
+    let mut env: BTreeMap<String, String> =
+        files.variables.iter().map(|(name, text)| (name.clone(), literal(text))).collect();
+    let count = entries.len() + env.len();
+    if count > limits::ENV_PER_TASK {
+        let at = node.or(table.get("env_files")).map_or(table.at, |node| node.at);
+        let message = format!("{count} variables, at most {} for a task", limits::ENV_PER_TASK);
+        reader.fault(at, message, "");
         return BTreeMap::new();
     }
-    let mut env = BTreeMap::new();
+    let known = Env { own: None, files: Some(&files.variables), on_node: !files.on_node.is_empty() };
     for (key, value) in entries {
         let Some(name) = reader.text(key, "env") else { continue };
-        if !is_key(name) {
+        if !rules::is_key(name) {
             let hint = "letters, digits, `_`, `-` and `.`, not a digit first, at most 255 characters";
             reader.fault(key.at, format!("{} is not a name of a variable", quote(name)), hint);
-        } else if is_fact(name) {
+        } else if rules::is_fact(name) {
             let hint = "choose another name";
             reader.fault(key.at, format!("{} is set by minijob itself", quote(name)), hint);
         }
         let Some(text) = reader.text(value, name) else { continue };
-        scope.check(reader, value, text);
-        env.insert(name.to_owned(), text.to_owned());
+        scope.check(reader, value, text, &known);
+        env.insert(name.to_owned(), known.with_files(text));
     }
     env
 }
 
-/// Returns whether a text can name an environment variable or an entry of `meta`.
-pub(super) fn is_key(text: &str) -> bool {
-    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let other = |c: char| first(c) || c.is_ascii_digit() || c == '-' || c == '.';
-    text.len() <= KEY_CHARS && text.starts_with(first) && text.chars().all(other)
-}
-
-/// Returns whether the agent gives every task a variable of this name; one from the file would be lost without a word.
-pub(super) fn is_fact(name: &str) -> bool {
-    const FACTS: [&str; 11] = [
-        "JOB",
-        "GROUP",
-        "TASK",
-        "ALLOC_ID",
-        "ALLOC_INDEX",
-        "ALLOC_DIR",
-        "TASK_DIR",
-        "NODE_NAME",
-        "NODE_ADDRESS",
-        "CPU_MILLIS",
-        "MEMORY_BYTES",
-    ];
-    const FAMILIES: [&str; 4] = ["PORT_", "HOST_PORT_", "ADDR_", "META_"];
-    let Some(fact) = name.strip_prefix("MINIJOB_") else { return false };
-    FACTS.contains(&fact) || FAMILIES.iter().any(|family| fact.starts_with(family))
-}
-
 fn user(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     let text = reader.text(node, "user")?;
-    let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != ':' && c != '$';
-    if text.is_empty() || text.len() > KEY_CHARS || !text.chars().all(fits) {
-        return reader.expected(node, "user", "the name or number of one user", "");
+    if !rules::is_user(text) {
+        let what = "the name or number of one user, or `USER:GROUP`";
+        return reader.expected(node, "user", what, "");
     }
     Some(text.to_owned())
 }
 
-fn workdir(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> Option<String> {
+fn workdir(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, known: &Env<'_>) -> Option<String> {
     let text = reader.text(node, "workdir")?;
     if text.is_empty() {
         return reader.expected(node, "workdir", "a directory", "leave it out for the task's own directory");
     }
-    scope.check(reader, node, text);
+    scope.check(reader, node, text, known);
     // What begins with a name is whole only when the task starts.
-    Some(if text.starts_with("${") { text.to_owned() } else { absolute(reader, node, "workdir", text) })
-}
-
-fn resources(reader: &mut Reader<'_>, node: &Node) -> Resources {
-    let table = Table::read(reader, node, &[Level::Resources], "resources");
-    let Resources { cpu_millis, memory_bytes } = Task::DEFAULT_RESOURCES;
-    let cpu = table.get("cpu").and_then(|node| reader.cpu(node, "cpu"));
-    let memory = table.get("memory").and_then(|node| reader.size(node, "memory", 1));
-    Resources { cpu_millis: cpu.map_or(cpu_millis, u64::from), memory_bytes: memory.unwrap_or(memory_bytes) }
-}
-
-fn logs(reader: &mut Reader<'_>, node: &Node) -> LogPolicy {
-    let table = Table::read(reader, node, &[Level::Logs], "logs");
-    let default = LogPolicy::default();
-    let files = table.get("max_files").and_then(|node| reader.whole(node, "max_files", 1..=1000));
-    let size = table.get("max_file_size").and_then(|node| reader.size(node, "max_file_size", LOG_FILE_LEAST));
-    LogPolicy {
-        max_files: files.map_or(default.max_files, |files| files as u32),
-        max_file_bytes: size.unwrap_or(default.max_file_bytes),
-        ..default
-    }
+    Some(if text.starts_with("${") {
+        text.to_owned()
+    } else {
+        paths::from_file(reader, node, "workdir", text)
+    })
 }

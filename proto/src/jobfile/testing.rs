@@ -6,13 +6,17 @@ use std::time::Duration;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample;
 
 use super::restart::{ATTEMPTS_MOST, INTERVAL_LEAST};
-use super::task::is_fact;
+use super::rules::{
+    LOG_FILE_LEAST, MEMORY_LIMIT_LEAST, PIDS_MOST, RLIMIT_MOST, SIGNAL_MAX, is_fact, overlap,
+};
 use crate::ids::JobKey;
 use crate::model::{
-    Backoff, Group, Interval, Job, JobType, LogPolicy, OnExhausted, Port, Process, Reschedule, Resources,
-    Restart, RestartOn, Task,
+    Backoff, CAPABILITIES, Confinement, Group, Interval, Isolate, Job, JobType, Lifecycle, Limits, LogPolicy,
+    Mount, NodeEnvFile, OnExhausted, Port, Process, RLIMITS, Reschedule, Resources, Restart, RestartOn,
+    Rlimit, Task, TaskFile, Volume, VolumeSource,
 };
 
 /// Texts that YAML readers like to take for something else.
@@ -26,7 +30,7 @@ const HOSTILE: [&str; 34] = [
 pub(crate) fn text() -> impl Strategy<Value = String> {
     let clean = |text: String| text.replace(['\0', '$'], "x");
     prop_oneof![
-        proptest::sample::select(&HOSTILE[..]).prop_map(str::to_owned),
+        sample::select(&HOSTILE[..]).prop_map(str::to_owned),
         "[a-z/ :#,.-]{0,20}",
         ".{0,20}",
         any::<String>(),
@@ -65,8 +69,9 @@ fn restart() -> impl Strategy<Value = Restart> {
     ];
     let on_exhausted = prop_oneof![Just(OnExhausted::Move), Just(OnExhausted::Stay), Just(OnExhausted::Fail)];
     let delays = (millis(100, 1 << 25), millis(0, 1 << 25));
-    (attempts(), interval, delays, backoff(), 0u8..=100, on_exhausted)
-        .prop_map(|(attempts, interval, (delay, more), backoff, jitter_percent, on_exhausted)| Restart {
+    let on = prop_oneof![Just(RestartOn::Any), Just(RestartOn::Failure), Just(RestartOn::Never)];
+    (attempts(), interval, delays, backoff(), 0u8..=100, on_exhausted, on)
+        .prop_map(|(attempts, interval, (delay, more), backoff, jitter_percent, on_exhausted, on)| Restart {
             attempts,
             interval,
             delay,
@@ -74,7 +79,7 @@ fn restart() -> impl Strategy<Value = Restart> {
             max_delay: delay + more,
             jitter_percent,
             on_exhausted,
-            on: RestartOn::Any,
+            on,
         })
         .prop_filter("waits for ever", |restart| {
             restart.attempts.is_none()
@@ -92,46 +97,165 @@ fn reschedule() -> impl Strategy<Value = Reschedule> {
 fn process() -> impl Strategy<Value = Process> {
     let path = || text().prop_map(|text| format!("/{}", text.replace(char::is_whitespace, "_")));
     let command = prop_oneof![name(), path()];
-    (command, vec(text(), 0..6), option::of("[a-z0-9_-]{1,20}"), option::of(path()))
+    (command, vec(text(), 0..6), option::of("[a-z0-9_-]{1,20}(:[a-z0-9]{1,5})?"), option::of(path()))
         .prop_map(|(command, args, user, workdir)| Process { command, args, user, workdir })
 }
 
-fn task() -> impl Strategy<Value = Task> {
-    let resources = (1u64..=4_096_000, 1u64..=1 << 50)
-        .prop_map(|(cpu_millis, memory_bytes)| Resources { cpu_millis, memory_bytes });
-    let logs = (1u32..=1000, 4096u64..=1 << 50).prop_map(|(max_files, max_file_bytes)| LogPolicy {
-        max_files,
-        max_file_bytes,
-        ..LogPolicy::default()
+/// A path below another, in components of any characters that a path may have.
+fn relative() -> impl Strategy<Value = String> {
+    let part = prop_oneof!["[a-z0-9._-]{1,10}", "\\PC{1,8}", "[ab: #'\"-]{1,8}"];
+    let plain = |part: String| {
+        let part = part.replace(['/', '$', '\0'], "x");
+        if part == "." || part == ".." { "x".to_owned() } else { part }
+    };
+    vec(part.prop_map(plain), 1..4).prop_map(|parts| parts.join("/"))
+}
+
+fn absolute() -> impl Strategy<Value = String> {
+    relative().prop_map(|path| format!("/{path}"))
+}
+
+fn file() -> impl Strategy<Value = TaskFile> {
+    let content = prop_oneof![
+        text().prop_map(String::into_bytes),
+        "[$v{ar.x}\n]{0,20}".prop_map(String::into_bytes),
+        Just(b"$${var.a} ${var.b} ${job.name}".to_vec()),
+        vec(any::<u8>(), 0..30),
+    ];
+    (relative(), content, 0u32..=0o777).prop_map(|(to, content, mode)| TaskFile {
+        to,
+        content: content.into(),
+        mode,
+    })
+}
+
+/// Files of which none lies in another.
+fn files() -> impl Strategy<Value = Vec<TaskFile>> {
+    let apart = |files: &Vec<TaskFile>| overlap(files.iter().map(|file| file.to.as_str())).is_none();
+    vec(file(), 0..3).prop_filter("a file in a file", apart)
+}
+
+fn volume() -> impl Strategy<Value = Volume> {
+    let source = prop_oneof![name().prop_map(VolumeSource::Host), absolute().prop_map(VolumeSource::Path)];
+    (source, any::<bool>()).prop_map(|(source, read_only)| Volume { source, read_only })
+}
+
+fn lifecycle() -> impl Strategy<Value = Lifecycle> {
+    prop_oneof![
+        4 => Just(Lifecycle::Main),
+        1 => any::<bool>().prop_map(|sidecar| Lifecycle::Prestart { sidecar }),
+        1 => any::<bool>().prop_map(|sidecar| Lifecycle::Poststart { sidecar }),
+        1 => Just(Lifecycle::Poststop),
+    ]
+}
+
+fn rlimit() -> impl Strategy<Value = Rlimit> {
+    (option::of(0..=RLIMIT_MOST), option::of(0..=RLIMIT_MOST)).prop_map(|(one, other)| match (one, other) {
+        (Some(one), Some(other)) => Rlimit { soft: Some(one.min(other)), hard: Some(one.max(other)) },
+        (one, other) => Rlimit { soft: one.or(other), hard: None },
+    })
+}
+
+fn confinement() -> impl Strategy<Value = Confinement> {
+    let rlimit_name = sample::select(&RLIMITS[..]).prop_map(|(name, _)| name.to_owned());
+    let capabilities = sample::subsequence(CAPABILITIES.to_vec(), 0..5).prop_map(|mut names| {
+        names.sort_unstable();
+        names.into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
-    (process(), btree_map(key(), text(), 0..5), resources, 1i32..=64, millis(0, 1 << 30), logs).prop_map(
-        |(process, env, resources, stop_signal, stop_timeout, logs)| Task {
+    let isolate =
+        any::<[bool; 4]>().prop_map(|[pid, ipc, mount, network]| Isolate { pid, ipc, mount, network });
+    let numbers = (option::of(-20i8..=19), option::of(-1000i16..=1000));
+    (btree_map(rlimit_name, rlimit(), 0..4), numbers, option::of(capabilities), any::<bool>(), isolate)
+        .prop_map(|(rlimits, (nice, oom_score_adj), capabilities, new_privileges, isolate)| Confinement {
+            rlimits,
+            nice,
+            oom_score_adj,
+            capabilities,
+            new_privileges,
+            isolate,
+        })
+}
+
+/// What is reserved, and limits that are none or not below it.
+fn resources() -> impl Strategy<Value = (Resources, Limits)> {
+    let cpu = (1u64..=4_096_000, option::of(0u64..=4_096_000))
+        .prop_map(|(cpu, more)| (cpu, more.map(|more| (cpu + more).min(4_096_000))));
+    let memory = (1u64..=1 << 49, option::of(0u64..=1 << 49))
+        .prop_map(|(memory, more)| (memory, more.map(|more| (memory + more).max(MEMORY_LIMIT_LEAST))));
+    (cpu, memory, option::of(1..=PIDS_MOST)).prop_map(|(cpu, memory, pids)| {
+        let resources = Resources { cpu_millis: cpu.0, memory_bytes: memory.0 };
+        (resources, Limits { cpu_millis: cpu.1, memory_bytes: memory.1, pids })
+    })
+}
+
+fn logs() -> impl Strategy<Value = LogPolicy> {
+    let kept = (1u32..=1000, LOG_FILE_LEAST..=1 << 50, millis(0, 1 << 35));
+    (kept, option::of(absolute()), any::<bool>()).prop_map(
+        |((max_files, max_file_bytes, retain), file, journald)| LogPolicy {
+            max_files,
+            max_file_bytes,
+            retain,
+            file,
+            journald,
+        },
+    )
+}
+
+fn task() -> impl Strategy<Value = Task> {
+    let env_file = (absolute(), any::<bool>()).prop_map(|(path, optional)| NodeEnvFile { path, optional });
+    let program = (process(), btree_map(key(), text(), 0..5), resources(), logs());
+    let ends = (1i32..=SIGNAL_MAX, millis(0, 1 << 30), lifecycle(), any::<bool>());
+    let found = (files(), vec(env_file, 0..3), confinement());
+    (program, ends, found).prop_map(|(program, ends, found)| {
+        let (process, env, (resources, limits), logs) = program;
+        let (stop_signal, stop_timeout, lifecycle, critical) = ends;
+        let (files, env_files, confinement) = found;
+        Task {
             process,
             env,
             resources,
             stop_signal,
             stop_timeout,
             logs,
-            ..Task::new("")
-        },
-    )
+            lifecycle,
+            critical,
+            limits,
+            files,
+            env_files,
+            mounts: Vec::new(),
+            confinement,
+        }
+    })
 }
 
-fn group() -> impl Strategy<Value = Group> {
-    let ports = btree_map(name(), option::of(1u16..), 0..4).prop_map(|ports| {
+fn ports() -> impl Strategy<Value = BTreeMap<String, Port>> {
+    btree_map(name(), option::of(1u16..), 0..4).prop_map(|ports| {
         let mut taken = BTreeSet::new();
         let fits = |(_, number): &(String, Option<u16>)| number.is_none_or(|number| taken.insert(number));
         let ports: Vec<(String, Option<u16>)> = ports.into_iter().filter(fits).collect();
         let port = |number: Option<u16>| number.map_or(Port::Dynamic, Port::Static);
-        ports.into_iter().map(|(name, number)| (name, port(number))).collect::<BTreeMap<_, _>>()
-    });
-    (0u32..=10_000, btree_map(name(), task(), 1..3), ports, restart(), reschedule()).prop_map(
-        |(count, tasks, ports, restart, reschedule)| Group {
-            count,
-            ports,
-            restart,
-            reschedule,
-            ..Group::new(JobType::Service, tasks)
+        ports.into_iter().map(|(name, number)| (name, port(number))).collect()
+    })
+}
+
+/// A group whose tasks mount some of its volumes, and of which at least one is a main task.
+fn group(kind: JobType) -> impl Strategy<Value = Group> {
+    let policies = (restart(), reschedule(), option::of(millis(1000, 1 << 35)));
+    let volumes = btree_map(name(), volume(), 0..3);
+    let mounts = vec((any::<sample::Index>(), absolute(), any::<bool>()), 0..3);
+    (0u32..=10_000, btree_map(name(), task(), 1..3), ports(), policies, volumes, mounts).prop_map(
+        move |(count, mut tasks, ports, (restart, reschedule, max_run), volumes, mounts)| {
+            if let Some(task) = tasks.values_mut().next() {
+                task.lifecycle = Lifecycle::Main;
+                for (index, to, read_only) in mounts.into_iter().filter(|_| !volumes.is_empty()) {
+                    let volume = volumes.keys().nth(index.index(volumes.len())).cloned().unwrap_or_default();
+                    if task.mounts.iter().all(|other| other.to != to) {
+                        task.mounts.push(Mount { volume, to, read_only });
+                    }
+                }
+            }
+            let max_run = max_run.filter(|_| kind == JobType::Batch);
+            Group { count, ports, restart, reschedule, volumes, max_run, ..Group::new(kind, tasks) }
         },
     )
 }
@@ -140,6 +264,8 @@ fn group() -> impl Strategy<Value = Group> {
 pub(crate) fn job() -> impl Strategy<Value = Job> {
     let kind = prop_oneof![Just(JobType::Service), Just(JobType::Batch)];
     let key_of_job = (name(), name()).prop_map(|(namespace, name)| JobKey { namespace, name });
-    (key_of_job, kind, 1u8..=100, btree_map(key(), text(), 0..4), btree_map(name(), group(), 1..3))
-        .prop_map(|(key, kind, priority, meta, groups)| Job { priority, meta, ..Job::new(key, kind, groups) })
+    let groups = kind.prop_flat_map(|kind| (Just(kind), btree_map(name(), group(kind), 1..3)));
+    (key_of_job, 1u8..=100, btree_map(key(), text(), 0..4), groups).prop_map(
+        |(key, priority, meta, (kind, groups))| Job { priority, meta, ..Job::new(key, kind, groups) },
+    )
 }

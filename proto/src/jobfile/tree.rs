@@ -22,7 +22,14 @@ pub struct Node {
     nodes: usize,
     /// Bytes of text in it, likewise.
     bytes: usize,
+    /// Levels of nesting in it.
+    depth: usize,
+    /// Whether a text in it may hold a `${var.NAME}`.
+    pub has_variables: bool,
 }
+
+/// How the name of a variable begins where it is used.
+pub(super) const VARIABLE: &str = "${var.";
 
 /// What a node is. Text is as written: `1.10` stays `1.10`.
 #[derive(Debug)]
@@ -40,6 +47,37 @@ pub enum Value {
     List(Vec<Rc<Node>>),
     /// A mapping, in the order of the file.
     Map(Vec<(Rc<Node>, Rc<Node>)>),
+}
+
+impl Node {
+    /// Returns a node of a value whose parts are nodes already.
+    fn of(at: Mark, end: usize, value: Value) -> Self {
+        let (mut nodes, mut bytes, mut depth, mut has_variables) = (1usize, 0usize, 0, false);
+        let mut add = |part: &Self| {
+            nodes = nodes.saturating_add(part.nodes);
+            bytes = bytes.saturating_add(part.bytes);
+            depth = depth.max(part.depth + 1);
+            has_variables |= part.has_variables;
+        };
+        match &value {
+            Value::Null => {}
+            Value::Text { text, .. } => {
+                bytes = text.len();
+                has_variables = text.contains(VARIABLE);
+            }
+            Value::List(items) => items.iter().for_each(|item| add(item)),
+            Value::Map(pairs) => pairs.iter().for_each(|(key, item)| {
+                add(key);
+                add(item);
+            }),
+        }
+        Self { at, end, value, nodes, bytes, depth, has_variables }
+    }
+
+    /// Returns another value in the place of this one.
+    pub fn with(&self, value: Value) -> Self {
+        Self::of(self.at, self.end, value)
+    }
 }
 
 /// Something wrong that the tree itself shows.
@@ -132,7 +170,7 @@ impl Builder {
                 let value = if null { Value::Null } else { Value::Text { text: text.to_string(), quoted } };
                 self.count(at, 1, text.len())?;
                 let end = span.end.byte_offset().unwrap_or(at.byte).max(at.byte);
-                self.place(Rc::new(Node { at, end, value, nodes: 1, bytes: text.len() }), *anchor);
+                self.place(Rc::new(Node::of(at, end, value)), *anchor);
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.check_tag(tag.as_deref(), tag_at);
@@ -160,6 +198,12 @@ impl Builder {
             return Err(Flaw { at, message, hint: String::new() });
         };
         self.count(at, node.nodes, node.bytes)?;
+        // Aliases in aliases would nest without end, and whoever walks the tree would run out of stack.
+        if self.open.len() + node.depth > limits::YAML_DEPTH {
+            let message =
+                format!("with this alias the file is nested more than {} levels deep", limits::YAML_DEPTH);
+            return Err(Flaw { at, message, hint: String::new() });
+        }
         self.place(node, 0);
         Ok(())
     }
@@ -216,16 +260,7 @@ impl Builder {
             Items::List(items) => Value::List(items),
             Items::Map(pairs, _) => Value::Map(pairs),
         };
-        let sum = |of: fn(&Node) -> usize| match &value {
-            Value::List(items) => items.iter().map(|item| of(item)).fold(0, usize::saturating_add),
-            Value::Map(pairs) => pairs
-                .iter()
-                .map(|(key, item)| of(key).saturating_add(of(item)))
-                .fold(0, usize::saturating_add),
-            _ => 0,
-        };
-        let (nodes, bytes) = (sum(|node| node.nodes).saturating_add(1), sum(|node| node.bytes));
-        self.place(Rc::new(Node { at, end: end.max(at.byte), value, nodes, bytes }), anchor);
+        self.place(Rc::new(Node::of(at, end.max(at.byte), value)), anchor);
     }
 
     fn finish(mut self, broken: Option<Flaw>) -> Documents {

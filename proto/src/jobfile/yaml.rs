@@ -1,6 +1,7 @@
 //! The reader of job files for the other files: the same places, the same words, the same bounds. Knows no key.
 
 use super::fault::Faults;
+use super::given::Given;
 use super::source::Source;
 use super::tree;
 use crate::limits;
@@ -27,7 +28,8 @@ pub fn read<T>(
     }
     let source = Source::new(file, text);
     let documents = tree::read(&source);
-    let mut reader = Reader::new(&source, None);
+    let given = Given::default();
+    let mut reader = Reader::new(&source, &given);
     for flaw in documents.flaws {
         reader.fault(flaw.at, flaw.message, flaw.hint);
     }

@@ -2,10 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proto::jobfile::{explain, parse};
+use proto::jobfile::{Given, explain, parse, read};
 
 fuzz_target!(|text: &str| {
-    match parse("job.yml", text) {
+    // A value that YAML would take for more than a text.
+    let variables = [("tag".to_owned(), "x\n- {a: [b]} # ${c}".to_owned())].into();
+    let given = Given { variables: &variables, ..Given::default() };
+    match read("job.yml", text, &given).jobs {
         Ok(jobs) => {
             assert!(!jobs.is_empty());
             for job in jobs {

@@ -36,6 +36,9 @@ pub struct Args {
     /// Job files to run
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: files::Variables,
     /// Keeps its data here [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -59,7 +62,7 @@ pub struct Args {
 /// # Errors
 /// Invalid files before anything is started; what keeps server or agent from running.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let jobs = files::load(&args.files, global.namespace())?;
+    let jobs = files::load(&args.files, &args.variables, global.namespace())?;
     let data = Data::open(args.data_dir.as_deref())?;
     let keeper = daemon::keeper::ensure(&data.agent(), Some(data.removals()))?;
     logging::init(&args.log_level, false, global)?;

@@ -25,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   minijob run web.yml                          until it is healthy, or has failed
   minijob run shop/                            every *.yml and *.yaml of a directory
+  minijob run --var tag=1.5 shop.yml           with a value for its ${var.tag}
   minijob run --wait --exit-code backup.yml    a batch job as if it ran here
   cat web.yml | minijob run -m 'new image' -
   minijob run --port http -- python3 -m http.server '${port.http}'    a command as a job
@@ -37,6 +38,9 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required_unless_present = "command", conflicts_with = "command", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: files::Variables,
     /// Submits and does not follow
     #[arg(long, conflicts_with_all = ["wait", "timeout"])]
     pub detach: bool,
@@ -76,7 +80,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let is_command = command.is_some();
     let jobs = match command {
         Some(job) => vec![job],
-        None => files::load(&args.files, global.namespace())?,
+        None => files::load(&args.files, &args.variables, global.namespace())?,
     };
     if args.check_version.is_some() && jobs.len() != 1 {
         let message = format!("--check-version is about one job, and these are {}", jobs.len());

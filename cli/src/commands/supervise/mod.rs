@@ -38,6 +38,9 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required_unless_present = "command", conflicts_with = "command", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: files::Variables,
     /// Passes output on as it is: no prefixes, standard error to standard error
     #[arg(long)]
     pub raw: bool,
@@ -66,6 +69,7 @@ pub struct Args {
 #[derive(Clone, Debug)]
 struct Source {
     files: Vec<PathBuf>,
+    variables: files::Variables,
     namespace: Option<String>,
     /// What came from the command line never changes.
     command: Option<Job>,
@@ -76,14 +80,15 @@ impl Source {
         let here = std::env::current_dir().ok();
         let path = std::env::var("PATH").unwrap_or_default();
         let command = args.command.job(global, &path, here.as_deref())?;
-        Ok(Self { files: args.files.clone(), namespace: global.namespace().map(str::to_owned), command })
+        let namespace = global.namespace().map(str::to_owned);
+        Ok(Self { files: args.files.clone(), variables: args.variables.clone(), namespace, command })
     }
 
     /// Reads the jobs, checked as a whole.
     fn read(&self) -> Result<Vec<Job>, Error> {
         let jobs = match &self.command {
             Some(job) => vec![job.clone()],
-            None => files::load(&self.files, self.namespace.as_deref())?,
+            None => files::load(&self.files, &self.variables, self.namespace.as_deref())?,
         };
         let clashes = supervise::clashes(&jobs);
         if clashes.is_empty() {

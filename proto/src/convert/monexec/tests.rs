@@ -112,11 +112,7 @@ fn only_a_list_of_programs_is_taken_for_monexecs() {
 
 #[test]
 fn what_was_converted_is_a_valid_job_file() {
-    let mut job = converted(SHOP).jobs.remove(0);
-    // Acted on by the job file when the agent does: until then it is refused there by name.
-    for task in job.groups.values_mut().flat_map(|group| group.tasks.values_mut()) {
-        (task.critical, task.logs.file) = (false, None);
-    }
+    let job = converted(SHOP).jobs.remove(0);
     let text = crate::jobfile::explain(&job);
     assert_eq!(crate::jobfile::parse("shop.yml", &text), Ok(vec![job]), "{text}");
 }

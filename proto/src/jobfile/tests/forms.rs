@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::super::{explain, parse, parse_in};
 use crate::model::{
-    Backoff, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Task,
+    Backoff, Confinement, Interval, Isolate, Job, JobType, Lifecycle, Limits, Mount, NodeEnvFile,
+    OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Rlimit, Task, Volume, VolumeSource,
 };
 
 fn jobs(text: &str) -> Vec<Job> {
@@ -59,7 +60,7 @@ groups:
   g:
     count: 3
     ports: {http: {}, admin: {static: 8080}}
-    restart: {attempts: -1, interval: forever, delay: 2s, backoff: constant, max_delay: 9s, jitter: 0%, on_exhausted: stay}
+    restart: {attempts: -1, interval: forever, delay: 2s, backoff: constant, max_delay: 9s, jitter: 0%, on_exhausted: stay, on: failure}
     reschedule: {attempts: 4, delay: 1s, backoff: constant, max_delay: 1m}
     tasks:
       t:
@@ -88,7 +89,7 @@ groups:
         max_delay: Duration::from_secs(9),
         jitter_percent: 0,
         on_exhausted: OnExhausted::Stay,
-        on: RestartOn::Any,
+        on: RestartOn::Failure,
     };
     assert_eq!(group.restart, restart);
     let reschedule = Reschedule {
@@ -107,6 +108,99 @@ groups:
     assert_eq!(task.resources, Resources { cpu_millis: 500, memory_bytes: 1 << 30 });
     assert_eq!((task.stop_signal, task.stop_timeout), (10, Duration::from_millis(250)));
     assert_eq!((task.logs.max_files, task.logs.max_file_bytes), (2, 4096));
+}
+
+#[test]
+fn what_a_task_may_use_and_is_given_arrives() {
+    let job = job("
+name: full
+type: batch
+groups:
+  g:
+    volumes: {data: {host: pgdata, read_only: true}, cache: {path: /var/cache/x}}
+    max_run: 1h
+    tasks:
+      before: {command: b, lifecycle: {hook: prestart}}
+      beside: {command: b, lifecycle: {hook: poststart, sidecar: true}}
+      after: {command: b, lifecycle: {hook: poststop}}
+      same: {command: b, lifecycle: {hook: main}}
+      t:
+        command: /bin/b
+        user: www-data:adm
+        critical: true
+        resources: {cpu: 0.5, cpu_limit: 2, memory: 64MiB, memory_limit: 1GiB, pids: 50}
+        files: [{to: local/a, content: '$${var.x} ${job.name}', mode: 0600}, {to: b, base64: AAH/}]
+        env_files: [{path: /etc/x.env, on_node: true, optional: true}]
+        mounts: [{volume: data, to: /data}, {volume: cache, to: /cache, read_only: true}]
+        rlimits: {nofile: 65536, RLIMIT_CORE: unlimited, stack: {soft: 1, hard: unlimited}}
+        nice: -5
+        oom_score_adj: 500
+        capabilities: [CAP_SYS_TIME, net_bind_service, Net_Bind_Service]
+        new_privileges: true
+        isolate: {pid: true, network: none}
+        logs: {file: /var/log/x.log, to: journald, retain: 2h}
+");
+    let group = &job.groups["g"];
+    let volume = |source, read_only| Volume { source, read_only };
+    assert_eq!(group.volumes["data"], volume(VolumeSource::Host("pgdata".into()), true));
+    assert_eq!(group.volumes["cache"], volume(VolumeSource::Path("/var/cache/x".into()), false));
+    assert_eq!(group.max_run, Some(Duration::from_secs(3600)));
+    let lifecycles = ["after", "before", "beside", "same", "t"].map(|name| group.tasks[name].lifecycle);
+    let (before, beside) = (Lifecycle::Prestart { sidecar: false }, Lifecycle::Poststart { sidecar: true });
+    assert_eq!(lifecycles, [Lifecycle::Poststop, before, beside, Lifecycle::Main, Lifecycle::Main]);
+    let task = &group.tasks["t"];
+    assert_eq!((task.process.user.as_deref(), task.critical), (Some("www-data:adm"), true));
+    assert_eq!(task.resources, Resources { cpu_millis: 500, memory_bytes: 64 << 20 });
+    let limits = Limits { memory_bytes: Some(1 << 30), cpu_millis: Some(2000), pids: Some(50) };
+    assert_eq!(task.limits, limits);
+    let files: Vec<_> =
+        task.files.iter().map(|file| (file.to.as_str(), &file.content[..], file.mode)).collect();
+    let expected: [(&str, &[u8], u32); 2] =
+        [("local/a", b"${var.x} ${job.name}", 0o600), ("b", b"\0\x01\xff", 0o644)];
+    assert_eq!(files, expected);
+    assert_eq!(task.env_files, [NodeEnvFile { path: "/etc/x.env".into(), optional: true }]);
+    let mount = |volume: &str, to: &str, read_only| Mount { volume: volume.into(), to: to.into(), read_only };
+    assert_eq!(task.mounts, [mount("data", "/data", false), mount("cache", "/cache", true)]);
+    let rlimit = |soft, hard| Rlimit { soft, hard };
+    let confinement = Confinement {
+        rlimits: [
+            ("core".to_owned(), rlimit(None, None)),
+            ("nofile".to_owned(), rlimit(Some(65536), Some(65536))),
+            ("stack".to_owned(), rlimit(Some(1), None)),
+        ]
+        .into(),
+        nice: Some(-5),
+        oom_score_adj: Some(500),
+        capabilities: Some(vec!["net_bind_service".into(), "sys_time".into()]),
+        new_privileges: true,
+        isolate: Isolate { pid: true, network: true, ..Isolate::default() },
+    };
+    assert_eq!(task.confinement, confinement);
+    assert_eq!((task.logs.file.as_deref(), task.logs.journald), (Some("/var/log/x.log"), true));
+    assert_eq!(task.logs.retain, Duration::from_secs(7200));
+}
+
+#[test]
+fn written_memory_is_the_limit_and_nothing_written_limits_nothing() {
+    let of = |resources: &str| {
+        let task = task(&format!("name: a\ncommand: b\nresources: {resources}\n"));
+        (task.resources.memory_bytes >> 20, task.limits.memory_bytes.map(|bytes| bytes >> 20))
+    };
+    assert_eq!(of("{cpu: 1}"), (32, None));
+    assert_eq!(of("{memory: 64MiB}"), (64, Some(64)));
+    assert_eq!(of("{memory: 64MiB, memory_limit: 128MiB}"), (64, Some(128)));
+    assert_eq!(of("{memory: 64MiB, memory_limit: none}"), (64, None));
+    assert_eq!(of("{memory_limit: 128MiB}"), (32, Some(128)));
+    assert_eq!(of("{memory_limit: 16MiB}"), (16, Some(16)), "never more is reserved than may be used");
+    let cpu = task("name: a\ncommand: b\nresources: {cpu_limit: 20m}\n");
+    assert_eq!((cpu.resources.cpu_millis, cpu.limits.cpu_millis), (20, Some(20)));
+}
+
+#[test]
+fn no_capabilities_are_not_those_of_the_user() {
+    assert_eq!(task("name: a\ncommand: b\ncapabilities: []\n").confinement.capabilities, Some(Vec::new()));
+    assert_eq!(task("name: a\ncommand: b\ncapabilities:\n").confinement.capabilities, None);
+    assert!(parse("job.yml", "name: a\ncommand: b\ncapabilities: none\n").is_err());
 }
 
 #[test]
@@ -156,7 +250,11 @@ fn relative_paths_are_relative_to_the_file() {
 fn a_default_that_is_spelled_out_is_accepted() {
     job(
         "name: a\ncommand: b\nsingleton: false\ncritical: false\nservices: []\nvolumes: {}\nshutdown_delay: 0s\n\
-         max_run: none\nlifecycle: main\nimage:\nlogs: {retain: 24h}\nports: {x: {protocol: tcp, address: private}}\n",
+         max_run: none\nlifecycle: main\nimage:\nlogs: {retain: 24h, file: none, to: none}\n\
+         ports: {x: {protocol: tcp, address: private}}\nchecks: none\nvariables:\n\
+         update: {order: stop_first, max_parallel: 1, auto_revert: true}\nmigrate: {max_parallel: 1}\n\
+         disconnect: {stop_after: none}\nresources: {memory_limit: none, cpu_limit: none, pids: none}\n\
+         mounts: []\nenv_files: []\nfiles: []\nisolate: {pid: false, network: host}\nrestart: {on: any}\n",
     );
     job("name: a\ncommand: b\nargs:\nenv:\nports:\nrestart:\nmeta:\nresources:\n");
 }
@@ -243,7 +341,10 @@ fn explaining_shows_the_full_form() {
     let shown = explain(&job(
         "name: web\ncount: 2\ncommand: /bin/sh\nargs: [-c, \"a\\nb\\n\", ~x]\nports: {http: {}, s: {static: 80}}\nenv: {A: 1}\n",
     ));
-    let expected = "\
+    assert_eq!(shown, EXPLAINED);
+}
+
+const EXPLAINED: &str = "\
 name: web
 namespace: default
 type: service
@@ -255,6 +356,8 @@ groups:
     ports:
       http: {}
       s: {static: 80}
+    volumes: {}
+    max_run: none
     restart:
       attempts: 3
       interval: 5m
@@ -263,6 +366,7 @@ groups:
       max_delay: 30s
       jitter: 10%
       on_exhausted: move
+      on: any
     reschedule:
       attempts: -1
       delay: 5s
@@ -279,16 +383,35 @@ groups:
           - \"~x\"
         env:
           A: \"1\"
+        env_files: []
+        files: []
         # user: the agent's default user
         # workdir: the task's own directory
         resources:
           cpu: 50m
           memory: 32MiB
+          cpu_limit: none
+          memory_limit: none
+          pids: none
+        mounts: []
+        lifecycle: main
+        critical: false
         stop_signal: SIGTERM
         stop_timeout: 5s
         logs:
           max_files: 10
           max_file_size: 10MiB
+          retain: 1d
+          file: none
+          to: none
+        rlimits: {}
+        # nice: the agent's own
+        # oom_score_adj: the default of the kernel
+        # capabilities: those of its user
+        new_privileges: false
+        isolate:
+          pid: false
+          ipc: false
+          mount: false
+          network: host
 ";
-    assert_eq!(shown, expected);
-}

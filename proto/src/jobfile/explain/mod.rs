@@ -1,11 +1,15 @@
 //! A job as its full form.
 
+mod task; // its tasks
+
 use std::collections::BTreeMap;
 
 use super::emit::Lines;
-use super::signal;
-use crate::model::{Backoff, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Restart, Task};
-use crate::units::{show_cpu, show_duration, show_size};
+use crate::model::{
+    Backoff, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Restart, RestartOn, Volume,
+    VolumeSource,
+};
+use crate::units::show_duration;
 
 /// Writes a job, see [`super::explain`].
 pub(super) fn explain(job: &Job) -> String {
@@ -40,12 +44,30 @@ fn explain_group(lines: &mut Lines, group: &Group) {
             Port::Static(number) => lines.yaml(6, name, &format!("{{static: {number}}}")),
         }
     }
+    volumes(lines, &group.volumes);
+    let max_run = group.max_run.map_or_else(|| "none".to_owned(), show_duration);
+    lines.yaml(4, "max_run", &max_run);
     restart(lines, &group.restart);
     reschedule(lines, &group.reschedule);
     lines.open(4, "tasks");
     for (name, task) in &group.tasks {
         lines.open(6, name);
-        explain_task(lines, task);
+        task::explain(lines, task);
+    }
+}
+
+fn volumes(lines: &mut Lines, volumes: &BTreeMap<String, Volume>) {
+    if volumes.is_empty() {
+        return lines.yaml(4, "volumes", "{}");
+    }
+    lines.open(4, "volumes");
+    for (name, volume) in volumes {
+        lines.open(6, name);
+        match &volume.source {
+            VolumeSource::Host(host) => lines.text(8, "host", host),
+            VolumeSource::Path(path) => lines.text(8, "path", path),
+        }
+        lines.bool(8, "read_only", volume.read_only);
     }
 }
 
@@ -67,6 +89,13 @@ fn restart(lines: &mut Lines, restart: &Restart) {
         OnExhausted::Fail => "fail",
     };
     lines.yaml(6, "on_exhausted", on_exhausted);
+    let on = match restart.on {
+        RestartOn::Any => "any",
+        RestartOn::Failure => "failure",
+        RestartOn::Never => "never",
+    };
+    // Not in quotes: since YAML 1.2 it is no word for true.
+    lines.raw(6, &format!("on: {on}"));
 }
 
 fn reschedule(lines: &mut Lines, reschedule: &Reschedule) {
@@ -86,36 +115,6 @@ const fn backoff(backoff: Backoff) -> &'static str {
         Backoff::Constant => "constant",
         Backoff::Exponential => "exponential",
     }
-}
-
-fn explain_task(lines: &mut Lines, task: &Task) {
-    lines.text(8, "command", &task.process.command);
-    if task.process.args.is_empty() {
-        lines.yaml(8, "args", "[]");
-    } else {
-        lines.open(8, "args");
-    }
-    for arg in &task.process.args {
-        lines.item(10, arg);
-    }
-    texts(lines, 8, "env", &task.env);
-    match &task.process.user {
-        Some(user) => lines.text(8, "user", user),
-        None => lines.raw(8, "# user: the agent's default user"),
-    }
-    match &task.process.workdir {
-        Some(workdir) => lines.text(8, "workdir", workdir),
-        None => lines.raw(8, "# workdir: the task's own directory"),
-    }
-    lines.open(8, "resources");
-    let millis = u32::try_from(task.resources.cpu_millis).unwrap_or(u32::MAX);
-    lines.yaml(10, "cpu", &show_cpu(millis));
-    lines.yaml(10, "memory", &show_size(task.resources.memory_bytes));
-    lines.yaml(8, "stop_signal", &signal::show(task.stop_signal));
-    lines.yaml(8, "stop_timeout", &show_duration(task.stop_timeout));
-    lines.open(8, "logs");
-    lines.yaml(10, "max_files", &task.logs.max_files.to_string());
-    lines.yaml(10, "max_file_size", &show_size(task.logs.max_file_bytes));
 }
 
 fn texts(lines: &mut Lines, indent: usize, key: &str, texts: &BTreeMap<String, String>) {
