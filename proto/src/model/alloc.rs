@@ -30,6 +30,8 @@ pub enum StopReason {
     Replaced,
     /// Its node was lost and came back after a replacement had been placed.
     NodeLost,
+    /// A person asked for a restart of it.
+    Restarted,
 }
 
 /// What the agent saw, in the only order in which it may change.

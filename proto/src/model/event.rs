@@ -59,6 +59,8 @@ kinds! {
     AllocFound = "alloc_found", 16;
     /// An agent runs an allocation that these servers never placed; it is kept until a person decides.
     AllocUnknown = "alloc_unknown", 17;
+    /// A slot that had ended begins anew because a person asked for it.
+    AllocRestarted = "alloc_restarted", 18;
     /// A try of a task started.
     TaskStarted = "task_started", 20;
     /// A try of a task ended by itself or was killed.
@@ -71,6 +73,12 @@ kinds! {
     NodeReturned = "node_returned", 41;
     /// A node let its lease run out.
     NodeLost = "node_lost", 42;
+    /// A person cordoned a node: it keeps what it has and takes nothing new.
+    NodeCordoned = "node_cordoned", 43;
+    /// A person uncordoned a node.
+    NodeUncordoned = "node_uncordoned", 44;
+    /// A node that was down was forgotten.
+    NodePurged = "node_purged", 45;
     /// A server began to lead.
     LeaderElected = "leader_elected", 50;
 }
