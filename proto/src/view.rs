@@ -3,6 +3,10 @@
 //! Rules (docs/api.md): snake_case; ids are strings; times RFC 3339 UTC with milliseconds; durations and sizes whole numbers with
 //! the unit in the name; enums lower case; lists are `{items, next, revision}`. Within v1 fields are only ever added.
 
+mod machines;
+mod story;
+mod versions;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AllocId, JobVersion, NodeId, Revision};
 use crate::model::{AllocState, Eligibility, Event, JobType, Liveness, Resources, TaskEnd};
 use crate::time::Timestamp;
+
+pub use machines::{NodeStatus, ServerList, ServerView};
+pub use story::{Sentence, Story};
+pub use versions::{Change, Export, GroupPlan, History, Plan, VersionView};
 
 /// A list: its items, where to go on (none: that is all), and the revision it shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -249,7 +257,7 @@ pub struct GroupPlacement {
 pub struct Written {
     /// Whether anything changed; the same file twice changes nothing.
     pub changed: bool,
-    /// The job's version afterwards.
+    /// The job's version afterwards; 0 where it was about a node.
     pub version: JobVersion,
     /// The revision that holds it.
     pub revision: Revision,

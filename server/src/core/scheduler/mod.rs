@@ -3,10 +3,12 @@
 mod decision;
 mod explain;
 mod feasible;
+mod forecast;
 mod rank;
 mod reconcile;
 
 pub use decision::{Decision, Placed};
+pub use forecast::{Forecast, GroupForecast, forecast};
 
 use std::collections::BTreeSet;
 
