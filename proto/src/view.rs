@@ -9,6 +9,7 @@ mod versions;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AllocId, JobVersion, NodeId, Revision};
@@ -20,7 +21,7 @@ pub use story::{Sentence, Story};
 pub use versions::{Change, Export, GroupPlan, History, Plan, VersionView};
 
 /// A list: its items, where to go on (none: that is all), and the revision it shows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct List<T> {
     /// The items, in the order that the reading command documents.
     pub items: Vec<T>,
@@ -38,7 +39,7 @@ pub type NodeList = List<NodeView>;
 pub type EventList = List<Event>;
 
 /// How a job is, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Something has failed and nothing runs in its place, or it runs in a crash loop.
@@ -56,7 +57,7 @@ pub enum Health {
 }
 
 /// One line of `minijob status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobSummary {
     /// Its namespace.
     pub namespace: String,
@@ -83,7 +84,7 @@ pub struct JobSummary {
 }
 
 /// Everything about one job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobStatus {
     /// The line of the list.
     #[serde(flatten)]
@@ -101,7 +102,7 @@ pub struct JobStatus {
 }
 
 /// One group of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupStatus {
     /// Allocations wanted.
     pub wanted: u32,
@@ -120,7 +121,7 @@ pub struct GroupStatus {
 }
 
 /// Work that has no place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {
     /// How many allocations.
     pub count: u32,
@@ -129,7 +130,7 @@ pub struct Waiting {
 }
 
 /// One allocation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AllocView {
     /// Its id.
     pub id: AllocId,
@@ -178,7 +179,7 @@ pub struct AllocView {
 }
 
 /// One task of an allocation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskView {
     /// Its name.
     pub name: String,
@@ -207,7 +208,7 @@ pub struct TaskView {
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     /// Its id.
     pub id: NodeId,
@@ -234,14 +235,14 @@ pub struct NodeView {
 }
 
 /// The answer to a write of a job: where it was placed, or why not.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Placement {
     /// By group.
     pub groups: BTreeMap<String, GroupPlacement>,
 }
 
 /// What became of one group.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupPlacement {
     /// Allocations wanted.
     pub wanted: u32,
@@ -253,7 +254,7 @@ pub struct GroupPlacement {
 }
 
 /// The answer to a write.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// Whether anything changed; the same file twice changes nothing.
     pub changed: bool,
@@ -267,7 +268,7 @@ pub struct Written {
 }
 
 /// `minijob version`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
     /// The program's.
     pub version: String,

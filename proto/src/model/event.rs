@@ -1,5 +1,6 @@
 //! A numbered fact, derived from committed state.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AllocId, JobKey, NodeId, Revision};
@@ -8,7 +9,9 @@ use crate::time::Timestamp;
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $number:literal;)*) => {
         /// What happened: a closed list. Numbers are stored and never reused.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
         pub enum EventKind {
             $($(#[$doc])* #[serde(rename = $word)] $name = $number,)*
         }
@@ -84,7 +87,7 @@ kinds! {
 }
 
 /// How much it matters to a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// To look up.
@@ -96,7 +99,7 @@ pub enum Severity {
 }
 
 /// What an event is about; the more is known, the more is filled in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subject {
     /// The job, with its namespace.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -122,7 +125,7 @@ pub struct Subject {
 }
 
 /// A job as events show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectJob {
     /// Its namespace.
     pub namespace: String,
@@ -154,7 +157,7 @@ impl Subject {
 }
 
 /// One numbered fact. (revision, ordinal) orders all events of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// The change it derives from.
     pub revision: Revision,

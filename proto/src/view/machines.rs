@@ -1,5 +1,6 @@
 //! Nodes and servers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AllocView, List, NodeView, Version};
@@ -7,7 +8,7 @@ use crate::ids::{Revision, ServerId};
 use crate::model::Event;
 
 /// Everything about one node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
     /// The line of the list.
     #[serde(flatten)]
@@ -24,7 +25,7 @@ pub struct NodeStatus {
 pub type ServerList = List<ServerView>;
 
 /// One server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerView {
     /// Its id.
     pub id: ServerId,

@@ -1,12 +1,13 @@
 //! Why something is as it is, told in sentences.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Revision;
 use crate::time::Timestamp;
 
 /// The story of a job or an allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Story {
     /// Whose: `web`, `web.api.0`.
     pub name: String,
@@ -23,7 +24,7 @@ pub struct Story {
 }
 
 /// A sentence of a story.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sentence {
     /// When it happened, since when it is so, or when it will be.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{List, Waiting};
@@ -12,7 +13,7 @@ use crate::time::Timestamp;
 pub type History = List<VersionView>;
 
 /// One version of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionView {
     /// Its number.
     pub version: JobVersion,
@@ -31,7 +32,7 @@ pub struct VersionView {
 }
 
 /// A version as a job file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Export {
     /// The job's namespace.
     pub namespace: String,
@@ -44,7 +45,7 @@ pub struct Export {
 }
 
 /// One key of the job file that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Which: `groups.web.tasks.web.env.COLOR`; a whole group or task that only one side has is one key.
     pub key: String,
@@ -57,7 +58,7 @@ pub struct Change {
 }
 
 /// What submitting a job would change, and where its work would go. Nothing is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The job's namespace.
     pub namespace: String,
@@ -83,7 +84,7 @@ pub struct Plan {
 }
 
 /// What would become of one group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupPlan {
     /// Allocations that would be wanted.
     pub wanted: u32,
