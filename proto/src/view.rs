@@ -81,6 +81,9 @@ pub struct JobSummary {
     pub down_since: Option<Timestamp>,
     /// The cause in one line, or empty.
     pub why: String,
+    /// The folder of files that it came from, as `run DIR` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// Everything about one job.

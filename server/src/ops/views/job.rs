@@ -70,6 +70,7 @@ fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -
         healthy: total.healthy,
         down_since: verdict.down_since,
         why: verdict.why,
+        origin: record.current().job.origin.clone(),
     }
 }
 

@@ -24,7 +24,7 @@ pub fn node_status(state: &State, record: &NodeRecord) -> NodeStatus {
     let mut left = limits::TAILS_SHOWN_BYTES;
     running = running.into_iter().map(|row| super::job::with_less_output(row, &mut left)).collect();
     let mut events: Vec<_> =
-        state.events.of_node(record.identity.id).map(|event| event.as_ref().clone()).collect();
+        state.events.of_node(record.identity.id).map(|one| super::event(state, one)).collect();
     events.drain(..events.len().saturating_sub(limits::EVENTS_OF_NODE));
     NodeStatus { node: node(state, record), running, events, revision: state.revision }
 }

@@ -69,7 +69,9 @@ pub fn of_alloc(state: &State, alloc: &Alloc) -> Story {
     let next = next_of_alloc(state, alloc);
     Story {
         headline: format!("{name} ({}) on {node} is {word}", alloc.id),
-        past: past(state.events.of_job(&alloc.job), |event| event.subject.alloc == Some(alloc.id)),
+        past: past(state.events.of_job(&alloc.job), |event| {
+            event.subject.alloc == Some(alloc.id) && event.kind != EventKind::AllocPlaced
+        }),
         present,
         next,
         name,
@@ -277,3 +279,6 @@ const fn state_word(state: AllocState) -> &'static str {
         AllocState::Stopped => "stopped",
     }
 }
+
+#[cfg(test)]
+mod tests;
