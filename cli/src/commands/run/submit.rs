@@ -98,7 +98,7 @@ async fn is_over(servers: &Servers, one: &Submitted) -> bool {
 }
 
 fn over(key: &JobKey) -> String {
-    format!("; it is complete and is not run again: `minijob stop {key}` and then `minijob run FILE` would")
+    format!("; it is complete and is not run again: `minijob restart {key}` would")
 }
 
 fn tell(one: &Submitted, note: &str, board: &mut Board) {

@@ -74,12 +74,7 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             name: key.name.clone(),
             purge: *purge,
         }),
-        Kind::ScaleJob { key, group, count } => Wire::ScaleJob(v1::ScaleJob {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            group: group.clone(),
-            count: *count,
-        }),
+        Kind::ScaleJob { key, group, count } => Wire::ScaleJob(scale_to_wire(key, group, *count)),
         Kind::StartJob { key } => {
             Wire::StartJob(v1::StartJob { namespace: key.namespace.clone(), name: key.name.clone() })
         }
@@ -99,14 +94,7 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
         Kind::RegisterNode { identity, held, seen } => Wire::RegisterNode(v1::RegisterNode {
             identity: Some(agent::identity_to_wire(identity)),
             seen: seen.map(|revision| revision.0),
-            held: held
-                .iter()
-                .map(|(incarnation, report, resources)| v1::Held {
-                    incarnation: incarnation.0,
-                    status: Some(status::to_wire(report)),
-                    resources: Some(job::resources_to_wire(*resources)),
-                })
-                .collect(),
+            held: held.iter().map(held_to_wire).collect(),
         }),
         Kind::NodeLiveness(list) => Wire::NodeLiveness(v1::NodeLiveness {
             changes: list
@@ -189,6 +177,21 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         Wire::PutSettings(put) => Kind::PutSettings(settings_from_wire(&need(put.settings, "settings")?)),
         Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
+}
+
+fn scale_to_wire(key: &JobKey, group: &str, count: u32) -> v1::ScaleJob {
+    let (namespace, name) = (key.namespace.clone(), key.name.clone());
+    v1::ScaleJob { namespace, name, group: group.to_owned(), count }
+}
+
+fn held_to_wire(
+    (incarnation, report, resources): &(Incarnation, proto::model::AllocStatus, proto::model::Resources),
+) -> v1::Held {
+    v1::Held {
+        incarnation: incarnation.0,
+        status: Some(status::to_wire(report)),
+        resources: Some(job::resources_to_wire(*resources)),
+    }
 }
 
 /// Reads what an agent holds: the incarnation it was placed in, what it is, what it takes.
