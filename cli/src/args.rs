@@ -9,8 +9,8 @@ use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
 use crate::commands::{
-    agent, completion, context, dev, down, events, logs, man, run, schema, server, status, stop, supervise,
-    up, validate, version,
+    agent, alloc, completion, context, dev, down, events, export, history, logs, man, node, plan, restart,
+    revert, run, scale, schema, server, start, status, stop, supervise, up, validate, version, why,
 };
 use crate::config::contexts::Context;
 use crate::config::{Given, Origin};
@@ -155,11 +155,31 @@ pub enum Command {
     Logs(logs::Args),
     /// Stops a job
     Stop(stop::Args),
+    /// Starts a stopped job again, as it was
+    Start(start::Args),
+    /// Restarts a job, one allocation after the other, or one allocation
+    Restart(restart::Args),
+    /// Changes how many allocations a group wants
+    Scale(scale::Args),
+    /// Shows what submitting job files would change, and where their work would go
+    Plan(plan::Args),
+    /// Shows the versions of a job: when, by whom, what changed
+    History(history::Args),
+    /// Makes an earlier version of a job a new one
+    Revert(revert::Args),
+    /// Prints a version of a job as a job file
+    Export(export::Args),
     /// Shows what happened
     Events(events::Args),
     /// Runs jobs on this machine or in this container without servers
     Supervise(supervise::Args),
-    /// Runs a server
+    /// Tells why a job or an allocation is as it is
+    Why(why::Args),
+    /// Shows one allocation
+    Alloc(alloc::Args),
+    /// Shows nodes, and says whether they take work
+    Node(node::Args),
+    /// Runs a server; `server members` shows those of the cluster
     Server(server::Args),
     /// Runs an agent, which runs tasks on this machine
     Agent(agent::Args),

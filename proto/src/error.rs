@@ -1,11 +1,12 @@
 //! How a refusal is said: one list of kinds, and one table of what they are on each transport.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal, http $http:literal, grpc $grpc:ident, exit $exit:literal;)*) => {
         /// Why a request was refused.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Kind {
             $($(#[$doc])* #[serde(rename = $word)] $name,)*
         }
@@ -62,7 +63,7 @@ kinds! {
 }
 
 /// A refusal as every transport carries it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, JsonSchema)]
 #[error("{message}")]
 pub struct Error {
     /// Which kind.

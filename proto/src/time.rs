@@ -1,8 +1,10 @@
 //! The one place that reads a clock; everything else is given `now`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Wall time: milliseconds since 1970-01-01 UTC. For people and for records, never for leases.
@@ -53,6 +55,18 @@ impl fmt::Display for Timestamp {
             Some(at) => write!(f, "{at:.3}"),
             None => write!(f, "{}ms", self.0),
         }
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
     }
 }
 

@@ -3,16 +3,25 @@
 //! Rules (docs/api.md): snake_case; ids are strings; times RFC 3339 UTC with milliseconds; durations and sizes whole numbers with
 //! the unit in the name; enums lower case; lists are `{items, next, revision}`. Within v1 fields are only ever added.
 
+mod machines;
+mod story;
+mod versions;
+
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AllocId, JobVersion, NodeId, Revision};
 use crate::model::{AllocState, Eligibility, Event, JobType, Liveness, Resources, TaskEnd};
 use crate::time::Timestamp;
 
+pub use machines::{NodeStatus, ServerList, ServerView};
+pub use story::{Sentence, Story};
+pub use versions::{Change, Export, GroupPlan, History, Plan, VersionView};
+
 /// A list: its items, where to go on (none: that is all), and the revision it shows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct List<T> {
     /// The items, in the order that the reading command documents.
     pub items: Vec<T>,
@@ -30,7 +39,7 @@ pub type NodeList = List<NodeView>;
 pub type EventList = List<Event>;
 
 /// How a job is, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Something has failed and nothing runs in its place, or it runs in a crash loop.
@@ -48,7 +57,7 @@ pub enum Health {
 }
 
 /// One line of `minijob status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobSummary {
     /// Its namespace.
     pub namespace: String,
@@ -72,10 +81,13 @@ pub struct JobSummary {
     pub down_since: Option<Timestamp>,
     /// The cause in one line, or empty.
     pub why: String,
+    /// The folder of files that it came from, as `run DIR` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// Everything about one job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobStatus {
     /// The line of the list.
     #[serde(flatten)]
@@ -93,7 +105,7 @@ pub struct JobStatus {
 }
 
 /// One group of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupStatus {
     /// Allocations wanted.
     pub wanted: u32,
@@ -112,7 +124,7 @@ pub struct GroupStatus {
 }
 
 /// Work that has no place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {
     /// How many allocations.
     pub count: u32,
@@ -121,7 +133,7 @@ pub struct Waiting {
 }
 
 /// One allocation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AllocView {
     /// Its id.
     pub id: AllocId,
@@ -170,7 +182,7 @@ pub struct AllocView {
 }
 
 /// One task of an allocation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskView {
     /// Its name.
     pub name: String,
@@ -199,7 +211,7 @@ pub struct TaskView {
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     /// Its id.
     pub id: NodeId,
@@ -226,14 +238,14 @@ pub struct NodeView {
 }
 
 /// The answer to a write of a job: where it was placed, or why not.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Placement {
     /// By group.
     pub groups: BTreeMap<String, GroupPlacement>,
 }
 
 /// What became of one group.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupPlacement {
     /// Allocations wanted.
     pub wanted: u32,
@@ -245,11 +257,11 @@ pub struct GroupPlacement {
 }
 
 /// The answer to a write.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// Whether anything changed; the same file twice changes nothing.
     pub changed: bool,
-    /// The job's version afterwards.
+    /// The job's version afterwards; 0 where it was about a node.
     pub version: JobVersion,
     /// The revision that holds it.
     pub revision: Revision,
@@ -259,7 +271,7 @@ pub struct Written {
 }
 
 /// `minijob version`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
     /// The program's.
     pub version: String,

@@ -140,3 +140,15 @@ pub const ALLOCS_PER_NODE: usize = 1000;
 pub const FREE_DISK_BYTES: u64 = 512 << 20;
 /// Bytes of free disk that a snapshot wants beside twice the size of the last one: the first one has no last.
 pub const SNAPSHOT_ROOM_BYTES: u64 = 64 << 20;
+/// Keys that the history names for one version: a person sees what kind of change it was.
+pub const CHANGES_IN_HISTORY: usize = 20;
+/// Keys that a plan names: each carries both values, and a document must pass in one message of 8 MiB.
+pub const CHANGES_IN_PLAN: usize = 200;
+/// Characters of one value in a plan: a script of a hundred lines says nothing there.
+pub const VALUE_CHARS: usize = 200;
+/// Events in the document of one node: the latest, the list of events has the rest.
+pub const EVENTS_OF_NODE: usize = 20;
+/// Sentences about the past in one story: what explains the present is young.
+pub const STORY_PAST: usize = 20;
+/// Allocations that the story of a job speaks of, those that are not well first.
+pub const STORY_ALLOCS: usize = 10;

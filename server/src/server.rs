@@ -111,6 +111,8 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         sources: Arc::new(hub.clone()),
         token: Arc::new(token),
         hosts: [reached_at.as_str(), name.as_str()].iter().map(|host| host_of(host)).collect(),
+        name: name.as_str().into(),
+        address: reached_at.as_str().into(),
         metrics: Metrics::default(),
     };
     let router = api::router(context, Routes::new(hub.service()));

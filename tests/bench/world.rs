@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::ids::{AllocId, Generation, Incarnation, NodeId, Reign, RequestId, random_request_id};
 use proto::model::{AllocState, AllocStatus, Job, NodeIdentity, Resources, TaskPhase, TaskStatus};
 use server::cluster::Cluster;
-use server::core::state::{Kind, Outcome, Plan, PlanItem, PlanRun, Settings};
+use server::core::state::{Kind, Outcome, PlaceReason, Plan, PlanItem, PlanRun, Settings};
 use server::identity::Identity;
 use server::raft;
 
@@ -99,7 +99,13 @@ async fn place(cluster: &Cluster, reign: Reign, number: usize, count: usize) -> 
             break;
         }
         let (id, generation) = generation(cluster, node)?;
-        runs.push(PlanRun { node: id, generation, first_index: first as u32, count: part as u32 });
+        runs.push(PlanRun {
+            node: id,
+            generation,
+            first_index: first as u32,
+            count: part as u32,
+            reason: PlaceReason::default(),
+        });
         first += part;
     }
     // A plan of that many runs stays below the largest command.

@@ -176,8 +176,22 @@ fn history() -> History {
     story.say(7, Kind::StopJob { key: JobKey::new("default", "huge"), purge: false });
     story.settle();
     story.own(Kind::Gc(Gc { allocs: vec![AllocId(3)] }));
+    people(&mut story);
     story.own(Kind::BeginReign { server: ServerId(8), boot_nonce: 1, incarnation: Incarnation(1) });
     story
+}
+
+/// What people ask for beside submitting and stopping.
+fn people(story: &mut History) {
+    let key = |name: &str| JobKey::new("default", name);
+    story.say(8, Kind::ScaleJob { key: key("web"), group: "web".into(), count: 2 });
+    story.say(9, Kind::RestartJob { key: key("web"), at_once: true });
+    story.say(10, Kind::RevertJob { key: key("web"), to: proto::ids::JobVersion(2) });
+    story.say(11, Kind::StartJob { key: key("huge") });
+    let api = story.state.jobs.get(&key("api")).expect("job").ended.iter().next().copied();
+    story.say(12, Kind::RestartAlloc { alloc: api.expect("it has failed") });
+    story.settle();
+    story.say(13, Kind::PurgeNode { node: NodeId(101) });
 }
 
 /// What people would see of a state, so that a change of meaning shows even when bytes still read.
@@ -262,7 +276,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 11, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 17, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");

@@ -1,22 +1,35 @@
 //! One file per command: its arguments, the call, how the answer is shown.
 
 pub mod agent; // the agent daemon
+pub mod alloc; // one allocation
 pub mod completion; // what lets a shell complete commands
 pub mod context; // the clusters of a person
 pub mod dev; // server and agent in one process
 pub mod down; // removes the system services
 pub mod events; // what happened
+pub mod export; // a version as a job file
+pub mod history; // the versions of a job
 pub mod logs; // what tasks print
 pub mod man; // the manual
+pub mod members; // the servers of the cluster
+pub mod node; // machines
+pub mod plan; // what submitting would change
+pub mod restart; // a job or an allocation begins again
+pub mod revert; // back to an earlier version
 pub mod run; // submit and follow
+pub mod scale; // change a count
 pub mod schema; // the schema of job files, for editors
 pub mod server; // the server daemon
+pub mod start; // start a stopped job
 pub mod status; // all jobs, one job, one allocation
 pub mod stop; // stop a job
 pub mod supervise; // the agent without servers
 pub mod up; // system services of this machine
 pub mod validate; // check files
 pub mod version; // the program's version
+pub mod why; // the story of a job
+
+mod written; // the answer to a write
 
 mod target; // a job or an allocation, by the text that names it
 
@@ -40,6 +53,10 @@ fn settled(args: Args) -> Result<Exit, Failure> {
         Command::Run(_) | Command::Status(_) | Command::Logs(_) | Command::Stop(_) | Command::Events(_) => {
             true
         }
+        Command::Start(_) | Command::Restart(_) | Command::Scale(_) | Command::Plan(_) => true,
+        Command::History(_) | Command::Revert(_) | Command::Export(_) | Command::Why(_) => true,
+        Command::Alloc(_) | Command::Node(_) => true,
+        Command::Server(server::Args { what: Some(members::What::Members), .. }) => true,
         Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
         Command::Supervise(_) | Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
         Command::Completion(_) | Command::Man(_) | Command::Schema(_) | Command::Version(_) => false,
@@ -57,8 +74,19 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Status(args) => status::main(&args, global),
         Command::Logs(args) => logs::main(&args, global),
         Command::Stop(args) => stop::main(&args, global),
+        Command::Start(args) => start::main(&args, global),
+        Command::Restart(args) => restart::main(&args, global),
+        Command::Scale(args) => scale::main(&args, global),
+        Command::Plan(args) => plan::main(&args, global),
+        Command::History(args) => history::main(&args, global),
+        Command::Revert(args) => revert::main(&args, global),
+        Command::Export(args) => export::main(&args, global),
         Command::Events(args) => events::main(&args, global),
         Command::Supervise(args) => supervise::main(&args, global),
+        Command::Why(args) => why::main(&args, global),
+        Command::Alloc(args) => alloc::main(&args, global),
+        Command::Node(args) => node::main(&args, global),
+        Command::Server(server::Args { what: Some(members::What::Members), .. }) => members::main(global),
         Command::Server(args) => server::main(&args, global),
         Command::Agent(args) => agent::main(&args, global),
         Command::Up(args) => up::main(&args, global),

@@ -21,8 +21,11 @@ Examples:
 
 /// What `server` is asked.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to do instead of running a server
+    #[command(subcommand)]
+    pub what: Option<super::members::What>,
     /// What it goes by.
     #[command(flatten)]
     pub flags: Flags,

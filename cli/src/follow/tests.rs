@@ -30,6 +30,7 @@ fn job(health: Health, wanted: u32, allocs: Vec<AllocView>) -> JobStatus {
             healthy,
             down_since: None,
             why: String::new(),
+            origin: None,
         },
         created_at: Timestamp(0),
         submitted_at: Timestamp(0),

@@ -77,7 +77,7 @@ fn a_batch_job_that_is_complete_is_said_not_to_be_run_again() {
     let world = World::new();
     world.file("web.yml", &format!("{WEB}type: batch\n"));
     let said = "web: nothing changed, version 1; it is complete and is not run again: \
-                `minijob stop web` and then `minijob run FILE` would\n";
+                `minijob restart web` would\n";
     world.ask(&server().url(), &["run", "web.yml", "--detach"]).expect(0, said, "");
     let followed = world.ask(&server().url(), &["run", "web.yml", "--wait"]);
     assert!(followed.stdout.starts_with(&format!("{said}web: complete\n")), "{followed:?}");

@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: the built program against a scripted server on a real socket.
 
+mod asking;
 mod config;
 mod connecting; // which server is asked, with which token, how often
 mod dev; // dev, for real

@@ -34,6 +34,13 @@ pub struct Script {
     pub events: VecDeque<(Vec<serde_json::Value>, End)>,
     pub logs: VecDeque<(Vec<v1::LogChunk>, End)>,
 
+    /// What reads of plans, histories, stories, nodes and servers are answered with, by the method's name.
+    pub documents: BTreeMap<&'static str, serde_json::Value>,
+    /// What writes beside `run` and `stop` are answered with; `changed`, version 2 and revision 11 unless set.
+    pub write: Option<v1::WriteReply>,
+    /// What they and those reads asked, as text.
+    pub asked: Vec<String>,
+
     pub puts: Vec<v1::PutJobRequest>,
     pub stops: Vec<v1::StopJobRequest>,
     pub event_requests: Vec<v1::EventsRequest>,
@@ -146,6 +153,30 @@ impl Fake {
         self.script.lock().expect("no panic")
     }
 
+    fn answer(
+        &self,
+        method: &'static str,
+        asked: &impl std::fmt::Debug,
+    ) -> Result<Response<v1::Document>, Status> {
+        let mut script = self.script();
+        script.asked.push(format!("{method} {asked:?}"));
+        match script.documents.get(method) {
+            Some(value) => Ok(Response::new(document(value))),
+            None => Err(Error::new(Kind::NotFound, format!("nothing for {method}")).into()),
+        }
+    }
+
+    async fn written(
+        &self,
+        method: &'static str,
+        asked: &impl std::fmt::Debug,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        self.script().asked.push(format!("{method} {asked:?}"));
+        self.suffer().await?;
+        let usual = v1::WriteReply { changed: true, version: 2, revision: 11, ..Default::default() };
+        Ok(Response::new(self.script().write.clone().unwrap_or(usual)))
+    }
+
     async fn suffer(&self) -> Result<(), Status> {
         let trouble = self.script().trouble.pop_front();
         match trouble {
@@ -249,7 +280,7 @@ impl Control for Fake {
     }
 
     async fn list_nodes(&self, _: Request<v1::ListNodesRequest>) -> Result<Response<v1::Document>, Status> {
-        Err(Status::unimplemented("no command asks for it"))
+        self.answer("list_nodes", &())
     }
 
     async fn events(
@@ -271,5 +302,132 @@ impl Control for Fake {
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Result<Response<v1::VersionReply>, Status> {
         Err(Status::unimplemented("no command asks for it"))
+    }
+
+    async fn scale_job(
+        &self,
+        request: Request<v1::ScaleJobRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::ScaleJobRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "scale_job",
+            &v1::ScaleJobRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
+    async fn start_job(
+        &self,
+        request: Request<v1::StartJobRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::StartJobRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "start_job",
+            &v1::StartJobRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
+    async fn revert_job(
+        &self,
+        request: Request<v1::RevertJobRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::RevertJobRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "revert_job",
+            &v1::RevertJobRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
+    async fn restart_job(
+        &self,
+        request: Request<v1::RestartJobRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::RestartJobRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "restart_job",
+            &v1::RestartJobRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
+    async fn restart_alloc(
+        &self,
+        request: Request<v1::RestartAllocRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::RestartAllocRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "restart_alloc",
+            &v1::RestartAllocRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
+    async fn set_eligibility(
+        &self,
+        request: Request<v1::SetEligibilityRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::SetEligibilityRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "set_eligibility",
+            &v1::SetEligibilityRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
+    async fn purge_node(
+        &self,
+        request: Request<v1::PurgeNodeRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::PurgeNodeRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "purge_node",
+            &v1::PurgeNodeRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
+    async fn plan_job(&self, request: Request<v1::PlanJobRequest>) -> Result<Response<v1::Document>, Status> {
+        self.answer("plan_job", &request.into_inner())
+    }
+
+    async fn job_history(
+        &self,
+        request: Request<v1::JobHistoryRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("job_history", &request.into_inner())
+    }
+
+    async fn export_job(
+        &self,
+        request: Request<v1::ExportJobRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("export_job", &request.into_inner())
+    }
+
+    async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::Document>, Status> {
+        self.answer("why", &request.into_inner())
+    }
+
+    async fn node_status(
+        &self,
+        request: Request<v1::NodeStatusRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("node_status", &request.into_inner())
+    }
+
+    async fn list_servers(
+        &self,
+        request: Request<v1::ListServersRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("list_servers", &request.into_inner())
     }
 }

@@ -25,6 +25,7 @@ pub fn summary(name: &str, health: Health) -> JobSummary {
         healthy: u32::from(health == Health::Healthy),
         down_since: None,
         why: String::new(),
+        origin: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::AllocId;
@@ -30,10 +31,12 @@ pub enum StopReason {
     Replaced,
     /// Its node was lost and came back after a replacement had been placed.
     NodeLost,
+    /// A person asked for a restart of it.
+    Restarted,
 }
 
 /// What the agent saw, in the only order in which it may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AllocState {
     /// Placed; the agent has not begun.
@@ -69,7 +72,7 @@ impl AllocState {
 }
 
 /// Why a try of a task ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// It exited with this code.
@@ -158,7 +161,7 @@ fn signal_name(number: i32) -> &'static str {
 }
 
 /// How one try ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskEnd {
     /// Why.
     pub reason: EndReason,
@@ -166,6 +169,7 @@ pub struct TaskEnd {
     pub at: Timestamp,
     /// How long it had run.
     #[serde(rename = "ran_ms", with = "as_millis")]
+    #[schemars(with = "u64")]
     pub ran: Duration,
     /// Its last lines of output when it failed, at most 4 KiB.
     pub tail: String,

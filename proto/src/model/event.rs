@@ -1,5 +1,6 @@
 //! A numbered fact, derived from committed state.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AllocId, JobKey, NodeId, Revision};
@@ -8,7 +9,9 @@ use crate::time::Timestamp;
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $number:literal;)*) => {
         /// What happened: a closed list. Numbers are stored and never reused.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
         pub enum EventKind {
             $($(#[$doc])* #[serde(rename = $word)] $name = $number,)*
         }
@@ -59,6 +62,8 @@ kinds! {
     AllocFound = "alloc_found", 16;
     /// An agent runs an allocation that these servers never placed; it is kept until a person decides.
     AllocUnknown = "alloc_unknown", 17;
+    /// A slot that had ended begins anew because a person asked for it.
+    AllocRestarted = "alloc_restarted", 18;
     /// A try of a task started.
     TaskStarted = "task_started", 20;
     /// A try of a task ended by itself or was killed.
@@ -71,12 +76,18 @@ kinds! {
     NodeReturned = "node_returned", 41;
     /// A node let its lease run out.
     NodeLost = "node_lost", 42;
+    /// A person cordoned a node: it keeps what it has and takes nothing new.
+    NodeCordoned = "node_cordoned", 43;
+    /// A person uncordoned a node.
+    NodeUncordoned = "node_uncordoned", 44;
+    /// A node that was down was forgotten.
+    NodePurged = "node_purged", 45;
     /// A server began to lead.
     LeaderElected = "leader_elected", 50;
 }
 
 /// How much it matters to a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// To look up.
@@ -88,7 +99,7 @@ pub enum Severity {
 }
 
 /// What an event is about; the more is known, the more is filled in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subject {
     /// The job, with its namespace.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -114,7 +125,7 @@ pub struct Subject {
 }
 
 /// A job as events show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectJob {
     /// Its namespace.
     pub namespace: String,
@@ -146,7 +157,7 @@ impl Subject {
 }
 
 /// One numbered fact. (revision, ordinal) orders all events of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// The change it derives from.
     pub revision: Revision,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Reschedule, Resources, Restart, Task, Volume};
@@ -14,7 +15,7 @@ pub use crate::ids::DEFAULT_NAMESPACE;
 pub const DEFAULT_PRIORITY: u8 = 50;
 
 /// How long a job is meant to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobType {
     /// For ever: exit 0 is restarted too.

@@ -56,11 +56,22 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
         return None;
     }
     Some(match path.strip_prefix(GRPC) {
-        Some("Control/PutJob" | "Control/StopJob") => Capability::Submit,
+        Some(
+            "Control/PutJob"
+            | "Control/StopJob"
+            | "Control/ScaleJob"
+            | "Control/StartJob"
+            | "Control/RevertJob"
+            | "Control/RestartJob"
+            | "Control/RestartAlloc"
+            | "Control/PlanJob",
+        ) => Capability::Submit,
+        Some("Control/SetEligibility" | "Control/PurgeNode") => Capability::Operator,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
         Some(rest) if rest.starts_with("Agent/") => Capability::Node,
         Some(_) => Capability::Operator,
         None if *method == Method::GET || *method == Method::HEAD => Capability::Read,
+        None if path.starts_with("/v1/nodes/") => Capability::Operator,
         None => Capability::Submit,
     })
 }
@@ -141,9 +152,18 @@ mod tests {
         }
         assert_eq!(required(&Method::POST, "/v1/jobs"), Some(Capability::Submit));
         assert_eq!(required(&Method::DELETE, "/v1/jobs/web"), Some(Capability::Submit));
-        let post = |path| required(&Method::POST, path);
+        let post = |path: &str| required(&Method::POST, path);
         assert_eq!(post("/minijob.v1.Control/PutJob"), Some(Capability::Submit));
         assert_eq!(post("/minijob.v1.Control/ListJobs"), Some(Capability::Read));
+        for name in ["ScaleJob", "StartJob", "RevertJob", "RestartJob", "RestartAlloc", "PlanJob"] {
+            assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Submit), "{name}");
+        }
+        for name in ["SetEligibility", "PurgeNode"] {
+            assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Operator), "{name}");
+        }
+        assert_eq!(post("/v1/nodes/n1/cordon"), Some(Capability::Operator));
+        assert_eq!(required(&Method::DELETE, "/v1/nodes/n1"), Some(Capability::Operator));
+        assert_eq!(post("/v1/jobs/web/restart"), Some(Capability::Submit));
         assert_eq!(post("/minijob.v1.Agent/Session"), Some(Capability::Node));
         assert_eq!(post("/minijob.v1.Raft/Append"), Some(Capability::Operator));
     }

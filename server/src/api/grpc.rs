@@ -7,6 +7,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use proto::error::{Error, Kind};
 use proto::ids::{JobKey, JobVersion, RequestId, Revision};
+use proto::model::Eligibility;
+use proto::view::Written;
 use proto::wire::job::from_wire;
 use proto::wire::v1;
 use serde::Serialize;
@@ -63,6 +65,85 @@ impl v1::control_server::Control for Control {
             version: written.version.0,
             revision: written.revision.0,
         }))
+    }
+
+    async fn scale_job(&self, request: Request<v1::ScaleJobRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let (id, key) = (request_id(&ask.request_id)?, JobKey::new(ask.namespace, ask.name));
+        reply(ops::scale_job(&self.context.cluster, &caller, id, &key, &ask.group, ask.count).await?)
+    }
+
+    async fn start_job(&self, request: Request<v1::StartJobRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let (id, key) = (request_id(&ask.request_id)?, JobKey::new(ask.namespace, ask.name));
+        reply(ops::start_job(&self.context.cluster, &caller, id, &key).await?)
+    }
+
+    async fn revert_job(&self, request: Request<v1::RevertJobRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let (id, key) = (request_id(&ask.request_id)?, JobKey::new(ask.namespace, ask.name));
+        reply(ops::revert_job(&self.context.cluster, &caller, id, &key, JobVersion(ask.version)).await?)
+    }
+
+    async fn restart_job(&self, request: Request<v1::RestartJobRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let (id, key) = (request_id(&ask.request_id)?, JobKey::new(ask.namespace, ask.name));
+        reply(ops::restart_job(&self.context.cluster, &caller, id, &key, ask.at_once).await?)
+    }
+
+    async fn restart_alloc(&self, request: Request<v1::RestartAllocRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let id = request_id(&ask.request_id)?;
+        let cluster = &self.context.cluster;
+        reply(ops::restart_alloc(cluster, &caller, id, &ask.namespace, &ask.alloc).await?)
+    }
+
+    async fn set_eligibility(&self, request: Request<v1::SetEligibilityRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let id = request_id(&ask.request_id)?;
+        let wanted = if ask.eligible { Eligibility::Eligible } else { Eligibility::Cordoned };
+        reply(ops::set_eligibility(&self.context.cluster, &caller, id, &ask.node, wanted).await?)
+    }
+
+    async fn purge_node(&self, request: Request<v1::PurgeNodeRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let id = request_id(&ask.request_id)?;
+        reply(ops::purge_node(&self.context.cluster, &caller, id, &ask.node).await?)
+    }
+
+    async fn plan_job(&self, request: Request<v1::PlanJobRequest>) -> Reply<v1::Document> {
+        let (caller, ask) = opened(request)?;
+        let job = ask.job.ok_or_else(|| Error::new(Kind::Invalid, "the request holds no job"))?;
+        let job = from_wire(job).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+        document(&ops::plan_job(&self.context.cluster, &caller, job).await?)
+    }
+
+    async fn job_history(&self, request: Request<v1::JobHistoryRequest>) -> Reply<v1::Document> {
+        let (caller, ask) = opened(request)?;
+        let key = JobKey::new(ask.namespace, ask.name);
+        document(&ops::job_history(&self.context.cluster, &caller, &key)?)
+    }
+
+    async fn export_job(&self, request: Request<v1::ExportJobRequest>) -> Reply<v1::Document> {
+        let (caller, ask) = opened(request)?;
+        let key = JobKey::new(ask.namespace, ask.name);
+        document(&ops::export_job(&self.context.cluster, &caller, &key, ask.version.map(JobVersion))?)
+    }
+
+    async fn why(&self, request: Request<v1::WhyRequest>) -> Reply<v1::Document> {
+        let (caller, ask) = opened(request)?;
+        document(&ops::why(&self.context.cluster, &caller, &ask.namespace, &ask.target)?)
+    }
+
+    async fn node_status(&self, request: Request<v1::NodeStatusRequest>) -> Reply<v1::Document> {
+        let (caller, ask) = opened(request)?;
+        document(&ops::node_status(&self.context.cluster, &caller, &ask.node)?)
+    }
+
+    async fn list_servers(&self, request: Request<v1::ListServersRequest>) -> Reply<v1::Document> {
+        let (caller, _) = opened(request)?;
+        let Context { cluster, name, address, .. } = &self.context;
+        document(&ops::list_servers(cluster, &caller, name, address)?)
     }
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Reply<v1::Document> {
@@ -124,6 +205,16 @@ impl v1::control_server::Control for Control {
             disk: version.disk,
         }))
     }
+}
+
+fn reply(written: Written) -> Reply<v1::WriteReply> {
+    let placement_json = written.placement.as_ref().map(json).transpose()?.unwrap_or_default();
+    Ok(Response::new(v1::WriteReply {
+        changed: written.changed,
+        version: written.version.0,
+        revision: written.revision.0,
+        placement_json,
+    }))
 }
 
 /// Takes a request apart into who asks and what.

@@ -40,6 +40,10 @@ pub struct Context {
     pub token: Arc<Token>,
     /// Names that this server is reached by, beside addresses and `localhost`: what it advertises, its host name.
     pub hosts: Arc<[String]>,
+    /// What people call this server.
+    pub name: Arc<str>,
+    /// Where it is reached.
+    pub address: Arc<str>,
     /// Counted, and shown at `/metrics`.
     pub metrics: Metrics,
 }

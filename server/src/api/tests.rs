@@ -5,4 +5,6 @@ mod control;
 mod docs;
 mod hostile;
 mod http;
+mod openapi;
+mod people;
 mod rig;

@@ -2,7 +2,9 @@
 //!
 //! `now` and seeds are arguments. `core` does not know that Raft, gRPC or a disk exist.
 
+pub mod job_diff;
 pub mod rules;
+
 pub mod scheduler;
 pub mod state;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::core::state::{Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait};
 
 /// Bytes that one of these takes at most, its framing included: its numbers as long as varints get.
-const RUN_BYTES: usize = 40;
+const RUN_BYTES: usize = 64;
 const STOP_BYTES: usize = 16;
 const UPDATE_BYTES: usize = 26;
 /// What an item or a wait takes beside its texts and runs.
@@ -100,7 +100,7 @@ mod tests {
     use proto::time::Timestamp;
 
     use super::*;
-    use crate::core::state::{Command, Kind, encode_command};
+    use crate::core::state::{Command, Kind, PlaceReason, encode_command};
 
     const MOST: usize = 4096;
 
@@ -110,6 +110,13 @@ mod tests {
             generation: Generation(u64::MAX),
             first_index: u32::MAX - at,
             count: u32::MAX,
+            reason: PlaceReason {
+                nodes: u32::MAX,
+                feasible: u32::MAX,
+                copies: u32::MAX,
+                preferred: true,
+                same_node: true,
+            },
         };
         let item = |name: &str| PlanItem {
             job: JobKey::new("default", name),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use proto::error::{Error, Kind};
-use proto::ids::{AllocId, JobKey};
+use proto::ids::{AllocId, JobKey, NodeId};
 
 use super::Caller;
 use super::views::node_name;
-use crate::core::state::{Alloc, JobRecord, State};
+use crate::core::state::{Alloc, JobRecord, NodeRecord, State};
 
 /// Candidates that an ambiguous prefix lists.
 const CANDIDATES: usize = 10;
@@ -78,6 +78,43 @@ pub fn target(state: &State, caller: &Caller, namespace: &str, text: &str) -> Re
         return Ok(Target::Job(key));
     }
     by_prefix(state, caller, &key)
+}
+
+/// Returns the node that a text names: by its name (of several that had it the newest), its id, or a unique beginning of its id.
+///
+/// # Errors
+/// Invalid when it is empty, or when several ids begin with it (they are the details); not found with the nearest name.
+pub fn node<'s>(state: &'s State, text: &str) -> Result<&'s NodeRecord, Error> {
+    if text.is_empty() {
+        return Err(
+            Error::new(Kind::Invalid, "no node is named").hint("`minijob node status` lists all nodes")
+        );
+    }
+    let id: Option<NodeId> = text.parse().ok();
+    let nodes = || state.nodes.iter().map(|(_, node)| node.as_ref());
+    let named = nodes().filter(|node| node.identity.name == text || Some(node.identity.id) == id);
+    if let Some(node) = named.max_by_key(|node| node.registered_at) {
+        return Ok(node);
+    }
+    let prefix = text.to_ascii_lowercase();
+    let found: Vec<&NodeRecord> =
+        nodes().filter(|node| node.identity.id.to_string().starts_with(&prefix)).collect();
+    match found.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let error = Error::new(Kind::NotFound, format!("there is no node `{text}`"));
+            Err(match nearest(text, nodes().map(|node| node.identity.name.as_str())) {
+                Some(name) => error.hint(format!("did you mean `{name}`?")),
+                None => error.hint("`minijob node status` lists all nodes"),
+            })
+        }
+        several => {
+            let line = |node: &&NodeRecord| format!("{} {}", node.identity.id, node.identity.name);
+            let message = format!("{} nodes have an id that begins with `{prefix}`", several.len());
+            let lines = several.iter().take(CANDIDATES).map(line).collect();
+            Err(Error::new(Kind::Invalid, message).details(lines))
+        }
+    }
 }
 
 /// Returns the one allocation that a text names: of a slot the one that fills it, else the last that did; of a job its only one.

@@ -38,11 +38,16 @@ pub async fn put_job(cluster: &Cluster, caller: &Caller, put: PutJob) -> Result<
     }
     let key = job.key.clone();
     let kind = Kind::PutJob { job: Box::new(job), expected: put.expected, message: put.message };
-    let mut written = written(cluster.write(&caller.actor, put.request, kind).await?)?;
-    let shown = cluster.considered(&key, written.revision, limits::PLACEMENT_WAIT).await;
+    let written = written(cluster.write(&caller.actor, put.request, kind).await?)?;
+    Ok(with_placement(cluster, &key, written).await)
+}
+
+/// Adds where a version was placed, if the scheduler answers within [`limits::PLACEMENT_WAIT`].
+pub(super) async fn with_placement(cluster: &Cluster, key: &JobKey, mut written: Written) -> Written {
+    let shown = cluster.considered(key, written.revision, limits::PLACEMENT_WAIT).await;
     let state = shown.unwrap_or_else(|| cluster.snapshot());
-    written.placement = placement(&state, &key, written.version);
-    Ok(written)
+    written.placement = placement(&state, key, written.version);
+    written
 }
 
 /// Fills in the namespace of a job and checks that it may be submitted, without submitting it.
@@ -76,16 +81,28 @@ pub async fn stop_job(
     caller.need(Capability::Submit)?;
     let key = JobKey::new(caller.namespace(&key.namespace)?, key.name);
     let kind = Kind::StopJob { key: key.clone(), purge };
+    write_job(cluster, caller, request, &key, kind).await
+}
+
+/// Writes about a job that must exist: one that does not is refused with the nearest name.
+pub(super) async fn write_job(
+    cluster: &Cluster,
+    caller: &Caller,
+    request: RequestId,
+    key: &JobKey,
+    kind: Kind,
+) -> Result<Written, Error> {
     match cluster.write(&caller.actor, request, kind).await {
         Ok(outcome) => written(outcome),
         Err(error) if error.kind == ErrorKind::NotFound => {
-            Err(find::no_job(&cluster.snapshot(), caller, &key))
+            let state = cluster.snapshot();
+            Err(find::job(&state, caller, key).err().unwrap_or(error))
         }
         Err(error) => Err(error),
     }
 }
 
-fn written(outcome: Outcome) -> Result<Written, Error> {
+pub(super) fn written(outcome: Outcome) -> Result<Written, Error> {
     match outcome {
         Outcome::Written { changed, version, revision } => {
             Ok(Written { changed, version, revision, placement: None })

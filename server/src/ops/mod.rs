@@ -2,7 +2,7 @@
 //!
 //! Reads are served from this server's snapshot, led or not; writes only where this server leads.
 
-/// One allocation is shown.
+/// One allocation is shown, explained, restarted.
 mod allocs;
 /// Whether a job that came over the wire keeps the limits of the language.
 pub mod bounds;
@@ -16,21 +16,27 @@ mod find;
 mod jobs;
 /// The output of tasks, merged.
 pub mod logs;
-/// Nodes are listed.
+/// Nodes are listed, shown, cordoned, forgotten.
 mod nodes;
+/// The servers of the cluster.
+mod servers;
 /// What this binary speaks.
 mod version;
+/// Versions of a job: shown, made again, planned.
+mod versions;
 /// The state as documents.
 pub mod views;
 /// Until when a read waits.
 mod wait;
 
-pub use allocs::alloc_status;
+pub use allocs::{alloc_status, restart_alloc, why};
 pub use caller::{Caller, Capabilities, Capability};
 pub use events::{EventsQuery, events};
 pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
-pub use nodes::list_nodes;
+pub use nodes::{list_nodes, node_status, purge_node, set_eligibility};
+pub use servers::list_servers;
 pub use version::version;
+pub use versions::{export_job, job_history, plan_job, restart_job, revert_job, scale_job, start_job};
 pub use wait::Wait;
 
 #[cfg(test)]

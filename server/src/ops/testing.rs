@@ -11,7 +11,9 @@ use proto::model::{
 };
 use proto::time::Timestamp;
 
-use crate::core::state::{Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, PlanWait, State};
+use crate::core::state::{
+    Command, Kind, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanWait, State,
+};
 
 /// When worlds begin: 2023-11-14T22:13:20Z.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
@@ -111,8 +113,9 @@ impl World {
         let id = AllocId(self.state.next_id);
         let job = JobKey::new("default", name);
         let version = self.state.jobs.get(&job).expect("the job").current().version;
-        let run =
-            PlanRun { node: NodeId(node), generation: self.generation(node), first_index: index, count: 1 };
+        let (nodes, generation) = (self.state.nodes.len() as u32, self.generation(node));
+        let reason = PlaceReason { nodes, feasible: nodes, ..PlaceReason::default() };
+        let run = PlanRun { node: NodeId(node), generation, first_index: index, count: 1, reason };
         let item = PlanItem { job, version, group: name.to_owned(), runs: vec![run] };
         let outcome = self.plan(Plan { items: vec![item], ..Plan::default() });
         assert_eq!(outcome, Outcome::Planned { refused: Vec::new() });

@@ -10,7 +10,8 @@ use proto::model::{
 use proto::time::Timestamp;
 use server::core::scheduler::schedule;
 use server::core::state::{
-    Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Settings,
+    Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Settings,
     State,
 };
 
@@ -113,7 +114,7 @@ pub fn commands() -> Vec<Command> {
     let held =
         |id, state| vec![(INCARNATION, status(id, 9, state), Resources { cpu_millis: 1, memory_bytes: 1 })];
     let version = state.jobs.get(&web).map_or(JobVersion(1), |job| job.current().version);
-    let run = PlanRun { node, generation, first_index: 0, count: 2 };
+    let run = PlanRun { node, generation, first_index: 0, count: 2, reason: PlaceReason::default() };
     let item = PlanItem {
         job: JobKey::new("default", "more"),
         version: JobVersion(1),

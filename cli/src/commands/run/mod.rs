@@ -1,6 +1,7 @@
 //! `minijob run`: submits job files and follows them.
 
 pub mod command; // a program of the command line as a job
+mod prune; // what is no longer in a directory
 mod report; // how it went, in words, documents and exit codes
 mod submit; // the write, and what it placed
 mod watch; // from the write to the outcome
@@ -12,6 +13,7 @@ use proto::error::{Error, Kind};
 use proto::model::JobType;
 use proto::units::parse_duration;
 
+pub(super) use submit::placed;
 pub use submit::{Submitted, submit};
 pub use watch::watch;
 
@@ -26,6 +28,7 @@ Examples:
   minijob run web.yml                          until it is healthy, or has failed
   minijob run shop/                            every *.yml and *.yaml of a directory
   minijob run --var tag=1.5 shop.yml           with a value for its ${var.tag}
+  minijob run --prune shop/                    and what came from it and is no longer there is stopped
   minijob run --wait --exit-code backup.yml    a batch job as if it ran here
   cat web.yml | minijob run -m 'new image' -
   minijob run --port http -- python3 -m http.server '${port.http}'    a command as a job
@@ -53,6 +56,9 @@ pub struct Args {
     /// Follows a batch job until it has ended
     #[arg(long)]
     pub wait: bool,
+    /// Also stops jobs that came from the same directory and are no longer in it
+    #[arg(long)]
+    pub prune: bool,
     /// Ends with the task's own exit code
     #[arg(long, requires = "wait")]
     pub exit_code: bool,
@@ -86,6 +92,9 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let message = format!("--check-version is about one job, and these are {}", jobs.len());
         return Err(Error::new(Kind::Invalid, message).into());
     }
+    if args.prune {
+        prune::origins(&jobs)?;
+    }
     let batch = jobs.iter().any(|job| job.kind == JobType::Batch);
     let endless = args.wait && batch;
     let timeout = args.timeout.or((!endless).then_some(limits::FOLLOW));
@@ -98,6 +107,9 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             warn_of_nodes(&servers, voice).await;
         }
         let submitted = submit(&servers, &jobs, args.check_version, &args.message, &mut board).await?;
+        if args.prune {
+            prune::prune(&servers, &jobs, &mut board).await?;
+        }
         if args.detach {
             return report::detached(&submitted, &mut board);
         }

@@ -98,7 +98,7 @@ async fn is_over(servers: &Servers, one: &Submitted) -> bool {
 }
 
 fn over(key: &JobKey) -> String {
-    format!("; it is complete and is not run again: `minijob stop {key}` and then `minijob run FILE` would")
+    format!("; it is complete and is not run again: `minijob restart {key}` would")
 }
 
 fn tell(one: &Submitted, note: &str, board: &mut Board) {
@@ -113,7 +113,7 @@ fn tell(one: &Submitted, note: &str, board: &mut Board) {
 }
 
 /// `web: 3 placed on n1 (2), n2 (1)`, and why the rest has no place.
-fn placed(job: &str, group: &str, placement: &GroupPlacement) -> Vec<Line> {
+pub(in crate::commands) fn placed(job: &str, group: &str, placement: &GroupPlacement) -> Vec<Line> {
     let who = if job == group { job.to_owned() } else { format!("{job}.{group}") };
     let mut lines = Vec::new();
     let total: u32 = placement.placed.values().sum();

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::output::{Cell, Out, Table, Tone, ago, last_lines};
 
 /// Shows an allocation.
-pub(super) fn show(out: &mut Out, alloc: &AllocView, now: Timestamp) -> Result<(), Failure> {
+pub(in crate::commands) fn show(out: &mut Out, alloc: &AllocView, now: Timestamp) -> Result<(), Failure> {
     let state = state(alloc, None).painted(out.paint);
     out.line(&format!("{}  {state}", out.paint.text(Tone::Strong, &alloc.name)))?;
     for (key, value) in facts(alloc, now) {

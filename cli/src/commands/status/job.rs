@@ -155,7 +155,7 @@ pub(super) fn ports(alloc: &AllocView) -> String {
 }
 
 /// The state in a word, and what matters more than it: a lost node, health, a try to come.
-pub(super) fn state(alloc: &AllocView, only_task: Option<&TaskView>) -> Cell {
+pub(in crate::commands) fn state(alloc: &AllocView, only_task: Option<&TaskView>) -> Cell {
     let (tone, word) = match alloc.state {
         AllocState::Failed => (Tone::Bad, "failed"),
         AllocState::Complete => (Tone::Good, "complete"),

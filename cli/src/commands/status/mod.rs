@@ -1,7 +1,7 @@
 //! `minijob status`: all jobs, one job, or one allocation.
 
-mod alloc; // one allocation
-mod job; // one job
+pub(super) mod alloc; // one allocation
+pub(super) mod job; // one job
 mod list; // all jobs
 
 use proto::time::now;

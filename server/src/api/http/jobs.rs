@@ -6,6 +6,7 @@ use proto::error::{Error, Kind};
 use proto::ids::{JobKey, JobVersion, RequestId};
 use proto::model::Job;
 use proto::view::{JobList, JobStatus, List, Written};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -14,7 +15,7 @@ use crate::api::Context;
 use crate::ops::{self, Caller, PutJob};
 
 /// What to submit.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutBody {
     /// The job file's text.
@@ -31,7 +32,7 @@ pub(super) struct PutBody {
 }
 
 /// What became of one job of the file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PutItem {
     namespace: String,
     name: String,

@@ -4,36 +4,38 @@
 mod failure;
 /// Jobs.
 mod jobs;
+/// Nodes and servers.
+mod machines;
+/// The endpoints as a document.
+mod openapi;
 /// What machines ask: health and metrics.
 mod probes;
 /// What a query string may say.
 mod query;
-/// Allocations, nodes, version.
+/// Allocations, stories, version.
 mod reads;
 /// Facts and output, as they come.
 mod streams;
+/// The table of endpoints.
+mod table;
+/// Versions of a job.
+mod versions;
 
 use axum::Router;
-use axum::routing::get;
 use http::Uri;
 use proto::error::{Error, Kind};
 
 pub(super) use failure::Failure;
+#[cfg(test)]
+pub(super) use table::endpoints;
 
 use super::Context;
 
 /// The endpoints.
 pub(super) fn router() -> Router<Context> {
-    Router::new()
-        .route("/v1/jobs", get(jobs::list).post(jobs::put))
-        .route("/v1/jobs/{name}", get(jobs::show).delete(jobs::stop))
-        .route("/v1/jobs/{name}/logs", get(streams::logs))
-        .route("/v1/allocs/{id}", get(reads::alloc))
-        .route("/v1/nodes", get(reads::nodes))
-        .route("/v1/events", get(streams::events))
-        .route("/v1/version", get(reads::version))
-        .route("/health", get(probes::health))
-        .route("/metrics", get(probes::metrics))
+    table::endpoints()
+        .into_iter()
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.path, (endpoint.handler)()))
 }
 
 /// Answers for a path that does not exist.
@@ -41,7 +43,7 @@ pub(super) async fn unknown_path(uri: Uri) -> Failure {
     let shown: String = uri.path().chars().take(200).collect();
     Failure(
         Error::new(Kind::NotFound, format!("there is nothing at `{shown}`"))
-            .hint("docs/api.md lists the paths"),
+            .hint("docs/api.md and /v1/openapi.json list the paths"),
     )
 }
 

@@ -12,7 +12,7 @@ use crate::api::Context;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether this server can serve.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct Health {
     /// `ok`, or `no_leader`.
     status: &'static str,

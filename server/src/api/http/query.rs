@@ -49,7 +49,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             };
             Failure(Error::new(kind, said))
         })?;
-        let parsed = serde_json::from_slice(&bytes);
+        // Many writes have nothing to say beyond their path.
+        let text = if bytes.is_empty() { b"{}" } else { bytes.as_ref() };
+        let parsed = serde_json::from_slice(text);
         parsed
             .map(Self)
             .map_err(|error| Error::new(Kind::Invalid, format!("the body is not right: {error}")).into())
@@ -73,6 +75,14 @@ impl Read {
         let at_most = self.wait.as_ref().map_or(Duration::ZERO, |span| span.0);
         Wait { after: Revision(self.revision), at_most }
     }
+}
+
+/// Where names are looked up.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Within {
+    #[serde(default)]
+    pub(super) namespace: String,
 }
 
 /// A duration with its unit.

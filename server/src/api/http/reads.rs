@@ -1,22 +1,14 @@
-//! Allocations, nodes and the version over HTTP.
+//! Allocations, stories and the version over HTTP.
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use proto::view::{AllocView, NodeList, Version};
-use serde::Deserialize;
+use proto::view::{AllocView, Story, Version, Written};
 
 use super::Failure;
-use super::query::{Params, Read};
+use super::query::{Body, Params, Within, request_id};
+use super::versions::PlainBody;
 use crate::api::Context;
 use crate::ops::{self, Caller};
-
-/// Where names are looked up.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Within {
-    #[serde(default)]
-    namespace: String,
-}
 
 pub(super) async fn alloc(
     State(context): State<Context>,
@@ -27,12 +19,24 @@ pub(super) async fn alloc(
     Ok(Json(ops::alloc_status(&context.cluster, &caller, &within.namespace, &id)?))
 }
 
-pub(super) async fn nodes(
+pub(super) async fn restart_alloc(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    Params(read): Params<Read>,
-) -> Result<Json<NodeList>, Failure> {
-    Ok(Json(ops::list_nodes(&context.cluster, &caller, read.wait()).await?))
+    Path(id): Path<String>,
+    Params(within): Params<Within>,
+    Body(body): Body<PlainBody>,
+) -> Result<Json<Written>, Failure> {
+    let request = request_id(body.request_id.as_deref())?;
+    Ok(Json(ops::restart_alloc(&context.cluster, &caller, request, &within.namespace, &id).await?))
+}
+
+pub(super) async fn why(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(target): Path<String>,
+    Params(within): Params<Within>,
+) -> Result<Json<Story>, Failure> {
+    Ok(Json(ops::why(&context.cluster, &caller, &within.namespace, &target)?))
 }
 
 pub(super) async fn version() -> Json<Version> {

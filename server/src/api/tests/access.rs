@@ -72,6 +72,19 @@ async fn no_grpc_method_answers_without_the_token() {
         control.events(v1::EventsRequest::default()).await.map(drop).unwrap_err(),
         control.logs(v1::LogsRequest::default()).await.map(drop).unwrap_err(),
         control.version(v1::VersionRequest::default()).await.map(drop).unwrap_err(),
+        control.scale_job(v1::ScaleJobRequest::default()).await.map(drop).unwrap_err(),
+        control.start_job(v1::StartJobRequest::default()).await.map(drop).unwrap_err(),
+        control.revert_job(v1::RevertJobRequest::default()).await.map(drop).unwrap_err(),
+        control.restart_job(v1::RestartJobRequest::default()).await.map(drop).unwrap_err(),
+        control.restart_alloc(v1::RestartAllocRequest::default()).await.map(drop).unwrap_err(),
+        control.set_eligibility(v1::SetEligibilityRequest::default()).await.map(drop).unwrap_err(),
+        control.purge_node(v1::PurgeNodeRequest::default()).await.map(drop).unwrap_err(),
+        control.plan_job(v1::PlanJobRequest::default()).await.map(drop).unwrap_err(),
+        control.job_history(v1::JobHistoryRequest::default()).await.map(drop).unwrap_err(),
+        control.export_job(v1::ExportJobRequest::default()).await.map(drop).unwrap_err(),
+        control.why(v1::WhyRequest::default()).await.map(drop).unwrap_err(),
+        control.node_status(v1::NodeStatusRequest::default()).await.map(drop).unwrap_err(),
+        control.list_servers(v1::ListServersRequest::default()).await.map(drop).unwrap_err(),
     ];
     let mut agent = AgentClient::new(channel);
     let nothing = || tokio_stream::iter(Vec::new());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proto::error::{Error, Kind};
 use proto::ids::{AllocId, JobKey};
 use proto::model::{AllocState, EndReason, TaskPhase, TaskStatus};
-use proto::view::{EventList, List, Written};
+use proto::view::{EventList, List, ServerView, Written};
 use serde_json::{Value, json};
 
 use super::rig::Rig;
@@ -72,11 +72,42 @@ fn examples() -> BTreeMap<&'static str, Value> {
         ("version", value(&ops::version())),
         ("health", json!({ "status": "ok", "leader": true })),
     ]);
+    examples.extend(more(&world, alloc));
     let stop = crate::core::state::Kind::StopJob { key: JobKey::new("default", "web"), purge: false };
     if let Outcome::Written { changed, version, revision } = world.apply(stop) {
         examples.insert("stop-answer", value(&Written { changed, version, revision, placement: None }));
     }
     examples
+}
+
+/// The documents of what people ask for beside submitting and stopping.
+fn more(world: &World, alloc: AllocId) -> BTreeMap<&'static str, Value> {
+    let state = &world.state;
+    let web = state.jobs.get(&JobKey::new("default", "web")).expect("the job");
+    let mut larger = job("web", 3);
+    for task in larger.groups.values_mut().flat_map(|group| group.tasks.values_mut()) {
+        task.env.insert("COLOR".into(), "blue".into());
+    }
+    let forecast = crate::core::scheduler::forecast(state, larger.clone(), world.now).expect("a forecast");
+    let plan = views::plan(state, &larger, &forecast);
+    let node = state.nodes.iter().next().expect("a node").1;
+    let server = ServerView {
+        id: proto::ids::ServerId(1),
+        name: "s1".into(),
+        address: "10.0.0.1:4650".into(),
+        leader: true,
+        version: Some(ops::version()),
+    };
+    let story = views::of_alloc(state, state.allocs.get(alloc).expect("it"));
+    let version = web.current();
+    BTreeMap::from([
+        ("history", value(&views::history(state, web))),
+        ("export", value(&views::export(web, version))),
+        ("plan", value(&List { items: vec![plan], next: None, revision: state.revision })),
+        ("story", value(&story)),
+        ("node-status", value(&views::node_status(state, node))),
+        ("server-list", value(&List { items: vec![server], next: None, revision: state.revision })),
+    ])
 }
 
 /// Returns the examples of the text by name, with where their JSON begins and ends.
@@ -142,10 +173,12 @@ async fn every_endpoint_of_the_documentation_is_there() {
     let requests = requests.map(|(request, _)| request).filter(|request| request.contains(" /"));
     let mut seen = 0;
     for request in requests {
-        let answer = rig.ask(&request.replace("{name}", "none").replace("{id}", "none")).await;
+        let answer = rig
+            .ask(&request.replace("{name}", "none").replace("{id}", "none").replace("{target}", "none"))
+            .await;
         assert!(!answer.body.contains("there is nothing at"), "{request}: {answer:?}");
         assert!(!answer.body.contains("is not possible at"), "{request}: {answer:?}");
         seen += 1;
     }
-    assert_eq!(seen, 11);
+    assert_eq!(seen, crate::api::http::endpoints().len(), "all of them, and nothing else");
 }

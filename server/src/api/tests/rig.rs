@@ -58,6 +58,8 @@ impl Rig {
             sources: Arc::new(live.hub.clone()),
             token: Arc::new(token),
             hosts: Arc::new(["s1.example".to_owned()]),
+            name: "s1".into(),
+            address: addr.to_string().into(),
             metrics: Metrics::default(),
         };
         let router = router(context, Routes::new(live.hub.service()));

@@ -8,7 +8,7 @@ use proto::time::Timestamp;
 
 use super::Want;
 use super::rank::Choice;
-use crate::core::state::Plan;
+use crate::core::state::{PlaceReason, Plan};
 
 /// A decision and its reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Placed {
     pub memory_permille: u32,
     /// It replaces one that failed on the same node, because no other fits.
     pub same_node: bool,
+    /// It was restarted where it was.
+    pub preferred: bool,
 }
 
 impl Placed {
@@ -58,6 +60,19 @@ impl Placed {
             cpu_permille: choice.cpu_permille,
             memory_permille: choice.memory_permille,
             same_node: want.avoid == Some(choice.node),
+            preferred: want.prefer == Some(choice.node),
+        }
+    }
+
+    /// Returns what is kept of it.
+    pub(super) fn reason(&self, nodes: usize) -> PlaceReason {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        PlaceReason {
+            nodes: count(nodes),
+            feasible: count(self.feasible),
+            copies: self.copies,
+            preferred: self.preferred,
+            same_node: self.same_node,
         }
     }
 }
@@ -76,6 +91,9 @@ impl fmt::Display for Placed {
             self.cpu_permille / 10,
             self.memory_permille / 10
         )?;
+        if self.preferred {
+            f.write_str("; it was there before")?;
+        }
         if self.same_node {
             f.write_str("; it failed there, and no other node fits")?;
         }

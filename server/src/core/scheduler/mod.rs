@@ -3,17 +3,19 @@
 mod decision;
 mod explain;
 mod feasible;
+mod forecast;
 mod rank;
 mod reconcile;
 
 pub use decision::{Decision, Placed};
+pub use forecast::{Forecast, GroupForecast, forecast};
 
 use std::collections::BTreeSet;
 
 use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
-use super::state::{PlanItem, PlanRun, PlanWait, State};
+use super::state::{PlaceReason, PlanItem, PlanRun, PlanWait, State};
 use feasible::{Ask, Overlay};
 use rank::Candidates;
 use reconcile::{GroupWork, Want, reconcile};
@@ -63,15 +65,16 @@ fn place_group(
 ) {
     let Some(record) = state.jobs.get(key) else { return };
     let Some(ask) = Ask::of(record, &work.group) else { return };
-    let mut placed: Vec<(NodeId, u32)> = Vec::new();
+    let mut placed: Vec<(NodeId, u32, PlaceReason)> = Vec::new();
     let mut left = 0u32;
     if !work.place.is_empty() {
         let mut candidates = Candidates::collect(state, &ask, overlay);
         for want in &work.place {
-            match candidates.take_best(state, &ask, overlay, want.avoid) {
+            match candidates.take_best(state, &ask, overlay, want) {
                 Some(choice) => {
-                    placed.push((choice.node, want.index));
-                    decision.placed.push(Placed::new(key, &work.group, want, &choice, candidates.feasible()));
+                    let one = Placed::new(key, &work.group, want, &choice, candidates.feasible());
+                    placed.push((choice.node, want.index, one.reason(state.nodes.len())));
+                    decision.placed.push(one);
                 }
                 None => left += 1,
             }
@@ -95,17 +98,26 @@ fn place_group(
     }
 }
 
+/// Whether a placement has the reason that the next one of a run has: one more of the group is there.
+fn is_next(run: &PlanRun, reason: &PlaceReason) -> bool {
+    *reason == PlaceReason { copies: run.reason.copies + run.count, ..run.reason }
+}
+
 /// Folds placements into runs: neighbouring slots on one node are one run.
-fn runs_of(state: &State, mut placed: Vec<(NodeId, u32)>) -> Vec<PlanRun> {
-    placed.sort_unstable();
+fn runs_of(state: &State, mut placed: Vec<(NodeId, u32, PlaceReason)>) -> Vec<PlanRun> {
+    placed.sort_unstable_by_key(|(node, index, _)| (*node, *index));
     let mut runs: Vec<PlanRun> = Vec::new();
-    for (node, index) in placed {
+    for (node, index, reason) in placed {
         match runs.last_mut() {
-            Some(run) if run.node == node && run.first_index + run.count == index => run.count += 1,
+            Some(run)
+                if run.node == node && run.first_index + run.count == index && is_next(run, &reason) =>
+            {
+                run.count += 1;
+            }
             _ => {
                 let generation =
                     state.nodes.get(&node).map_or(Default::default(), |record| record.generation);
-                runs.push(PlanRun { node, generation, first_index: index, count: 1 });
+                runs.push(PlanRun { node, generation, first_index: index, count: 1, reason });
             }
         }
     }

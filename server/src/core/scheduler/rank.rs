@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use proto::ids::NodeId;
 use proto::model::Resources;
 
+use super::Want;
 use super::feasible::{Ask, Overlay};
 use crate::core::state::{NodeRecord, State};
 
@@ -45,21 +46,19 @@ impl Candidates {
         self.feasible
     }
 
-    /// Takes the best place for one allocation, `avoid` only if no other fits, and counts it in the overlay.
+    /// Takes the best place for one allocation, and counts it in the overlay: the node that it prefers if that fits, the one that
+    /// it avoids only if no other does.
     pub(super) fn take_best(
         &mut self,
         state: &State,
         ask: &Ask,
         overlay: &mut Overlay,
-        avoid: Option<NodeId>,
+        want: &Want,
     ) -> Option<Choice> {
-        let Reverse(mut best) = self.heap.pop()?;
-        if Some(best.node) == avoid
-            && let Some(Reverse(second)) = self.heap.pop()
-        {
-            self.heap.push(Reverse(best));
-            best = second;
-        }
+        let best = match want.prefer.and_then(|node| self.take_node(node)) {
+            Some(preferred) => preferred,
+            None => self.take_top(want.avoid)?,
+        };
         overlay.take(best.node, ask);
         if let Some(node) = state.nodes.get(&best.node)
             && ask.obstacle(node, overlay).is_none()
@@ -67,6 +66,22 @@ impl Candidates {
             self.heap.push(Reverse(choice(node, ask, overlay, best.copies + 1)));
         }
         Some(best)
+    }
+
+    fn take_node(&mut self, node: NodeId) -> Option<Choice> {
+        let found = self.heap.iter().find(|candidate| candidate.0.node == node).map(|found| found.0)?;
+        self.heap.retain(|candidate| candidate.0.node != node);
+        Some(found)
+    }
+
+    fn take_top(&mut self, avoid: Option<NodeId>) -> Option<Choice> {
+        let Reverse(best) = self.heap.pop()?;
+        if Some(best.node) != avoid {
+            return Some(best);
+        }
+        let Some(Reverse(second)) = self.heap.pop() else { return Some(best) };
+        self.heap.push(Reverse(best));
+        Some(second)
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Want {
     pub(super) index: u32,
     /// The node where it failed: another is better.
     pub(super) avoid: Option<NodeId>,
+    /// The node where a person asked for a restart: no other is better.
+    pub(super) prefer: Option<NodeId>,
 }
 
 /// Compares what a job wants with what it has.
@@ -59,9 +61,10 @@ fn stop_all(name: &str, allocs: &[&Alloc], reason: StopReason) -> GroupWork {
 /// A group of a running job with its allocations that have not ended.
 struct GroupView<'a> {
     name: &'a str,
-    kind: JobType,
     version: JobVersion,
     work: JobVersion,
+    /// Older work gives way together.
+    at_once: bool,
     remembered: &'a GroupState,
     /// Wanted, in all, less what is done.
     target: usize,
@@ -81,9 +84,9 @@ impl<'a> GroupView<'a> {
         let (active, stopping) = present.partition(|alloc| alloc.desired == Desired::Run);
         Self {
             name,
-            kind: version.job.kind,
             version: version.version,
             work: version.work.get(name).copied().unwrap_or(version.version),
+            at_once: version.job.kind == JobType::Batch || version.at_once,
             remembered,
             target: (group.count as usize).saturating_sub(remembered.done.len()),
             active,
@@ -148,16 +151,16 @@ impl<'a> GroupView<'a> {
         self.stopping.extend(gone);
     }
 
-    /// Work of an older version gives way: what is not healthy at once, the rest one by one as replacements get healthy.
+    /// Work of an older version gives way: what is not healthy at once, the rest one by one as replacements get healthy; all of it
+    /// at once when a person asked for that, and in batch jobs, which serve nobody meanwhile.
     fn replace_outdated(&mut self, work: &mut GroupWork) {
         let outdated: Vec<&Alloc> =
             self.active.iter().copied().filter(|alloc| alloc.work != self.work).collect();
-        let batch = self.kind == JobType::Batch;
         let healthy = self.active.iter().filter(|alloc| alloc.healthy).count();
         let mut budget = MAX_PARALLEL.saturating_sub(self.target.saturating_sub(healthy));
         let mut victims = BTreeSet::new();
         for alloc in outdated {
-            let at_once = batch || !alloc.healthy;
+            let at_once = self.at_once || !alloc.healthy;
             if at_once || budget > 0 {
                 budget -= usize::from(!at_once);
                 victims.insert(alloc.id);
@@ -188,12 +191,16 @@ impl<'a> GroupView<'a> {
             }
             room -= 1;
             match slot.due {
-                Some(due) if due <= now => work.place.push(Want { index: *index, avoid: Some(slot.node) }),
+                Some(due) if due <= now => {
+                    work.place.push(Want { index: *index, avoid: Some(slot.node), prefer: None });
+                }
                 Some(due) => work.wake_at = Some(work.wake_at.map_or(due, |at| at.min(due))),
                 None => {}
             }
         }
         let free = (0u32..).filter(|index| !used.contains(index)).take(room);
-        work.place.extend(free.map(|index| Want { index, avoid: None }));
+        let restarts = &self.remembered.restarts;
+        let prefer = |index: &u32| restarts.get(index).map(|one| one.node);
+        work.place.extend(free.map(|index| Want { index, avoid: None, prefer: prefer(&index) }));
     }
 }

@@ -21,11 +21,11 @@ pub struct Applied {
 /// The answer to who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A write of a job.
+    /// A write of a job, an allocation or a node.
     Written {
         /// Whether anything changed.
         changed: bool,
-        /// The job's version afterwards.
+        /// The job's version afterwards; 0 where it was about a node.
         version: JobVersion,
         /// The revision that holds it.
         revision: Revision,
@@ -53,18 +53,26 @@ pub struct Refusal {
     pub kind: ErrorKind,
     /// A sentence for people.
     pub message: String,
+    /// The next step, or empty.
+    pub hint: String,
 }
 
 impl Refusal {
     /// Makes a refusal.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), hint: String::new() }
+    }
+
+    /// Adds the next step.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
     }
 }
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.kind, refusal.message)
+        Self::new(refusal.kind, refusal.message).hint(refusal.hint)
     }
 }
 

@@ -58,6 +58,39 @@ pub enum Kind {
         /// Also forget it.
         purge: bool,
     },
+    /// Changes the count of one group: a new version.
+    ScaleJob {
+        /// Which job.
+        key: JobKey,
+        /// Which group; empty: the job's only one.
+        group: String,
+        /// How many.
+        count: u32,
+    },
+    /// Starts a stopped job again, as it was.
+    StartJob {
+        /// Which.
+        key: JobKey,
+    },
+    /// Makes the description of an earlier version a new one.
+    RevertJob {
+        /// Which job.
+        key: JobKey,
+        /// Which version.
+        to: JobVersion,
+    },
+    /// Replaces all of a job's work by the same: a new version.
+    RestartJob {
+        /// Which.
+        key: JobKey,
+        /// All allocations together, not one by one.
+        at_once: bool,
+    },
+    /// Ends an allocation and begins its slot anew; of one that has ended, begins its slot anew.
+    RestartAlloc {
+        /// Which.
+        alloc: AllocId,
+    },
     /// Places, stops and updates allocations.
     ApplyPlan(Plan),
     /// An agent begins a session.
@@ -78,6 +111,11 @@ pub enum Kind {
         node: NodeId,
         /// What it shall be.
         eligibility: Eligibility,
+    },
+    /// Forgets a node that is down.
+    PurgeNode {
+        /// Which.
+        node: NodeId,
     },
     /// An agent's reports.
     AllocStatus {
@@ -166,6 +204,23 @@ pub struct PlanRun {
     pub first_index: u32,
     /// How many slots.
     pub count: u32,
+    /// Why there.
+    pub reason: PlaceReason,
+}
+
+/// Why a node was chosen, for people. All zero where nobody noted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlaceReason {
+    /// Nodes that there were.
+    pub nodes: u32,
+    /// Nodes that could have taken it.
+    pub feasible: u32,
+    /// Allocations of the group that the node had already.
+    pub copies: u32,
+    /// It was there before, and a person asked for a restart.
+    pub preferred: bool,
+    /// It failed there, and no other node fits.
+    pub same_node: bool,
 }
 
 /// An order to end.

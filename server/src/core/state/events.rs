@@ -69,6 +69,11 @@ impl EventLog {
         self.jobs.values().flatten().chain(self.nodes.values().flatten()).chain(self.cluster.iter())
     }
 
+    /// Forgets a node's events.
+    pub fn forget_node(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+    }
+
     /// Forgets a job's events.
     pub fn forget_job(&mut self, key: &JobKey) {
         self.jobs.remove(key);

@@ -14,7 +14,7 @@ pub(in crate::core) use apply::free_dynamic_ports;
 pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
 pub use command::{
-    Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
 };
 pub use encode::{
     BadRecord, STATE_VERSION, decode_command, decode_outcome, encode_command, encode_outcome, read_snapshot,
@@ -22,7 +22,9 @@ pub use encode::{
 };
 pub use events::EventLog;
 pub use invariants::Violation;
-pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Settings, Slot, VersionRecord, Wait};
+pub use records::{
+    Alloc, GroupState, JobRecord, NodeRecord, Restarting, Settings, Slot, VersionRecord, Wait,
+};
 pub use requests::Requests;
 pub use table::{Pages, Table};
 

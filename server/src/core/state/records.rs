@@ -11,6 +11,8 @@ use proto::model::{
 };
 use proto::time::Timestamp;
 
+use super::PlaceReason;
+
 /// What must agree across servers; changed by a command, never by a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -104,6 +106,8 @@ pub struct VersionRecord {
     pub revision: Revision,
     /// For every group the version in which its present work began: allocations of an older one are replaced.
     pub work: BTreeMap<String, JobVersion>,
+    /// Allocations of older work give way together, not one by one.
+    pub at_once: bool,
 }
 
 /// What is remembered of a group beyond its allocations, so that collecting these forgets nothing that matters.
@@ -113,6 +117,8 @@ pub struct GroupState {
     pub done: OrdSet<u32>,
     /// Slots that failed and wait for their replacement, or were given up.
     pub failed: imbl::OrdMap<u32, Slot>,
+    /// Slots that begin anew because a person asked for it, until something is placed there.
+    pub restarts: imbl::OrdMap<u32, Restarting>,
     /// Nodes on which this work can never start.
     pub avoid: BTreeSet<NodeId>,
     /// Why something of it cannot be placed.
@@ -131,6 +137,7 @@ impl GroupState {
     /// the highest failed ones until, with `filled` others, they are no more than the count.
     pub(super) fn shrink(&mut self, count: u32, filled: usize) {
         self.done = self.done.iter().copied().filter(|index| *index < count).collect();
+        self.restarts = self.restarts.range(..count).map(|(index, one)| (*index, *one)).collect();
         let wanted = (count as usize).saturating_sub(self.done.len() + filled);
         while self.failed.len() > wanted {
             let Some((highest, _)) = self.failed.get_max().cloned() else { return };
@@ -152,6 +159,15 @@ pub struct Slot {
     pub failed_at: Timestamp,
     /// When it is replaced; none: given up.
     pub due: Option<Timestamp>,
+}
+
+/// A slot that begins anew because a person asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restarting {
+    /// The allocation that ends, or had ended.
+    pub last: AllocId,
+    /// Where: it is best begun there again.
+    pub node: NodeId,
 }
 
 /// Work that has no place.
@@ -317,6 +333,8 @@ pub struct Alloc {
     pub modified: Revision,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Why it is on its node.
+    pub reason: PlaceReason,
     /// The allocation it replaces.
     pub previous: Option<AllocId>,
     /// Replacements of its slot after failures, this one included.

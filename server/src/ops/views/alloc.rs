@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use proto::ids::NodeId;
-use proto::model::{Desired, StopReason, TaskEnd, TaskPhase, TaskStatus};
+use proto::model::{Desired, TaskEnd, TaskPhase, TaskStatus};
 use proto::view::{AllocView, TaskView};
 
 use super::words::rough;
-use crate::core::state::{Alloc, State};
+use crate::core::state::{Alloc, State, stop_word};
 
 /// Shows an allocation.
 #[must_use]
@@ -70,14 +70,5 @@ pub fn node_name(state: &State, id: NodeId) -> Cow<'_, str> {
     match state.nodes.get(&id) {
         Some(node) => Cow::Borrowed(&node.identity.name),
         None => Cow::Owned(id.to_string()),
-    }
-}
-
-const fn stop_word(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::JobStopped => "job_stopped",
-        StopReason::ScaledDown => "scaled_down",
-        StopReason::Replaced => "replaced",
-        StopReason::NodeLost => "node_lost",
     }
 }

@@ -88,8 +88,10 @@ fn failed_slot(state: &State, record: &JobRecord, group: &str, index: u32, slot:
     let why = why.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason));
     let next = match slot.due {
         Some(due) => format!("; replaced at {due}"),
-        None => "; not tried again: once the cause is gone, `minijob stop` the job and `minijob run` it"
-            .to_owned(),
+        None => format!(
+            "; not tried again: once the cause is gone, `minijob restart {}.{group}.{index}`",
+            record.key.name
+        ),
     };
     let node = node_name(state, slot.node);
     let task = culprit.map(|task| task.name.as_str());

@@ -70,6 +70,7 @@ fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -
         healthy: total.healthy,
         down_since: verdict.down_since,
         why: verdict.why,
+        origin: record.current().job.origin.clone(),
     }
 }
 
@@ -111,7 +112,7 @@ pub(super) fn allocs(
 }
 
 /// Leaves out the output of failed tries once a document holds enough of it; `alloc status` shows it.
-fn with_less_output(mut alloc: AllocView, left: &mut usize) -> AllocView {
+pub(super) fn with_less_output(mut alloc: AllocView, left: &mut usize) -> AllocView {
     for end in alloc.tasks.iter_mut().filter_map(|task| task.last_end.as_mut()) {
         match left.checked_sub(end.tail.len()) {
             Some(rest) => *left = rest,

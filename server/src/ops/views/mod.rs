@@ -5,15 +5,19 @@ mod event;
 mod health;
 mod job;
 mod node;
+mod story;
 mod tally;
+mod versions;
 mod words;
 
 pub use alloc::{alloc, node_name};
 pub use event::event;
 pub use health::{Verdict, judge};
 pub use job::{job_list, job_status, placement};
-pub use node::{node, node_list};
+pub use node::{node, node_list, node_status};
+pub use story::{of_alloc, of_job};
 pub use tally::{Tally, tally};
+pub use versions::{export, history, kept, plan, version_of};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! Nodes as people and scripts read them.
 
-use proto::view::{NodeList, NodeView};
+use proto::view::{AllocView, NodeList, NodeStatus, NodeView};
 
+use super::alloc::alloc;
 use crate::core::state::{NodeRecord, State};
+use crate::limits;
 
 /// Shows all nodes, by name.
 #[must_use]
@@ -12,7 +14,22 @@ pub fn node_list(state: &State) -> NodeList {
     NodeList { items, next: None, revision: state.revision }
 }
 
-/// Shows one node.
+/// Shows one node with what runs on it and what happened to it lately.
+#[must_use]
+pub fn node_status(state: &State, record: &NodeRecord) -> NodeStatus {
+    let here = record.allocs.iter().filter_map(|id| state.allocs.get(*id));
+    let mut running: Vec<AllocView> =
+        here.filter(|here| !here.has_ended()).map(|here| alloc(state, here)).collect();
+    running.sort_by(|a, b| (&a.namespace, &a.name, a.id).cmp(&(&b.namespace, &b.name, b.id)));
+    let mut left = limits::TAILS_SHOWN_BYTES;
+    running = running.into_iter().map(|row| super::job::with_less_output(row, &mut left)).collect();
+    let mut events: Vec<_> =
+        state.events.of_node(record.identity.id).map(|one| super::event(state, one)).collect();
+    events.drain(..events.len().saturating_sub(limits::EVENTS_OF_NODE));
+    NodeStatus { node: node(state, record), running, events, revision: state.revision }
+}
+
+/// Shows one line of the list of nodes.
 #[must_use]
 pub fn node(state: &State, record: &NodeRecord) -> NodeView {
     let runs = |id: &&proto::ids::AllocId| state.allocs.get(**id).is_some_and(|alloc| !alloc.has_ended());

@@ -170,9 +170,7 @@ fn a_batch_job_that_failed_for_good_says_that_nobody_tries_again() {
     let shown = status(&world, "sum");
     assert_eq!(shown.summary.health, Health::Failing);
     assert!(
-        shown.summary.why.ends_with(
-            "not tried again: once the cause is gone, `minijob stop` the job and `minijob run` it"
-        )
+        shown.summary.why.ends_with("not tried again: once the cause is gone, `minijob restart sum.sum.0`")
     );
     assert_eq!(shown.groups["sum"].next_at, None);
 }

@@ -35,6 +35,17 @@ impl State {
         self.record(changes, Fact::info(EventKind::JobPurged, Subject::job(key), said));
     }
 
+    /// Forgets an allocation of a node that is forgotten: what was lost there is over.
+    pub(super) fn forget_alloc_of_node(&mut self, id: AllocId, changes: &mut Changes) {
+        let Some(alloc) = self.allocs.get(id) else { return };
+        let (job, live) = (alloc.job.clone(), !alloc.has_ended());
+        self.forget_alloc(id, changes);
+        if live {
+            changes.jobs.insert(job.as_ref().clone());
+            self.purge_if_over(&job, changes);
+        }
+    }
+
     /// Forgets an allocation; its agent is told that it may forget it too.
     fn forget_alloc(&mut self, id: AllocId, changes: &mut Changes) {
         let Some(alloc) = self.allocs.remove(id) else { return };

@@ -28,7 +28,11 @@ impl State {
         let same = known.as_ref().is_some_and(|record| *record.current().job == job);
         match known {
             Some(record) if same && !record.stopped => self.written(&key, false),
-            Some(record) => self.update_job(&record, job, same, actor, message, changes),
+            Some(record) => {
+                let next = (!same).then(|| self.new_version(Some(record.current()), job, actor, message));
+                let said = if record.stopped { "started again" } else { "changed" };
+                self.update_job(&record, next, said, changes)
+            }
             None => self.create_job(job, actor, message, changes),
         }
     }
@@ -58,19 +62,18 @@ impl State {
         self.written(&key, true)
     }
 
-    /// A changed description is a new version; the same one starts a stopped job again. What had failed is tried anew.
-    fn update_job(
+    /// Makes a version the present one; none starts a stopped job again as it was. What had failed is tried anew where the work
+    /// changed or the job had been stopped.
+    pub(super) fn update_job(
         &mut self,
         before: &JobRecord,
-        job: Job,
-        same: bool,
-        actor: String,
-        message: String,
+        next: Option<VersionRecord>,
+        said: &str,
         changes: &mut Changes,
     ) -> Outcome {
-        let key = job.key.clone();
+        let key = before.key.as_ref().clone();
         let was_stopped = before.stopped;
-        let next = (!same).then(|| Arc::new(self.new_version(Some(before.current()), job, actor, message)));
+        let next = next.map(Arc::new);
         let (at, kept) = (self.at(), self.settings.versions);
         let in_use = self.versions_in_use(before);
         if let Some(record) = self.jobs.get_mut(&key) {
@@ -92,17 +95,13 @@ impl State {
                 group.shrink(count, record.filled.get(name.as_str()).map_or(0, imbl::OrdMap::len));
             }
         }
-        let (kind, said) = if was_stopped {
-            (EventKind::JobSubmitted, format!("job `{key}` was started again"))
-        } else {
-            (EventKind::JobUpdated, format!("job `{key}` was changed"))
-        };
-        self.record(changes, Fact::info(kind, Subject::job(&key), said));
+        let kind = if was_stopped { EventKind::JobSubmitted } else { EventKind::JobUpdated };
+        self.record(changes, Fact::info(kind, Subject::job(&key), format!("job `{key}` was {said}")));
         changes.jobs.insert(key.clone());
         self.written(&key, true)
     }
 
-    fn new_version(
+    pub(super) fn new_version(
         &self,
         before: Option<&Arc<VersionRecord>>,
         job: Job,
@@ -119,7 +118,16 @@ impl State {
         };
         let work: BTreeMap<String, JobVersion> =
             job.groups.keys().map(|name| (name.clone(), work_of(name).unwrap_or(version))).collect();
-        VersionRecord { version, job: Arc::new(job), at: self.now, actor, message, revision: self.at(), work }
+        VersionRecord {
+            version,
+            job: Arc::new(job),
+            at: self.now,
+            actor,
+            message,
+            revision: self.at(),
+            work,
+            at_once: false,
+        }
     }
 
     fn versions_in_use(&self, record: &JobRecord) -> Vec<JobVersion> {
@@ -155,7 +163,7 @@ impl State {
         outcome
     }
 
-    fn written(&self, key: &JobKey, changed: bool) -> Outcome {
+    pub(super) fn written(&self, key: &JobKey, changed: bool) -> Outcome {
         let version = self.jobs.get(key).map_or(JobVersion(0), |record| record.current().version);
         Outcome::Written { changed, version, revision: self.at() }
     }

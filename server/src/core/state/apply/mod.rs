@@ -5,9 +5,12 @@ mod jobs;
 mod nodes;
 mod plans;
 mod reign;
+mod restart;
 mod room;
 mod slots;
 mod statuses;
+mod versions;
+mod wards;
 
 pub use plans::stop_word;
 pub(in crate::core) use room::free_dynamic_ports;
@@ -46,10 +49,20 @@ impl State {
                 self.put_job(*job, expected, command.actor, message, changes)
             }
             Kind::StopJob { key, purge } => self.stop_job(&key, purge, &command.actor, changes),
+            Kind::ScaleJob { key, group, count } => {
+                self.scale_job(&key, &group, count, command.actor, changes)
+            }
+            Kind::StartJob { key } => self.start_job(&key, &command.actor, changes),
+            Kind::RevertJob { key, to } => self.revert_job(&key, to, command.actor, changes),
+            Kind::RestartJob { key, at_once } => self.restart_job(&key, at_once, command.actor, changes),
+            Kind::RestartAlloc { alloc } => self.restart_alloc(alloc, &command.actor, changes),
+            Kind::PurgeNode { node } => self.purge_node(node, &command.actor, changes),
             Kind::ApplyPlan(plan) => self.apply_plan(plan, changes),
             Kind::RegisterNode { identity, held, seen } => self.register_node(identity, held, seen, changes),
             Kind::NodeLiveness(list) => self.node_liveness(&list, changes),
-            Kind::NodeEligibility { node, eligibility } => self.node_eligibility(node, eligibility, changes),
+            Kind::NodeEligibility { node, eligibility } => {
+                self.node_eligibility(node, eligibility, &command.actor, changes)
+            }
             Kind::AllocStatus { node, generation, statuses } => {
                 self.alloc_status(node, generation, statuses, changes)
             }

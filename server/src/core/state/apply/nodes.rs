@@ -173,7 +173,7 @@ impl State {
         }
     }
 
-    fn end_missing(&mut self, before: crate::core::state::Alloc, changes: &mut Changes) {
+    pub(super) fn end_missing(&mut self, before: crate::core::state::Alloc, changes: &mut Changes) {
         let wanted = before.desired == Desired::Run && !before.lost;
         let mut after = before.clone();
         // Lost, not failed: nobody saw it fail, and its replacement uses up no attempt.
@@ -248,22 +248,6 @@ impl State {
         let said = format!("{} was lost with node {node_name}", before.name());
         let fact = Fact::info(EventKind::AllocLost, subject_of(&before), said).severity(Severity::Critical);
         self.record(changes, fact.reason("node_lost"));
-    }
-
-    pub(super) fn node_eligibility(
-        &mut self,
-        id: NodeId,
-        eligibility: Eligibility,
-        changes: &mut Changes,
-    ) -> Outcome {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return Outcome::Refused(Refusal::new(ErrorKind::NotFound, format!("there is no node {id}")));
-        };
-        node.eligibility = eligibility;
-        if eligibility == Eligibility::Eligible {
-            changes.gained.insert(id);
-        }
-        Outcome::Done
     }
 }
 

@@ -12,8 +12,8 @@ use proto::model::{AllocState, Desired, EventKind, Severity, StopReason, Subject
 use super::room::pick_ports;
 use crate::core::state::events::Fact;
 use crate::core::state::{
-    Alloc, Changes, Outcome, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Refusal, RefusedRun,
-    State, VersionRecord, Wait,
+    Alloc, Changes, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Refusal,
+    RefusedRun, State, VersionRecord, Wait,
 };
 
 impl State {
@@ -137,6 +137,10 @@ impl State {
             counted: false,
             resources: group.resources(),
             ports: ports.into(),
+            reason: PlaceReason {
+                copies: run.reason.copies.saturating_add(index - run.first_index),
+                ..run.reason
+            },
             created_at: self.now,
             created: self.at(),
             modified: self.at(),
@@ -158,7 +162,7 @@ impl State {
         self.record(changes, fact);
     }
 
-    fn order_stop(&mut self, stop: &PlanStop, changes: &mut Changes) {
+    pub(super) fn order_stop(&mut self, stop: &PlanStop, changes: &mut Changes) {
         let at = self.at();
         let Some(alloc) = self.allocs.get_mut(stop.alloc) else { return };
         if alloc.has_ended() || alloc.desired != Desired::Run {
@@ -232,6 +236,7 @@ pub const fn stop_word(reason: StopReason) -> &'static str {
         StopReason::ScaledDown => "scaled_down",
         StopReason::Replaced => "replaced",
         StopReason::NodeLost => "node_lost",
+        StopReason::Restarted => "restarted",
     }
 }
 
@@ -241,6 +246,7 @@ const fn stop_words(reason: StopReason) -> &'static str {
         StopReason::ScaledDown => "the job wants fewer",
         StopReason::Replaced => "a newer version takes its place",
         StopReason::NodeLost => "it was replaced while its node was lost",
+        StopReason::Restarted => "a person asked for a restart",
     }
 }
 

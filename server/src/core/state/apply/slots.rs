@@ -19,7 +19,13 @@ impl State {
     /// Begins a new allocation of a slot: returns what it replaces, and how many replacements after failures that makes.
     pub(super) fn begin_slot(&mut self, job: &JobKey, group: &str, index: u32) -> (Option<AllocId>, u32) {
         let Some(record) = self.jobs.get_mut(job) else { return (None, 0) };
-        let failed = record.groups.get_mut(group).and_then(|state| state.failed.remove(&index));
+        let state = record.groups.get_mut(group);
+        let (restart, failed) =
+            state.map_or((None, None), |state| (state.restarts.remove(&index), state.failed.remove(&index)));
+        if let Some(restart) = restart {
+            // A person's wish begins a new series.
+            return (Some(restart.last), 0);
+        }
         if let Some(slot) = failed {
             return (Some(slot.last), slot.replacements + 1);
         }
@@ -31,6 +37,9 @@ impl State {
 
     /// Remembers how an allocation ended. Work of an older version, and work that nobody wants, leaves no trace.
     pub(super) fn end_slot(&mut self, alloc: &Alloc) {
+        if self.note_restart(alloc) {
+            return;
+        }
         let now = self.now;
         let Some(record) = self.jobs.get_mut(alloc.job.as_ref()) else { return };
         let version = record.current().clone();

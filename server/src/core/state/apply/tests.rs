@@ -2,6 +2,7 @@
 
 mod jobs;
 mod nodes;
+mod people;
 mod plans;
 mod statuses;
 mod time;
@@ -19,8 +20,8 @@ use proto::time::Timestamp;
 
 use crate::core::scheduler::schedule;
 use crate::core::state::{
-    Applied, Command, Kind, LivenessChange, Outcome, Plan, PlanItem, PlanRun, Settings, State, read_snapshot,
-    write_snapshot,
+    Applied, Command, Kind, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, Settings, State,
+    read_snapshot, write_snapshot,
 };
 use crate::core::testing::{INCARNATION, World, job, node_identity};
 

@@ -11,7 +11,7 @@ use proto::wire::{BadMessage, agent, job, status, v1};
 use super::record::{settings_from_wire, settings_to_wire};
 use super::{BadRecord, need};
 use crate::core::state::{
-    Command, Gc, Kind, LivenessChange, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
 };
 
 /// Writes a command as bytes for the log.
@@ -74,18 +74,27 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             name: key.name.clone(),
             purge: *purge,
         }),
+        Kind::ScaleJob { key, group, count } => Wire::ScaleJob(scale_to_wire(key, group, *count)),
+        Kind::StartJob { key } => {
+            Wire::StartJob(v1::StartJob { namespace: key.namespace.clone(), name: key.name.clone() })
+        }
+        Kind::RevertJob { key, to } => Wire::RevertJob(v1::RevertJob {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            to: to.0,
+        }),
+        Kind::RestartJob { key, at_once } => Wire::RestartJob(v1::RestartJob {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            at_once: *at_once,
+        }),
+        Kind::RestartAlloc { alloc } => Wire::RestartAlloc(v1::RestartAlloc { alloc: alloc.0 }),
+        Kind::PurgeNode { node } => Wire::PurgeNode(v1::PurgeNode { node: node.0 }),
         Kind::ApplyPlan(plan) => Wire::ApplyPlan(plan_to_wire(plan)),
         Kind::RegisterNode { identity, held, seen } => Wire::RegisterNode(v1::RegisterNode {
             identity: Some(agent::identity_to_wire(identity)),
             seen: seen.map(|revision| revision.0),
-            held: held
-                .iter()
-                .map(|(incarnation, report, resources)| v1::Held {
-                    incarnation: incarnation.0,
-                    status: Some(status::to_wire(report)),
-                    resources: Some(job::resources_to_wire(*resources)),
-                })
-                .collect(),
+            held: held.iter().map(held_to_wire).collect(),
         }),
         Kind::NodeLiveness(list) => Wire::NodeLiveness(v1::NodeLiveness {
             changes: list
@@ -132,6 +141,20 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         Wire::StopJob(stop) => {
             Kind::StopJob { key: JobKey::new(stop.namespace, stop.name), purge: stop.purge }
         }
+        Wire::ScaleJob(scale) => Kind::ScaleJob {
+            key: JobKey::new(scale.namespace, scale.name),
+            group: scale.group,
+            count: scale.count,
+        },
+        Wire::StartJob(start) => Kind::StartJob { key: JobKey::new(start.namespace, start.name) },
+        Wire::RevertJob(revert) => {
+            Kind::RevertJob { key: JobKey::new(revert.namespace, revert.name), to: JobVersion(revert.to) }
+        }
+        Wire::RestartJob(restart) => {
+            Kind::RestartJob { key: JobKey::new(restart.namespace, restart.name), at_once: restart.at_once }
+        }
+        Wire::RestartAlloc(restart) => Kind::RestartAlloc { alloc: AllocId(restart.alloc) },
+        Wire::PurgeNode(purge) => Kind::PurgeNode { node: NodeId(purge.node) },
         Wire::ApplyPlan(plan) => Kind::ApplyPlan(plan_from_wire(plan)?),
         Wire::RegisterNode(register) => Kind::RegisterNode {
             identity: agent::identity_from_wire(need(register.identity, "identity")?)?,
@@ -156,6 +179,21 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
     })
 }
 
+fn scale_to_wire(key: &JobKey, group: &str, count: u32) -> v1::ScaleJob {
+    let (namespace, name) = (key.namespace.clone(), key.name.clone());
+    v1::ScaleJob { namespace, name, group: group.to_owned(), count }
+}
+
+fn held_to_wire(
+    (incarnation, report, resources): &(Incarnation, proto::model::AllocStatus, proto::model::Resources),
+) -> v1::Held {
+    v1::Held {
+        incarnation: incarnation.0,
+        status: Some(status::to_wire(report)),
+        resources: Some(job::resources_to_wire(*resources)),
+    }
+}
+
 /// Reads what an agent holds: the incarnation it was placed in, what it is, what it takes.
 fn held_from_wire(
     held: v1::Held,
@@ -178,6 +216,7 @@ fn plan_to_wire(plan: &Plan) -> v1::ApplyPlan {
         generation: run.generation.0,
         first_index: run.first_index,
         count: run.count,
+        reason: reason_to_wire(run.reason),
     };
     let item = |item: &PlanItem| v1::PlanItem {
         namespace: item.job.namespace.clone(),
@@ -213,6 +252,7 @@ fn plan_from_wire(plan: v1::ApplyPlan) -> Result<Plan, BadMessage> {
         generation: Generation(run.generation),
         first_index: run.first_index,
         count: run.count,
+        reason: reason_from_wire(run.reason),
     };
     let item = |item: v1::PlanItem| PlanItem {
         job: JobKey::new(item.namespace, item.job),
@@ -244,12 +284,34 @@ fn plan_from_wire(plan: v1::ApplyPlan) -> Result<Plan, BadMessage> {
     })
 }
 
+pub(super) fn reason_to_wire(reason: PlaceReason) -> Option<v1::PlaceReason> {
+    let PlaceReason { nodes, feasible, copies, preferred, same_node } = reason;
+    (reason != PlaceReason::default()).then_some(v1::PlaceReason {
+        nodes,
+        feasible,
+        copies,
+        preferred,
+        same_node,
+    })
+}
+
+pub(super) fn reason_from_wire(reason: Option<v1::PlaceReason>) -> PlaceReason {
+    reason.map_or(PlaceReason::default(), |reason| PlaceReason {
+        nodes: reason.nodes,
+        feasible: reason.feasible,
+        copies: reason.copies,
+        preferred: reason.preferred,
+        same_node: reason.same_node,
+    })
+}
+
 pub(super) fn stop_to_wire(reason: StopReason) -> v1::StopReason {
     match reason {
         StopReason::JobStopped => v1::StopReason::JobStopped,
         StopReason::ScaledDown => v1::StopReason::ScaledDown,
         StopReason::Replaced => v1::StopReason::Replaced,
         StopReason::NodeLost => v1::StopReason::NodeLost,
+        StopReason::Restarted => v1::StopReason::Restarted,
     }
 }
 
@@ -259,6 +321,7 @@ pub(super) fn stop_from_wire(reason: i32) -> Result<StopReason, BadMessage> {
         Ok(v1::StopReason::ScaledDown) => StopReason::ScaledDown,
         Ok(v1::StopReason::Replaced) => StopReason::Replaced,
         Ok(v1::StopReason::NodeLost) => StopReason::NodeLost,
+        Ok(v1::StopReason::Restarted) => StopReason::Restarted,
         _ => return Err(BadMessage { field: "stop_reason" }),
     })
 }

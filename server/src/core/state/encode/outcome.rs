@@ -19,6 +19,7 @@ pub fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
         Outcome::Refused(refusal) => Some(Kind::Refusal(v1::Refusal {
             kind: refusal.kind.word().to_owned(),
             message: refusal.message.clone(),
+            hint: refusal.hint.clone(),
         })),
         _ => None,
     };
@@ -37,10 +38,11 @@ pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome, BadRecord> {
             version: JobVersion(written.version),
             revision: Revision(written.revision),
         },
-        Some(Kind::Refusal(refusal)) => Outcome::Refused(Refusal::new(
-            need(ErrorKind::from_word(&refusal.kind), "kind")?,
-            refusal.message,
-        )),
+        Some(Kind::Refusal(refusal)) => Outcome::Refused(Refusal {
+            kind: need(ErrorKind::from_word(&refusal.kind), "kind")?,
+            message: refusal.message,
+            hint: refusal.hint,
+        }),
         None => Outcome::Done,
     })
 }

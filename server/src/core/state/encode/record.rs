@@ -11,9 +11,11 @@ use proto::model::{
 use proto::time::Timestamp;
 use proto::wire::{BadMessage, agent, job, status, v1};
 
-use super::command::{stop_from_wire, stop_to_wire};
+use super::command::{reason_from_wire, reason_to_wire, stop_from_wire, stop_to_wire};
 use super::need;
-use crate::core::state::{Alloc, GroupState, JobRecord, NodeRecord, Settings, Slot, VersionRecord, Wait};
+use crate::core::state::{
+    Alloc, GroupState, JobRecord, NodeRecord, Restarting, Settings, Slot, VersionRecord, Wait,
+};
 
 pub(super) fn settings_to_wire(settings: &Settings) -> v1::Settings {
     v1::Settings {
@@ -46,6 +48,7 @@ pub(super) fn job_to_wire(record: &JobRecord) -> v1::JobRecord {
         message: version.message.clone(),
         revision: version.revision.0,
         work: version.work.iter().map(|(name, work)| (name.clone(), work.0)).collect(),
+        at_once: version.at_once,
     };
     v1::JobRecord {
         namespace: record.key.namespace.clone(),
@@ -72,6 +75,7 @@ pub(super) fn job_from_wire(record: v1::JobRecord) -> Result<JobRecord, BadMessa
             message: version.message,
             revision: Revision(version.revision),
             work: version.work.into_iter().map(|(name, work)| (name, JobVersion(work))).collect(),
+            at_once: version.at_once,
         }))
     };
     let versions: Vec<_> = record.versions.into_iter().map(version).collect::<Result<_, BadMessage>>()?;
@@ -101,8 +105,10 @@ fn group_to_wire(group: &GroupState) -> v1::GroupRecord {
         failed_ms: slot.failed_at.0,
         due_ms: slot.due.map(|due| due.0),
     };
+    let restart = |one: &Restarting| v1::RestartRecord { last: one.last.0, node: one.node.0 };
     let wait = group.wait.as_ref();
     v1::GroupRecord {
+        restarts: group.restarts.iter().map(|(index, one)| (*index, restart(one))).collect(),
         done: group.done.iter().copied().collect(),
         failed: group.failed.iter().map(|(index, failed)| (*index, slot(failed))).collect(),
         avoid: group.avoid.iter().map(|node| node.0).collect(),
@@ -120,11 +126,13 @@ fn group_from_wire(group: v1::GroupRecord) -> GroupState {
         failed_at: Timestamp(slot.failed_ms),
         due: slot.due_ms.map(Timestamp),
     };
+    let restart = |one: v1::RestartRecord| Restarting { last: AllocId(one.last), node: NodeId(one.node) };
     let since = Timestamp(group.waiting_since_ms);
     let wait = Wait { count: group.waiting_count, why: group.waiting_why, since };
     GroupState {
         done: group.done.into_iter().collect(),
         failed: group.failed.into_iter().map(|(index, failed)| (index, slot(failed))).collect(),
+        restarts: group.restarts.into_iter().map(|(index, one)| (index, restart(one))).collect(),
         avoid: group.avoid.into_iter().map(NodeId).collect(),
         wait: Some(wait).filter(|wait| !wait.why.is_empty()),
     }
@@ -202,6 +210,7 @@ pub(super) fn alloc_to_wire(alloc: &Alloc) -> v1::AllocRecord {
         lost_ms: alloc.lost_at.map_or(0, |at| at.0),
         work: alloc.work.0,
         counted: alloc.counted,
+        reason: reason_to_wire(alloc.reason),
     }
 }
 
@@ -232,6 +241,7 @@ pub(super) fn alloc_from_wire(record: v1::AllocRecord) -> Result<Alloc, BadMessa
         created: Revision(record.created_revision),
         modified: Revision(record.modified_revision),
         ended_at: some(record.ended_ms),
+        reason: reason_from_wire(record.reason),
         previous: Some(AllocId(record.previous)).filter(|id| id.0 != 0),
         replacements: record.replacements,
     })

@@ -29,6 +29,9 @@ fn read(bytes: &[u8]) -> Result<State, BadRecord> {
 enum Turn {
     Put { name: usize, count: u32, release: u32, is_batch: bool, port: Option<u16> },
     Stop { name: usize, purge: bool },
+    Ask { name: usize, what: usize, number: u32 },
+    Restart { at: usize },
+    Forget(u64),
     Settle,
     Lose(u64),
     Return(u64),
@@ -46,6 +49,9 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
     let turn = prop_oneof![
         4 => put,
         1 => (0usize..3, any::<bool>()).prop_map(|(name, purge)| Turn::Stop { name, purge }),
+        4 => (0usize..3, 0usize..5, 0u32..6).prop_map(|(name, what, number)| Turn::Ask { name, what, number }),
+        2 => (0usize..12).prop_map(|at| Turn::Restart { at }),
+        1 => (0u64..3).prop_map(Turn::Forget),
         6 => Just(Turn::Settle),
         1 => (0u64..3).prop_map(Turn::Lose),
         1 => (0u64..3).prop_map(Turn::Return),
@@ -87,8 +93,24 @@ fn take(world: &mut World, number: u128, turn: Turn) {
         Turn::Stop { name: at, purge } => {
             world.apply(Kind::StopJob { key: JobKey::new("default", name(at)), purge });
         }
+        Turn::Ask { name: at, what, number } => ask(world, name(at), what, number),
+        Turn::Restart { at } => {
+            let id = world.state.allocs.iter().map(|(id, _)| id).nth(at);
+            if let Some(alloc) = id {
+                world.apply(Kind::RestartAlloc { alloc });
+            }
+        }
+        Turn::Forget(node) => {
+            let node = world.node(node);
+            world.apply(Kind::PurgeNode { node });
+        }
         Turn::Settle => world.settle_healthy(),
-        Turn::Lose(node) => world.lose(world.node(node)),
+        Turn::Lose(node) => {
+            let node = world.node(node);
+            if world.state.nodes.get(&node).is_some() {
+                world.lose(node);
+            }
+        }
         Turn::Return(node) => world.register(node, vec![]),
         Turn::Cordon(node, cordoned) => {
             let eligibility = if cordoned { Eligibility::Cordoned } else { Eligibility::Eligible };
@@ -108,6 +130,18 @@ fn take(world: &mut World, number: u128, turn: Turn) {
         }
         Turn::Pass(ms) => world.pass(ms),
     }
+}
+
+/// A person asks something of a job.
+fn ask(world: &mut World, name: &str, what: usize, number: u32) {
+    let key = JobKey::new("default", name);
+    world.apply(match what {
+        0 => Kind::ScaleJob { key, group: String::new(), count: number },
+        1 => Kind::StartJob { key },
+        2 => Kind::RevertJob { key, to: proto::ids::JobVersion(u64::from(number)) },
+        3 => Kind::RestartJob { key, at_once: true },
+        _ => Kind::RestartJob { key, at_once: false },
+    });
 }
 
 /// One of the live allocations ends.

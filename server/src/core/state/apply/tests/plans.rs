@@ -7,7 +7,8 @@ fn a_plan_is_refused_run_by_run() {
     let mut world = World::new(2);
     world.put(job("web", 4));
     let [a, b] = [world.node(0), world.node(1)];
-    let run = |node, generation, first_index, count| PlanRun { node, generation, first_index, count };
+    let reason = PlaceReason::default();
+    let run = |node, generation, first_index, count| PlanRun { node, generation, first_index, count, reason };
     let item = PlanItem {
         job: JobKey::new("default", "web"),
         version: JobVersion(1),
@@ -118,6 +119,7 @@ fn a_plan_does_not_fill_a_group_beyond_its_count_when_something_lost_came_back_m
             generation: Generation(1),
             first_index: 7,
             count: 1,
+            reason: PlaceReason::default(),
         }],
     };
     world.register(

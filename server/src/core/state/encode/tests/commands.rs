@@ -13,7 +13,7 @@ use proto::model::{
 
 use super::*;
 use crate::core::state::{
-    Gc, LivenessChange, Outcome, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
@@ -158,18 +158,33 @@ fn reason() -> impl Strategy<Value = EndReason> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let run = (1u64.., any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
-        |(node, generation, first_index, count)| PlanRun {
+    let reason = (any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>()).prop_map(
+        |(nodes, feasible, copies, preferred, same_node)| PlaceReason {
+            nodes,
+            feasible,
+            copies,
+            preferred,
+            same_node,
+        },
+    );
+    let run = (1u64.., any::<u64>(), any::<u32>(), any::<u32>(), reason).prop_map(
+        |(node, generation, first_index, count, reason)| PlanRun {
             node: NodeId(node),
             generation: Generation(generation),
             first_index,
             count,
+            reason,
         },
     );
     let item = (key(), any::<u64>(), "[a-z]{1,5}", vec(run, 0..3))
         .prop_map(|(job, version, group, runs)| PlanItem { job, version: JobVersion(version), group, runs });
-    let reasons =
-        [StopReason::JobStopped, StopReason::ScaledDown, StopReason::Replaced, StopReason::NodeLost];
+    let reasons = [
+        StopReason::JobStopped,
+        StopReason::ScaledDown,
+        StopReason::Replaced,
+        StopReason::NodeLost,
+        StopReason::Restarted,
+    ];
     let stop = (1u64.., proptest::sample::select(reasons.to_vec()))
         .prop_map(|(id, reason)| PlanStop { alloc: AllocId(id), reason });
     let update = (1u64.., any::<u64>())
@@ -237,6 +252,7 @@ fn kind() -> impl Strategy<Value = Kind> {
             Kind::PutJob { job: Box::new(job), expected: expected.map(JobVersion), message }
         }),
         (key(), any::<bool>()).prop_map(|(key, purge)| Kind::StopJob { key, purge }),
+        people(),
         plan().prop_map(Kind::ApplyPlan),
         (identity(), vec(held, 0..3), option::of(any::<u64>().prop_map(Revision)))
             .prop_map(|(identity, held, seen)| Kind::RegisterNode { identity, held, seen }),
@@ -249,6 +265,22 @@ fn kind() -> impl Strategy<Value = Kind> {
         ids().prop_map(|healthy| Kind::PutHealth { healthy }),
         settings().prop_map(Kind::PutSettings),
         ids().prop_map(|allocs| Kind::Gc(Gc { allocs })),
+    ]
+}
+
+/// What people ask for beside submitting and stopping.
+fn people() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        (key(), "[a-z]{0,5}", any::<u32>()).prop_map(|(key, group, count)| Kind::ScaleJob {
+            key,
+            group,
+            count
+        }),
+        key().prop_map(|key| Kind::StartJob { key }),
+        (key(), any::<u64>()).prop_map(|(key, to)| Kind::RevertJob { key, to: JobVersion(to) }),
+        (key(), any::<bool>()).prop_map(|(key, at_once)| Kind::RestartJob { key, at_once }),
+        (1u64..).prop_map(|alloc| Kind::RestartAlloc { alloc: AllocId(alloc) }),
+        (1u64..).prop_map(|node| Kind::PurgeNode { node: NodeId(node) }),
     ]
 }
 

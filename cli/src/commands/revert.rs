@@ -1,0 +1,51 @@
+//! `minijob revert`: an earlier version becomes a new one.
+
+use proto::wire::v1;
+
+use super::written;
+use crate::args::Global;
+use crate::connect::{Client, Servers};
+use crate::exit::{Exit, Failure};
+use crate::output::Out;
+use crate::runtime;
+
+const EXAMPLES: &str = "\
+Examples:
+  minijob history web      the versions that are kept
+  minijob revert web 3     what version 3 described becomes a new version";
+
+/// What `revert` is asked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The job
+    pub job: String,
+    /// The version to go back to
+    pub version: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The server's refusal.
+pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    let (namespace, name) = global.qualify(&args.job);
+    let request = v1::RevertJobRequest {
+        request_id: written::request_id(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        version: args.version,
+    };
+    let call = |mut client: Client| {
+        let request = request.clone();
+        async move { client.revert_job(request).await }
+    };
+    let mut out = Out::new(global);
+    let reply = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
+    let answer = written::understood(&reply)?;
+    let said = match answer.changed {
+        true => format!("{}: reverted to version {}, as version {}", args.job, args.version, answer.version),
+        false => format!("{}: nothing changed, version {} is what runs", args.job, args.version),
+    };
+    written::show(&mut out, &answer, name, &said)
+}

@@ -1,0 +1,74 @@
+//! Nodes and servers over HTTP.
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use proto::model::Eligibility;
+use proto::view::{NodeList, NodeStatus, ServerList, Written};
+use serde::Deserialize;
+
+use super::Failure;
+use super::query::{Body, Params, Read, request_id};
+use super::versions::PlainBody;
+use crate::api::Context;
+use crate::ops::{self, Caller};
+
+/// Nothing but the name of a write.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PurgeParams {
+    #[serde(default)]
+    request_id: Option<String>,
+}
+
+pub(super) async fn nodes(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Params(read): Params<Read>,
+) -> Result<Json<NodeList>, Failure> {
+    Ok(Json(ops::list_nodes(&context.cluster, &caller, read.wait()).await?))
+}
+
+pub(super) async fn node(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<NodeStatus>, Failure> {
+    Ok(Json(ops::node_status(&context.cluster, &caller, &name)?))
+}
+
+pub(super) async fn cordon(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Body(body): Body<PlainBody>,
+) -> Result<Json<Written>, Failure> {
+    let (id, wanted) = (request_id(body.request_id.as_deref())?, Eligibility::Cordoned);
+    Ok(Json(ops::set_eligibility(&context.cluster, &caller, id, &name, wanted).await?))
+}
+
+pub(super) async fn uncordon(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Body(body): Body<PlainBody>,
+) -> Result<Json<Written>, Failure> {
+    let (id, wanted) = (request_id(body.request_id.as_deref())?, Eligibility::Eligible);
+    Ok(Json(ops::set_eligibility(&context.cluster, &caller, id, &name, wanted).await?))
+}
+
+pub(super) async fn purge(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Params(params): Params<PurgeParams>,
+) -> Result<Json<Written>, Failure> {
+    let id = request_id(params.request_id.as_deref())?;
+    Ok(Json(ops::purge_node(&context.cluster, &caller, id, &name).await?))
+}
+
+pub(super) async fn servers(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ServerList>, Failure> {
+    Ok(Json(ops::list_servers(&context.cluster, &caller, &context.name, &context.address)?))
+}

@@ -1,0 +1,83 @@
+//! What people do with nodes: cordon, uncordon, forget.
+
+use proto::error::Kind as ErrorKind;
+use proto::ids::{AllocId, JobKey, JobVersion, NodeId};
+use proto::model::{Eligibility, EventKind, Liveness, Subject};
+
+use crate::core::state::events::Fact;
+use crate::core::state::{Changes, Outcome, Refusal, State};
+
+impl State {
+    /// Says whether a node takes new work. What it is already changes nothing.
+    pub(super) fn node_eligibility(
+        &mut self,
+        id: NodeId,
+        eligibility: Eligibility,
+        actor: &str,
+        changes: &mut Changes,
+    ) -> Outcome {
+        let Some(node) = self.nodes.get_mut(&id) else { return Outcome::Refused(no_node(id)) };
+        if node.eligibility == eligibility {
+            return self.written_node(false);
+        }
+        node.eligibility = eligibility;
+        let name = node.identity.name.clone();
+        let (kind, word) = match eligibility {
+            Eligibility::Cordoned => (EventKind::NodeCordoned, "cordoned"),
+            Eligibility::Eligible => (EventKind::NodeUncordoned, "uncordoned"),
+        };
+        if eligibility == Eligibility::Eligible {
+            changes.gained.insert(id);
+        }
+        let said = format!("node {name} was {word} by {actor}");
+        self.record(changes, Fact::info(kind, Subject::node(id), said));
+        self.written_node(true)
+    }
+
+    /// Forgets a node that is down, with what was lost on it. Should its agent return, it registers as a new one, and what it still
+    /// runs is told to end.
+    pub(super) fn purge_node(&mut self, id: NodeId, actor: &str, changes: &mut Changes) -> Outcome {
+        let Some(node) = self.nodes.get(&id).cloned() else { return Outcome::Refused(no_node(id)) };
+        let name = &node.identity.name;
+        if node.liveness == Liveness::Up {
+            let message = format!("node {name} is up: only one that is down can be forgotten");
+            let hint = "stop its agent first; it counts as down when its lease has run out";
+            return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
+        }
+        let allocs: Vec<AllocId> = node.allocs.iter().copied().collect();
+        for alloc in allocs {
+            self.forget_alloc_of_node(alloc, changes);
+        }
+        self.nodes.remove(&id);
+        self.events.forget_node(id);
+        let keys: Vec<JobKey> = self.jobs.iter().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.forget_avoided(&key, id);
+        }
+        let said = format!("node {name} ({id}) was forgotten by {actor}");
+        self.record(changes, Fact::info(EventKind::NodePurged, Subject::default(), said));
+        self.written_node(true)
+    }
+
+    fn forget_avoided(&mut self, key: &JobKey, id: NodeId) {
+        let concerned = |record: &crate::core::state::JobRecord| {
+            record.groups.values().any(|group| group.avoid.contains(&id))
+        };
+        if !self.jobs.get(key).is_some_and(|record| concerned(record)) {
+            return;
+        }
+        if let Some(record) = self.jobs.get_mut(key) {
+            record.groups.values_mut().for_each(|group| {
+                group.avoid.remove(&id);
+            });
+        }
+    }
+
+    fn written_node(&self, changed: bool) -> Outcome {
+        Outcome::Written { changed, version: JobVersion(0), revision: self.at() }
+    }
+}
+
+fn no_node(id: NodeId) -> Refusal {
+    Refusal::new(ErrorKind::NotFound, format!("there is no node {id}"))
+}

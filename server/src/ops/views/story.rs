@@ -1,0 +1,284 @@
+//! Why a job or an allocation is as it is, told in sentences: what happened, how things are, what comes next.
+//!
+//! Everything is read from the state: the reasons that were kept with a placement, the last ends, the recent events. Nothing is
+//! guessed, and what is no longer known is not told.
+
+use std::sync::Arc;
+
+use proto::model::{AllocState, Desired, Event, EventKind, TaskPhase, TaskStatus};
+use proto::view::{Sentence, Story};
+
+use super::alloc::node_name;
+use super::health::judge;
+use super::tally::{live, tally};
+use super::words::rough;
+use crate::core::state::{Alloc, JobRecord, Slot, State, stop_word};
+use crate::limits::{STORY_ALLOCS, STORY_PAST};
+
+/// Tells the story of a job.
+#[must_use]
+pub fn of_job(state: &State, record: &JobRecord) -> Story {
+    let name = record.key.name.clone();
+    let verdict = judge(state, record, &tally(state, record));
+    let word = serde_json::to_value(verdict.health).ok();
+    let word = word.as_ref().and_then(|word| word.as_str()).unwrap_or_default().to_owned();
+    let why = if verdict.why.is_empty() { String::new() } else { format!(": {}", verdict.why) };
+    let mut present = vec![version(record)];
+    present.extend(record.groups.iter().filter_map(|(group, memory)| {
+        let wait = memory.wait.as_ref()?;
+        let text = format!("{} of {name}.{group} have no place: {}", wait.count, wait.why);
+        Some(Sentence::new(Some(wait.since), text))
+    }));
+    let mut rows: Vec<&Alloc> = live(state, record).collect();
+    rows.sort_by_key(|alloc| (alloc.healthy, alloc.group.clone(), alloc.index, alloc.id));
+    let left_out = rows.len().saturating_sub(STORY_ALLOCS);
+    rows.truncate(STORY_ALLOCS);
+    for alloc in &rows {
+        present.push(placed(state, alloc));
+        present.extend(how_it_is(alloc));
+    }
+    if left_out > 0 {
+        present.push(Sentence::new(None, format!("and {left_out} more; `minijob status {name}` lists them")));
+    }
+    let next = next_of_job(state, record);
+    Story {
+        headline: format!("{name} is {word}{why}"),
+        past: past(state.events.of_job(&record.key), |event| tells_of_job(event.kind)),
+        present,
+        next,
+        name,
+        revision: state.revision,
+    }
+}
+
+/// Tells the story of an allocation.
+#[must_use]
+pub fn of_alloc(state: &State, alloc: &Alloc) -> Story {
+    let name = alloc.name();
+    let node = node_name(state, alloc.node);
+    let word = if alloc.lost && !alloc.has_ended() {
+        "lost"
+    } else if alloc.healthy {
+        "healthy"
+    } else {
+        state_word(alloc.state)
+    };
+    let mut present = vec![placed(state, alloc)];
+    present.extend(replaced(state, alloc));
+    present.extend(how_it_is(alloc));
+    let next = next_of_alloc(state, alloc);
+    Story {
+        headline: format!("{name} ({}) on {node} is {word}", alloc.id),
+        past: past(state.events.of_job(&alloc.job), |event| {
+            event.subject.alloc == Some(alloc.id) && event.kind != EventKind::AllocPlaced
+        }),
+        present,
+        next,
+        name,
+        revision: state.revision,
+    }
+}
+
+/// The latest events that tell something, oldest first.
+fn past<'e>(events: impl Iterator<Item = &'e Arc<Event>>, tells: impl Fn(&Event) -> bool) -> Vec<Sentence> {
+    let told: Vec<&Arc<Event>> = events.filter(|event| tells(event)).collect();
+    let skipped = told.len().saturating_sub(STORY_PAST);
+    let sentence = |event: &Arc<Event>| Sentence {
+        at: Some(event.time),
+        text: event.message.clone(),
+        tail: event.tail.clone(),
+    };
+    told.into_iter().skip(skipped).map(sentence).collect()
+}
+
+/// What the story of a whole job speaks of: decisions and failures, not every start.
+const fn tells_of_job(kind: EventKind) -> bool {
+    !matches!(kind, EventKind::TaskStarted | EventKind::AllocPlaced | EventKind::AllocStopped)
+}
+
+fn version(record: &JobRecord) -> Sentence {
+    let version = record.current();
+    let said = if version.message.is_empty() { String::new() } else { format!(": {}", version.message) };
+    Sentence::new(
+        Some(version.at),
+        format!("version {} was made by {}{said}", version.version, version.actor),
+    )
+}
+
+/// Why an allocation is where it is.
+fn placed(state: &State, alloc: &Alloc) -> Sentence {
+    let node = node_name(state, alloc.node);
+    let reason = alloc.reason;
+    let of = match (reason.feasible, reason.nodes) {
+        (0, _) => String::new(),
+        (1, 1) => "; it is the only node".to_owned(),
+        (1, nodes) => format!("; of {nodes} nodes no other could take it"),
+        (feasible, nodes) => {
+            let copies = match reason.copies {
+                0 => "had none of its group".to_owned(),
+                copies => format!("had {copies} of its group, no more than the others"),
+            };
+            format!(
+                "; {feasible} of {nodes} nodes could take it, and {node} {copies} and is filled best by it"
+            )
+        }
+    };
+    let of =
+        if reason.preferred { "; it was there before and was restarted in its place".to_owned() } else { of };
+    let again = if reason.same_node { "; it had failed there, and no other node fits" } else { "" };
+    let text = format!("{} was placed on {node}{of}{again}", alloc.name());
+    Sentence::new(Some(alloc.created_at), text)
+}
+
+/// What it took the place of.
+fn replaced(state: &State, alloc: &Alloc) -> Option<Sentence> {
+    let before = state.allocs.get(alloc.previous?)?;
+    let node = node_name(state, before.node);
+    let how = match (before.desired, before.state) {
+        _ if before.lost => format!("was lost with node {node}"),
+        (Desired::Stop(reason), _) => {
+            format!("was stopped on {node}: {}", stop_word(reason).replace('_', " "))
+        }
+        (_, AllocState::Failed) => format!("failed on {node}{}", cause(before)),
+        (_, state) => format!("is {} on {node}", state_word(state)),
+    };
+    let at = before.lost_at.or(before.ended_at);
+    Some(Sentence::new(at, format!("it replaces {}, which {how}", before.id)))
+}
+
+fn cause(alloc: &Alloc) -> String {
+    let ends = alloc.tasks.iter().filter_map(|task| Some((task, task.last_end.as_ref()?)));
+    let bad = ends.into_iter().find(|(_, end)| !end.reason.is_success());
+    bad.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason))
+}
+
+/// How an allocation is, and its tasks.
+fn how_it_is(alloc: &Alloc) -> Vec<Sentence> {
+    let name = alloc.name();
+    let mut said = Vec::new();
+    if let Desired::Stop(reason) = alloc.desired {
+        let text = format!("servers want {name} to end: {}", stop_word(reason).replace('_', " "));
+        said.push(Sentence::new(None, text));
+    }
+    if let Some(at) = alloc.lost_at {
+        said.push(Sentence::new(Some(at), format!("{name} is lost: its node does not answer")));
+    }
+    said.extend(alloc.tasks.iter().filter_map(|task| of_task(&name, task)));
+    if let Some(at) = alloc.ended_at {
+        said.push(Sentence::new(Some(at), format!("{name} has ended: {}", state_word(alloc.state))));
+    } else if alloc.healthy {
+        said.push(Sentence::new(alloc.running_since, format!("{name} is healthy")));
+    } else if let Some(since) = alloc.running_since {
+        said.push(Sentence::new(
+            Some(since),
+            format!("{name} runs, and has to go on a moment to be healthy"),
+        ));
+    }
+    said
+}
+
+fn of_task(name: &str, task: &TaskStatus) -> Option<Sentence> {
+    let end = task.last_end.as_ref();
+    let last = end.map_or(String::new(), |end| {
+        format!("; its last try ended after {}: {}", rough(end.ran), end.reason)
+    });
+    let tail = end.map(|end| end.tail.clone()).unwrap_or_default();
+    let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
+    let text = match task.phase {
+        TaskPhase::Waiting => return None,
+        TaskPhase::Running if end.is_none() => return None,
+        TaskPhase::Running => {
+            format!("task {} of {name} runs in try {}{of}{last}", task.name, task.window_try)
+        }
+        TaskPhase::Backoff(_) => {
+            format!("task {} of {name} waits for try {}{of}{last}", task.name, task.window_try)
+        }
+        TaskPhase::Starting => format!("task {} of {name} is being started{last}", task.name),
+        TaskPhase::Stopping => format!("task {} of {name} is being stopped", task.name),
+        TaskPhase::Ended => format!("task {} of {name} has ended{last}", task.name),
+    };
+    let at = if matches!(task.phase, TaskPhase::Running) { task.started_at } else { end.map(|end| end.at) };
+    Some(Sentence { at, text, tail })
+}
+
+fn next_of_job(state: &State, record: &JobRecord) -> Vec<Sentence> {
+    let name = &record.key.name;
+    if record.stopped {
+        return vec![Sentence::new(
+            None,
+            format!("it stays stopped; `minijob start {name}` starts it again"),
+        )];
+    }
+    let mut next = Vec::new();
+    for (group, memory) in &record.groups {
+        next.extend(memory.failed.iter().map(|(index, slot)| slot_to_come(name, group, *index, slot)));
+        if memory.wait.is_some() {
+            next.push(Sentence::new(None, format!("{name}.{group} is placed as soon as a node can take it")));
+        }
+    }
+    next.extend(live(state, record).flat_map(tries_to_come));
+    next.truncate(STORY_ALLOCS);
+    next
+}
+
+fn next_of_alloc(state: &State, alloc: &Alloc) -> Vec<Sentence> {
+    let name = alloc.name();
+    let record = state.jobs.get(alloc.job.as_ref());
+    if let Some(record) = record.filter(|record| record.stopped) {
+        let start = format!("its job is stopped; `minijob start {}` starts it again", record.key.name);
+        return vec![Sentence::new(None, start)];
+    }
+    let present = record.and_then(|record| record.filled.get(&alloc.group)?.get(&alloc.index).copied());
+    if let Some(present) = present.filter(|present| *present != alloc.id) {
+        return vec![Sentence::new(
+            None,
+            format!("{present} took its place: `minijob why {name}` tells of that"),
+        )];
+    }
+    let memory = record.and_then(|record| record.group(&alloc.group));
+    if let Some(slot) = memory.and_then(|memory| memory.failed.get(&alloc.index)) {
+        return vec![slot_to_come(&alloc.job.name, &alloc.group, alloc.index, slot)];
+    }
+    if let Some(wait) = memory.filter(|_| present.is_none()).and_then(|memory| memory.wait.as_ref()) {
+        let text = format!("a replacement has no place: {}", wait.why);
+        return vec![Sentence::new(Some(wait.since), text)];
+    }
+    tries_to_come(alloc)
+}
+
+fn slot_to_come(job: &str, group: &str, index: u32, slot: &Slot) -> Sentence {
+    let name = format!("{job}.{group}.{index}");
+    match slot.due {
+        Some(due) => Sentence::new(Some(due), format!("{name} is placed anew")),
+        None => {
+            let text = format!("{name} is not tried again; once the cause is gone, `minijob restart {name}`");
+            Sentence::new(None, text)
+        }
+    }
+}
+
+fn tries_to_come(alloc: &Alloc) -> Vec<Sentence> {
+    let again = |task: &TaskStatus| {
+        let TaskPhase::Backoff(until) = task.phase else { return None };
+        let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
+        let text = format!("try {}{of} of task {} of {}", task.window_try, task.name, alloc.name());
+        Some(Sentence::new(Some(until), text))
+    };
+    alloc.tasks.iter().filter_map(again).collect()
+}
+
+const fn state_word(state: AllocState) -> &'static str {
+    match state {
+        AllocState::Pending => "pending",
+        AllocState::Preparing => "preparing",
+        AllocState::Starting => "starting",
+        AllocState::Running => "running",
+        AllocState::Stopping => "stopping",
+        AllocState::Complete => "complete",
+        AllocState::Failed => "failed",
+        AllocState::Stopped => "stopped",
+    }
+}
+
+#[cfg(test)]
+mod tests;
