@@ -9,8 +9,8 @@ use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
 use crate::commands::{
-    agent, completion, context, dev, down, events, logs, man, run, server, status, stop, up, validate,
-    version,
+    agent, completion, context, dev, down, events, exec, logs, man, run, server, signal, status, stop, up,
+    validate, version,
 };
 use crate::config::contexts::Context;
 use crate::config::{Given, Origin};
@@ -151,6 +151,10 @@ pub enum Command {
     Status(status::Args),
     /// Shows what tasks print
     Logs(logs::Args),
+    /// Runs a command beside a running task
+    Exec(exec::Args),
+    /// Sends a signal to a running task
+    Signal(signal::Args),
     /// Stops a job
     Stop(stop::Args),
     /// Shows what happened

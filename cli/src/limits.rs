@@ -48,3 +48,7 @@ pub const DEV_NODE: Duration = Duration::from_secs(10);
 pub const SERVICES_UP: Duration = Duration::from_secs(30);
 /// How long the tasks of `dev` may take to end before it says what it waits for.
 pub const DEV_STOP_NOTICE: Duration = Duration::from_secs(3);
+/// Bytes of standard input in one message to a command: what a server takes.
+pub const EXEC_INPUT_BYTES: usize = 64 << 10;
+/// Messages of input that wait for the connection: when they are as many, reading waits as well.
+pub const EXEC_QUEUE: usize = 4;

@@ -3,6 +3,8 @@
 //! Rules (docs/api.md): snake_case; ids are strings; times RFC 3339 UTC with milliseconds; durations and sizes whole numbers with
 //! the unit in the name; enums lower case; lists are `{items, next, revision}`. Within v1 fields are only ever added.
 
+mod reach;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AllocId, JobVersion, NodeId, Revision};
 use crate::model::{AllocState, Eligibility, Event, JobType, Liveness, Resources, TaskEnd};
 use crate::time::Timestamp;
+
+pub use reach::{Signalled, TaskUsage};
 
 /// A list: its items, where to go on (none: that is all), and the revision it shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -196,6 +200,9 @@ pub struct TaskView {
     pub last_end: Option<TaskEnd>,
     /// The same in words, or empty.
     pub last_end_text: String,
+    /// What it uses now; only of one allocation that is asked for, and only while its node answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<TaskUsage>,
 }
 
 /// One node.

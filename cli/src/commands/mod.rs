@@ -6,10 +6,12 @@ pub mod context; // the clusters of a person
 pub mod dev; // server and agent in one process
 pub mod down; // removes the system services
 pub mod events; // what happened
+pub mod exec; // a command beside a task
 pub mod logs; // what tasks print
 pub mod man; // the manual
 pub mod run; // submit and follow
 pub mod server; // the server daemon
+pub mod signal; // a signal to a task
 pub mod status; // all jobs, one job, one allocation
 pub mod stop; // stop a job
 pub mod up; // system services of this machine
@@ -38,6 +40,7 @@ fn settled(args: Args) -> Result<Exit, Failure> {
         Command::Run(_) | Command::Status(_) | Command::Logs(_) | Command::Stop(_) | Command::Events(_) => {
             true
         }
+        Command::Exec(_) | Command::Signal(_) => true,
         Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
         Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
         Command::Completion(_) | Command::Man(_) | Command::Version(_) => false,
@@ -53,6 +56,8 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Validate(args) => validate::main(&args, global),
         Command::Status(args) => status::main(&args, global),
         Command::Logs(args) => logs::main(&args, global),
+        Command::Exec(args) => exec::main(&args, global),
+        Command::Signal(args) => signal::main(&args, global),
         Command::Stop(args) => stop::main(&args, global),
         Command::Events(args) => events::main(&args, global),
         Command::Server(args) => server::main(&args, global),

@@ -56,7 +56,8 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
         return None;
     }
     Some(match path.strip_prefix(GRPC) {
-        Some("Control/PutJob" | "Control/StopJob") => Capability::Submit,
+        Some("Control/PutJob" | "Control/StopJob" | "Control/Signal") => Capability::Submit,
+        Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
         Some(rest) if rest.starts_with("Agent/") => Capability::Node,
         Some(_) => Capability::Operator,
@@ -144,6 +145,8 @@ mod tests {
         let post = |path| required(&Method::POST, path);
         assert_eq!(post("/minijob.v1.Control/PutJob"), Some(Capability::Submit));
         assert_eq!(post("/minijob.v1.Control/ListJobs"), Some(Capability::Read));
+        assert_eq!(post("/minijob.v1.Control/Signal"), Some(Capability::Submit));
+        assert_eq!(post("/minijob.v1.Control/Exec"), Some(Capability::Exec));
         assert_eq!(post("/minijob.v1.Agent/Session"), Some(Capability::Node));
         assert_eq!(post("/minijob.v1.Raft/Append"), Some(Capability::Operator));
     }

@@ -10,6 +10,8 @@ pub mod bounds;
 mod caller;
 /// Facts, kept and as they arise.
 mod events;
+/// A command runs beside a task.
+mod exec;
 /// What a name or the beginning of an id means.
 mod find;
 /// Jobs are submitted, stopped, listed, shown.
@@ -18,6 +20,10 @@ mod jobs;
 pub mod logs;
 /// Nodes are listed.
 mod nodes;
+/// A signal reaches a running task.
+mod signal;
+/// What an allocation uses now.
+mod stats;
 /// What this binary speaks.
 mod version;
 /// The state as documents.
@@ -28,8 +34,11 @@ mod wait;
 pub use allocs::alloc_status;
 pub use caller::{Caller, Capabilities, Capability};
 pub use events::{EventsQuery, events};
+pub use exec::exec;
 pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
 pub use nodes::list_nodes;
+pub use signal::{RunningTask, TaskQuery, signal};
+pub use stats::add_usage;
 pub use version::version;
 pub use wait::Wait;
 

@@ -8,13 +8,15 @@ mod jobs;
 mod probes;
 /// What a query string may say.
 mod query;
+/// Signals to running tasks.
+mod reach;
 /// Allocations, nodes, version.
 mod reads;
 /// Facts and output, as they come.
 mod streams;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::Uri;
 use proto::error::{Error, Kind};
 
@@ -29,6 +31,7 @@ pub(super) fn router() -> Router<Context> {
         .route("/v1/jobs/{name}", get(jobs::show).delete(jobs::stop))
         .route("/v1/jobs/{name}/logs", get(streams::logs))
         .route("/v1/allocs/{id}", get(reads::alloc))
+        .route("/v1/allocs/{id}/signal", post(reach::signal))
         .route("/v1/nodes", get(reads::nodes))
         .route("/v1/events", get(streams::events))
         .route("/v1/version", get(reads::version))

@@ -15,7 +15,7 @@ use crate::ops::{self, Caller};
 #[serde(deny_unknown_fields)]
 pub(super) struct Within {
     #[serde(default)]
-    namespace: String,
+    pub(super) namespace: String,
 }
 
 pub(super) async fn alloc(
@@ -24,7 +24,8 @@ pub(super) async fn alloc(
     Path(id): Path<String>,
     Params(within): Params<Within>,
 ) -> Result<Json<AllocView>, Failure> {
-    Ok(Json(ops::alloc_status(&context.cluster, &caller, &within.namespace, &id)?))
+    let view = ops::alloc_status(&context.cluster, &caller, &within.namespace, &id)?;
+    Ok(Json(ops::add_usage(&context.hub, view).await))
 }
 
 pub(super) async fn nodes(
