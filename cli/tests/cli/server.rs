@@ -180,6 +180,7 @@ fn streamed<T: Send + 'static>(items: Vec<T>, end: End) -> Stream_<T> {
 impl Control for Fake {
     type EventsStream = Stream_<v1::Document>;
     type LogsStream = Stream_<v1::LogChunk>;
+    type ExecStream = Stream_<v1::ExecOutput>;
 
     async fn put_job(
         &self,
@@ -271,5 +272,16 @@ impl Control for Fake {
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Result<Response<v1::VersionReply>, Status> {
         Err(Status::unimplemented("no command asks for it"))
+    }
+
+    async fn signal(&self, _: Request<v1::SignalRequest>) -> Result<Response<v1::SignalReply>, Status> {
+        Err(Status::unimplemented("it is asked for with real tasks, in tests/story/reach.rs"))
+    }
+
+    async fn exec(
+        &self,
+        _: Request<tonic::Streaming<v1::ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        Err(Status::unimplemented("it is asked for with real tasks, in tests/story/reach.rs"))
     }
 }

@@ -90,7 +90,7 @@ impl Place {
         let text = |name: &'static str| fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(fail(name));
         let own = |name: &'static str| fs::read_to_string(format!("/proc/self/{name}")).map_err(fail(name));
         let status = Status::parse(&text("status")?).ok_or(PlaceError::Ended { pid })?;
-        let environ = fs::read(format!("/proc/{pid}/environ")).map_err(fail("environ"))?;
+        let environ = environ(pid).map_err(fail("environ"))?;
         let paths = proc::groups_to_join(&text("cgroup")?, &own("cgroup")?, &own("mountinfo")?)
             .map_err(|group| PlaceError::Group { group })?;
         let open = |path| File::options().write(true).open(path).map_err(fail("the control group"));
@@ -140,6 +140,19 @@ impl Place {
         (self.user, self.ambient) = (user, 0);
         self.set("HOME", home);
     }
+}
+
+/// Reads an environment. A process that has executed a moment ago has none yet, and every task has some.
+fn environ(pid: u32) -> io::Result<Vec<u8>> {
+    const TRIES: u32 = 40;
+    for _ in 1..TRIES {
+        let bytes = fs::read(format!("/proc/{pid}/environ"))?;
+        if !bytes.is_empty() {
+            return Ok(bytes);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    fs::read(format!("/proc/{pid}/environ"))
 }
 
 /// Opens a namespace of a process that is not the agent's own.

@@ -438,3 +438,5 @@ async fn an_agent_without_servers_keeps_what_it_has_and_a_new_one_finds_them() {
     until_state(&again, 1, AllocState::Running).await;
     assert_eq!(stage.mock.starts().len(), 1, "nothing was started again");
 }
+
+mod reach;
