@@ -9,8 +9,9 @@ use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
 use crate::commands::{
-    agent, alloc, completion, context, dev, down, events, export, history, logs, man, node, plan, restart,
-    revert, run, scale, schema, server, start, status, stop, supervise, up, validate, version, why,
+    agent, alloc, completion, context, dev, down, events, exec, export, history, logs, man, node, plan,
+    restart, revert, run, scale, schema, server, signal, start, status, stop, supervise, up, validate,
+    version, why,
 };
 use crate::config::contexts::Context;
 use crate::config::{Given, Origin};
@@ -153,6 +154,10 @@ pub enum Command {
     Status(status::Args),
     /// Shows what tasks print
     Logs(logs::Args),
+    /// Runs a command beside a running task
+    Exec(exec::Args),
+    /// Sends a signal to a running task
+    Signal(signal::Args),
     /// Stops a job
     Stop(stop::Args),
     /// Starts a stopped job again, as it was

@@ -24,6 +24,9 @@ pub enum Failure {
     /// Refused, by a server or by ourselves.
     #[error("{0}")]
     Refused(#[from] Error),
+    /// What a command was to run somewhere could not be run: told as a refusal, with the exit code that a shell would give.
+    #[error("{0}")]
+    Ended(Error, Exit),
     /// Standard output takes no more.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
@@ -35,6 +38,7 @@ impl Failure {
     pub fn verdict(&self) -> (Option<Error>, u8) {
         match self {
             Self::Refused(error) => (Some(error.clone()), error.kind.exit_code()),
+            Self::Ended(error, exit) => (Some(error.clone()), exit.0),
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => (None, Exit::DONE.0),
             Self::Output(cause) => {
                 let message = format!("{self}: {cause}");

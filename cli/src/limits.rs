@@ -54,3 +54,7 @@ pub const SUPERVISE_ORDERS: usize = 8;
 pub const SUPERVISE_LINE: usize = 16 << 10;
 /// How long `supervise` waits for the reader of its last output before it ends all the same.
 pub const SUPERVISE_LAST_WORDS: Duration = Duration::from_secs(5);
+/// Bytes of standard input in one message to a command: what a server takes.
+pub const EXEC_INPUT_BYTES: usize = 64 << 10;
+/// Messages of input that wait for the connection: when they are as many, reading waits as well.
+pub const EXEC_QUEUE: usize = 4;

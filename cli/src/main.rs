@@ -16,6 +16,7 @@ mod output;
 mod read;
 mod runtime;
 mod service;
+mod terminal;
 mod token;
 
 use std::process::ExitCode;

@@ -20,6 +20,7 @@ use crate::driver::Driver;
 use crate::fingerprint;
 use crate::limits::DISK_AT_ONCE;
 use crate::session::connection::{self, Link, Needs};
+use crate::session::reach::Reach;
 use crate::store::allocs::{Allocs, AllocsError};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::gauge::Gauge;
@@ -152,8 +153,9 @@ impl Agent {
         let (local_sender, local) = watch::channel(Arc::new(local_of(&config, &identity)));
         let tasks =
             Context { driver, store, local, tracker: tracker.clone(), disk: Semaphore::new(DISK_AT_ONCE) };
+        let tasks = Arc::new(tasks);
         let shared = Shared {
-            tasks: Arc::new(tasks),
+            tasks: tasks.clone(),
             outbox: outbox.clone(),
             clock: config.clock,
             may_start,
@@ -180,6 +182,7 @@ impl Agent {
             manager: manager.clone(),
             outbox: outbox.clone(),
             clock: config.clock,
+            reach: Arc::new(Reach::new(tasks, manager.clone())),
             allocs,
             cancel: cancel.clone(),
         };

@@ -185,6 +185,33 @@ pub const PROBES_AT_ONCE: usize = 16;
 /// How long one probe may take, from its connection to its end.
 pub const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Commands that run beside tasks at one time: each is a connection, a thread and a process that the job did not ask for.
+pub const EXEC_AT_ONCE: usize = 16;
+
+/// Messages from one command that wait for the connection. When they are as many the command waits as well, as for any slow reader.
+pub const EXEC_QUEUE: usize = 4;
+
+/// Bytes of output of a command in one message: half of what a pipe holds.
+pub const EXEC_CHUNK_BYTES: usize = 32 << 10;
+
+/// How long a command whose caller has gone may take to end after SIGHUP.
+pub const EXEC_HANG_UP: Duration = Duration::from_secs(2);
+
+/// How long nothing must come from a command that has ended, before what it left behind in the background is not waited for.
+pub const EXEC_QUIET: Duration = Duration::from_millis(200);
+
+/// Bytes that are still passed on after a command has ended: the most that a pipe holds. What it left behind may print for ever.
+pub const EXEC_LAST_BYTES: usize = 1 << 20;
+
+/// How long the end of a command may wait for a connection that takes nothing.
+pub const EXEC_LAST_WORD: Duration = Duration::from_secs(5);
+
+/// Questions of servers that are worked on at one time; each asks the keeper once.
+pub const ASKS_AT_ONCE: usize = 64;
+
+/// Answers that are remembered by the id of the request: a request is repeated within seconds, and by people.
+pub const ANSWERS_KEPT: usize = 256;
+
 /// Bytes of the largest message of a server: a complete set with thousands of allocations, each a job at most.
 pub const SERVER_MESSAGE_BYTES_MAX: usize = 64 << 20;
 

@@ -205,6 +205,7 @@ async fn serve(assignments: Vec<v1::Assignment>) -> String {
 #[tonic::async_trait]
 impl Service for Wanting {
     type SessionStream = ReceiverStream<Result<ServerMessage, Status>>;
+    type ExecStream = ReceiverStream<Result<v1::ExecInput, Status>>;
     type LogsStream = ReceiverStream<Result<LogsDown, Status>>;
 
     async fn session(
@@ -244,6 +245,10 @@ impl Service for Wanting {
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn exec(&self, _: Request<Streaming<v1::ExecUp>>) -> Result<Response<Self::ExecStream>, Status> {
+        Err(Status::unimplemented("no commands are asked for here"))
     }
 
     async fn logs(&self, _: Request<Streaming<LogsUp>>) -> Result<Response<Self::LogsStream>, Status> {

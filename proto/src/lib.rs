@@ -1,6 +1,6 @@
 //! The language of minijob: what all its programs agree on.
 //!
-//! Reading order: [`ids`], [`names`] and [`units`] are the words, [`time`] the one place that reads the clock, [`model`] the nouns,
+//! Reading order: [`ids`], [`names`], [`signals`] and [`units`] are the words, [`time`] the one place that reads the clock, [`model`] the nouns,
 //! [`jobfile`] turns YAML into a [`model::Job`], [`convert`] other tools' files, [`envfile`] reads environment files, [`wire`] is
 //! the contract between programs, [`view`] what people and scripts read, and [`error`] how a refusal is said on every transport.
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod jobfile;
 pub mod limits;
 pub mod model;
 pub mod names;
+pub mod signals;
 pub mod time;
 pub mod units;
 pub mod view;

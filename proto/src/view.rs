@@ -4,6 +4,7 @@
 //! the unit in the name; enums lower case; lists are `{items, next, revision}`. Within v1 fields are only ever added.
 
 mod machines;
+mod reach;
 mod story;
 mod versions;
 
@@ -17,6 +18,7 @@ use crate::model::{AllocState, Eligibility, Event, JobType, Liveness, Resources,
 use crate::time::Timestamp;
 
 pub use machines::{NodeStatus, ServerList, ServerView};
+pub use reach::{Signalled, TaskUsage};
 pub use story::{Sentence, Story};
 pub use versions::{Change, Export, GroupPlan, History, Plan, VersionView};
 
@@ -208,6 +210,9 @@ pub struct TaskView {
     pub last_end: Option<TaskEnd>,
     /// The same in words, or empty.
     pub last_end_text: String,
+    /// What it uses now; only of one allocation that is asked for, and only while its node answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<TaskUsage>,
 }
 
 /// One node.

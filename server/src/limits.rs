@@ -30,6 +30,21 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(2);
 pub const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// Readers that wait for an agent to dial: each is a request of a person.
 pub const DIALS_PENDING: usize = 1000;
+/// Questions that wait for an agent's answer: each is a request of a person, answered within a moment.
+pub const ASKS_PENDING: usize = 1000;
+/// How long an agent may take to pass on a signal: it asks its keeper, which may be writing to a slow disk.
+pub const SIGNAL_WITHIN: Duration = Duration::from_secs(5);
+/// How long a document waits for what a node measures: a person does not notice it, and the rest is true without.
+pub const USAGE_WITHIN: Duration = Duration::from_secs(1);
+/// Messages between an agent's connection and who runs a command there, each way: enough to keep both busy; a slow side slows the
+/// other down.
+pub const EXEC_QUEUED: usize = 8;
+/// Bytes of a command with its arguments: what the kernel takes in one argument; files travel otherwise.
+pub const EXEC_COMMAND_BYTES: usize = 128 << 10;
+/// Bytes of standard input in one message.
+pub const EXEC_INPUT_BYTES: usize = 64 << 10;
+/// How long the first message of a call that runs a command may take.
+pub const EXEC_START_WITHIN: Duration = Duration::from_secs(5);
 /// Chunks of output between an agent's connection and its reader: enough to keep both busy; a slow reader slows the agent down.
 pub const LOG_CHUNKS_QUEUED: usize = 16;
 /// Dynamic host ports begin here: above what programs choose for themselves, below the kernel's ephemeral range.

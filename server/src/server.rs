@@ -109,6 +109,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let context = api::Context {
         cluster: cluster.clone(),
         sources: Arc::new(hub.clone()),
+        hub: hub.clone(),
         token: Arc::new(token),
         hosts: [reached_at.as_str(), name.as_str()].iter().map(|host| host_of(host)).collect(),
         name: name.as_str().into(),

@@ -350,7 +350,7 @@ impl Sim {
             }
             Kind::StatusAck(ack) => one.outbox.acknowledge(ack.batch),
             Kind::Redirect(_) => self.hang_up(agent),
-            Kind::HeartbeatAck(_) | Kind::OpenLogs(_) => {}
+            Kind::HeartbeatAck(_) | Kind::OpenLogs(_) | Kind::OpenExec(_) | Kind::Ask(_) => {}
         }
     }
 

@@ -13,7 +13,7 @@ const HOUSES: &[House] = &[
         crate_name: "proto",
         floors: &[
             &["limits"],
-            &["ids", "names", "time", "units", "envfile"],
+            &["ids", "names", "signals", "time", "units", "envfile"],
             &["model"],
             &["wire", "error"],
             &["view", "jobfile"],
@@ -44,6 +44,7 @@ const HOUSES: &[House] = &[
             &["keeper"],
             &["driver"],
             &["tasks"],
+            &["exec"],
             &["allocs"],
             &["session"],
             &["agent"],

@@ -7,6 +7,7 @@ pub mod context; // the clusters of a person
 pub mod dev; // server and agent in one process
 pub mod down; // removes the system services
 pub mod events; // what happened
+pub mod exec; // a command beside a task
 pub mod export; // a version as a job file
 pub mod history; // the versions of a job
 pub mod logs; // what tasks print
@@ -20,6 +21,7 @@ pub mod run; // submit and follow
 pub mod scale; // change a count
 pub mod schema; // the schema of job files, for editors
 pub mod server; // the server daemon
+pub mod signal; // a signal to a task
 pub mod start; // start a stopped job
 pub mod status; // all jobs, one job, one allocation
 pub mod stop; // stop a job
@@ -57,6 +59,7 @@ fn settled(args: Args) -> Result<Exit, Failure> {
         Command::History(_) | Command::Revert(_) | Command::Export(_) | Command::Why(_) => true,
         Command::Alloc(_) | Command::Node(_) => true,
         Command::Server(server::Args { what: Some(members::What::Members), .. }) => true,
+        Command::Exec(_) | Command::Signal(_) => true,
         Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
         Command::Supervise(_) | Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
         Command::Completion(_) | Command::Man(_) | Command::Schema(_) | Command::Version(_) => false,
@@ -73,6 +76,8 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Schema(args) => schema::main(&args, global),
         Command::Status(args) => status::main(&args, global),
         Command::Logs(args) => logs::main(&args, global),
+        Command::Exec(args) => exec::main(&args, global),
+        Command::Signal(args) => signal::main(&args, global),
         Command::Stop(args) => stop::main(&args, global),
         Command::Start(args) => start::main(&args, global),
         Command::Restart(args) => restart::main(&args, global),

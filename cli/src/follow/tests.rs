@@ -77,6 +77,7 @@ fn task(phase: &str) -> TaskView {
         next_start_at: None,
         last_end: None,
         last_end_text: String::new(),
+        usage: None,
     }
 }
 

@@ -211,6 +211,7 @@ fn streamed<T: Send + 'static>(items: Vec<T>, end: End) -> Stream_<T> {
 impl Control for Fake {
     type EventsStream = Stream_<v1::Document>;
     type LogsStream = Stream_<v1::LogChunk>;
+    type ExecStream = Stream_<v1::ExecOutput>;
 
     async fn put_job(
         &self,
@@ -429,5 +430,16 @@ impl Control for Fake {
         request: Request<v1::ListServersRequest>,
     ) -> Result<Response<v1::Document>, Status> {
         self.answer("list_servers", &request.into_inner())
+    }
+
+    async fn signal(&self, _: Request<v1::SignalRequest>) -> Result<Response<v1::SignalReply>, Status> {
+        Err(Status::unimplemented("it is asked for with real tasks, in tests/story/reach.rs"))
+    }
+
+    async fn exec(
+        &self,
+        _: Request<tonic::Streaming<v1::ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        Err(Status::unimplemented("it is asked for with real tasks, in tests/story/reach.rs"))
     }
 }

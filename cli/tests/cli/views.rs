@@ -91,6 +91,7 @@ pub fn task(name: &str, phase: &str) -> TaskView {
         next_start_at: None,
         last_end: None,
         last_end_text: String::new(),
+        usage: None,
     }
 }
 

@@ -16,9 +16,10 @@ use tonic::Streaming;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::dial::{self, DialError};
+use super::reach::Reach;
 use super::route::Route;
 use super::uplink::{Uplink, uplink};
-use super::{follow, logs, report};
+use super::{ask, exec, follow, logs, report};
 use crate::allocs::manager::{self, GreetError};
 use crate::allocs::outbox::Outbox;
 use crate::clock::Clock;
@@ -41,6 +42,8 @@ pub struct Needs {
     pub outbox: Arc<Outbox>,
     /// Where time comes from.
     pub clock: Clock,
+    /// Reaches running tasks for servers.
+    pub reach: Arc<Reach>,
     /// The folder of all allocations, for logs.
     pub allocs: PathBuf,
     /// Ends all sessions.
@@ -242,6 +245,13 @@ impl Session {
                     }
                     Err(_) => tracing::warn!("servers read too many logs at once; this one is not served"),
                 },
+                Some(Down::OpenExec(ask)) => {
+                    // Not beside this session: the command has a connection of its own, and goes on when another server leads.
+                    let (reach, cancel) = (needs.reach.clone(), needs.cancel.clone());
+                    let tracker = reach.tasks.tracker.clone();
+                    tracker.spawn(exec::serve(reach, server.to_owned(), self.token.clone(), cancel, ask));
+                }
+                Some(Down::Ask(ask)) => ask::serve(&needs.reach, &self.uplink, ask),
                 Some(Down::Redirect(redirect)) => return Err(Over::Redirect(redirect.leader)),
                 // A newer server may say what this agent does not know.
                 Some(Down::HeartbeatAck(_) | Down::Registered(_) | Down::Hello(_)) | None => {}

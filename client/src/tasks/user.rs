@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
 
 use crate::driver;
 
@@ -162,6 +162,22 @@ fn find_group(name: &str) -> Result<Gid, UserError> {
 fn groups_of(user: &User) -> Result<Vec<Gid>, UserError> {
     let c_name = CString::new(&*user.name).map_err(|_| UserError::Unknown { name: user.name.clone() })?;
     getgrouplist(&c_name, user.gid).map_err(|errno| UserError::Lookup { name: user.name.clone(), errno })
+}
+
+/// Finds whom a command beside a task is to run as, by a name that somebody gave for it: also where that is whoever runs the agent.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn become_named(name: &str, policy: &UserPolicy) -> Result<Identity, UserError> {
+    if let Some(identity) = resolve(Some(name), policy)? {
+        return Ok(identity);
+    }
+    let lookup = |errno| UserError::Lookup { name: name.into(), errno };
+    let (uid, gid) = (Uid::effective(), Gid::effective());
+    let groups = getgroups().map_err(lookup)?.into_iter().map(Gid::as_raw).collect();
+    let ids = driver::UserIds { uid: uid.as_raw(), gid: gid.as_raw(), groups };
+    let known = User::from_uid(uid).map_err(lookup)?;
+    Ok(Identity { user: ids, home: known.map_or_else(|| "/".into(), |user| user.dir) })
 }
 
 #[cfg(test)]

@@ -297,6 +297,9 @@ pub fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&
         return None;
     }
     let text = text.to_ascii_lowercase().replace('-', "_");
+    // Words of another length are as many steps away at least, and need not be compared.
+    let length = text.chars().count();
+    let words = words.filter(|word| word.len().abs_diff(length) <= (word.len().max(length) / 3).max(1));
     let distance = |word: &'w str| (strsim::damerau_levenshtein(&text, word), word);
     let (steps, word) = words.map(distance).min_by_key(|(steps, _)| *steps)?;
     (steps <= (word.len().max(text.len()) / 3).max(1) && steps < word.len()).then_some(word)

@@ -6,17 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use proto::error::{Error, Kind as ErrorKind};
 use proto::ids::{Generation, NodeId};
 use proto::limits::MESSAGE_BYTES;
-use proto::wire::v1::{self, agent_server::AgentServer};
+use proto::wire::v1::{self, agent_server::AgentServer, answer, server_message};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::asks::{self, Asks, Question};
+use super::dials::{Dial, Dials};
+use super::exec::{ExecSpec, ExecWires, Joint};
 use super::leases::LeaseBook;
-use super::logs::{Dials, LogsSpec};
+use super::logs::{self, LogsSpec};
 use super::service::Service;
 use crate::cluster::Cluster;
-use crate::limits::DIAL_WITHIN;
+use crate::limits::{DIAL_WITHIN, EXEC_QUEUED, LOG_CHUNKS_QUEUED};
 
 /// What waits for one agent.
 pub(super) type Outgoing = mpsc::Sender<Result<v1::ServerMessage, Status>>;
@@ -31,7 +34,9 @@ struct Shared {
     cluster: Cluster,
     leases: LeaseBook,
     seats: Mutex<HashMap<NodeId, Seat>>,
-    dials: Dials,
+    asks: Asks,
+    log_dials: Dials<logs::Reader>,
+    exec_dials: Dials<Joint>,
     closing: CancellationToken,
 }
 
@@ -54,7 +59,9 @@ impl Hub {
             cluster,
             leases,
             seats: Mutex::default(),
-            dials: Dials::default(),
+            asks: Asks::default(),
+            log_dials: Dials::default(),
+            exec_dials: Dials::default(),
             closing: CancellationToken::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -92,18 +99,70 @@ impl Hub {
     /// # Errors
     /// `unavailable` when the agent is not connected here, does not dial within 10 s, or too many readers wait.
     pub async fn open_logs(&self, node: NodeId, spec: LogsSpec) -> Result<mpsc::Receiver<v1::LogsUp>, Error> {
-        let unavailable =
-            |message: &str| Error::new(ErrorKind::Unavailable, format!("node {node} {message}"));
-        let mut dial = self.shared.dials.expect()?;
-        let out = self.seats().get(&node).map(|seat| seat.out.clone());
-        let out = out.ok_or_else(|| unavailable("is not connected"))?;
-        let kind = Some(v1::server_message::Kind::OpenLogs(spec.ask(dial.ticket)));
-        out.try_send(Ok(v1::ServerMessage { kind }))
-            .map_err(|_| unavailable("does not read what it is sent"))?;
-        match timeout(DIAL_WITHIN, &mut dial.dialled).await {
-            Ok(Ok(())) => dial.chunks.take().ok_or_else(|| unavailable("was asked twice")),
-            Ok(Err(_)) | Err(_) => Err(unavailable("did not answer in time")),
+        let (reader, chunks) = mpsc::channel(LOG_CHUNKS_QUEUED);
+        let dial = self.shared.log_dials.expect(reader)?;
+        let ask = server_message::Kind::OpenLogs(spec.ask(dial.ticket));
+        self.dialled(node, dial, ask).await?;
+        Ok(chunks)
+    }
+
+    /// Asks an agent to run a command beside a task, and returns the way to it as soon as the agent has dialled. Whether it began
+    /// is the first thing that the command's output says. A second call runs it a second time.
+    ///
+    /// # Errors
+    /// `unavailable` when the agent is not connected here, does not dial within 10 s, or too many wait.
+    pub async fn open_exec(&self, node: NodeId, spec: ExecSpec) -> Result<ExecWires, Error> {
+        let (output_in, output) = mpsc::channel(EXEC_QUEUED);
+        let (input, input_out) = mpsc::channel(EXEC_QUEUED);
+        let dial = self.shared.exec_dials.expect(Joint { output: output_in, input: input_out })?;
+        let ask = server_message::Kind::OpenExec(spec.ask(dial.ticket));
+        self.dialled(node, dial, ask).await?;
+        Ok(ExecWires { input, output })
+    }
+
+    /// Asks an agent something and returns what it answers.
+    ///
+    /// # Errors
+    /// The agent's refusal; `unavailable` when it is not connected here, goes away, or does not answer within `within`: what was
+    /// asked may be done all the same, and the same request id asks for the same thing.
+    pub async fn ask(
+        &self,
+        node: NodeId,
+        question: &Question,
+        within: std::time::Duration,
+    ) -> Result<answer::Kind, Error> {
+        let Seat { generation, out, .. } = self.seat(node)?;
+        let mut asked = self.shared.asks.expect(node, generation)?;
+        let ask = server_message::Kind::Ask(question.to_wire(asked.number));
+        send(node, &out, ask)?;
+        match timeout(within, &mut asked.answer).await {
+            Ok(Ok(answer::Kind::Refused(refused))) => Err(asks::refusal(refused)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(unavailable(node, "went away before it answered")),
+            Err(_) => Err(unavailable(node, "did not answer in time")),
         }
+    }
+
+    /// Sends what makes an agent dial, and waits until it has.
+    async fn dialled<T>(
+        &self,
+        node: NodeId,
+        mut dial: Dial<T>,
+        ask: server_message::Kind,
+    ) -> Result<(), Error> {
+        send(node, &self.seat(node)?.out, ask)?;
+        match timeout(DIAL_WITHIN, &mut dial.dialled).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(unavailable(node, "did not answer in time")),
+        }
+    }
+
+    fn seat(&self, node: NodeId) -> Result<Seat, Error> {
+        let seat = self.seats().get(&node).cloned();
+        seat.ok_or_else(|| {
+            unavailable(node, "is not connected")
+                .hint("`minijob status` shows the nodes; its agent comes back by itself if it can")
+        })
     }
 
     /// Takes a node's place for a session; an older session of the node is closed. None when a newer one has the place.
@@ -125,6 +184,7 @@ impl Hub {
         if seats.get(&node).is_some_and(|seat| seat.generation == generation) {
             seats.remove(&node);
         }
+        self.shared.asks.abandon(node, generation);
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
@@ -135,8 +195,16 @@ impl Hub {
         &self.shared.leases
     }
 
-    pub(super) fn dials(&self) -> &Dials {
-        &self.shared.dials
+    pub(super) fn asks(&self) -> &Asks {
+        &self.shared.asks
+    }
+
+    pub(super) fn log_dials(&self) -> &Dials<logs::Reader> {
+        &self.shared.log_dials
+    }
+
+    pub(super) fn exec_dials(&self) -> &Dials<Joint> {
+        &self.shared.exec_dials
     }
 
     pub(super) fn closing(&self) -> &CancellationToken {
@@ -146,4 +214,13 @@ impl Hub {
     fn seats(&self) -> MutexGuard<'_, HashMap<NodeId, Seat>> {
         self.shared.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn send(node: NodeId, out: &Outgoing, kind: server_message::Kind) -> Result<(), Error> {
+    let sent = out.try_send(Ok(v1::ServerMessage { kind: Some(kind) }));
+    sent.map_err(|_| unavailable(node, "does not read what it is sent"))
+}
+
+fn unavailable(node: NodeId, what: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("node {node} {what}"))
 }

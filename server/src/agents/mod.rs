@@ -1,12 +1,18 @@
-//! Where agents come in: one control stream per node, and the connections on which they bring logs.
+//! Where agents come in: one control stream per node, and the connections that they dial for logs and commands.
 
+/// What is asked of an agent and answered on its control stream.
+mod asks;
+/// Connections that agents dial on request.
+mod dials;
+/// Commands beside tasks.
+mod exec;
 /// Who is connected.
 mod hub;
 /// What an agent reports, on its way into the log.
 mod inbox;
 /// Leases that heartbeats renew.
 mod leases;
-/// Connections that agents dial when somebody reads a task's output.
+/// The output of tasks.
 mod logs;
 /// The gRPC service.
 mod service;
@@ -18,6 +24,8 @@ pub(crate) mod testing;
 /// What an agent must be told.
 pub mod wanted;
 
+pub use asks::Question;
+pub use exec::{ExecSpec, ExecWires};
 pub use hub::Hub;
 pub use leases::LeaseBook;
 pub use logs::LogsSpec;

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Hub, session};
+use super::{Hub, exec, logs, session};
 use crate::limits::SESSION_MESSAGES_QUEUED;
 
 /// See the module.
@@ -23,6 +23,7 @@ impl Service {
 impl v1::agent_server::Agent for Service {
     type SessionStream = ReceiverStream<Result<v1::ServerMessage, Status>>;
     type LogsStream = ReceiverStream<Result<v1::LogsDown, Status>>;
+    type ExecStream = ReceiverStream<Result<v1::ExecInput, Status>>;
 
     async fn session(
         &self,
@@ -42,7 +43,7 @@ impl v1::agent_server::Agent for Service {
         let (end, down) = mpsc::channel(1);
         tokio::spawn(async move {
             let served = tokio::select! {
-                served = hub.dials().serve(request.into_inner()) => served,
+                served = logs::serve(hub.log_dials(), request.into_inner()) => served,
                 () = hub.closing().cancelled() => Err(Status::unavailable("the server is stopping")),
             };
             if let Err(status) = served {
@@ -50,5 +51,22 @@ impl v1::agent_server::Agent for Service {
             }
         });
         Ok(Response::new(ReceiverStream::new(down)))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<v1::ExecUp>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let mut up = request.into_inner();
+        let exec::Joint { output, input } = exec::admit(self.hub.exec_dials(), &mut up).await?;
+        let hub = self.hub.clone();
+        tokio::spawn(async move {
+            // When the server stops, who listens sees the output end without an end.
+            tokio::select! {
+                () = exec::hand_on(up, output) => {}
+                () = hub.closing().cancelled() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(input)))
     }
 }

@@ -107,6 +107,10 @@ impl Session {
                 self.wanted.start_over();
                 self.tell_everything()
             }
+            Some(agent_message::Kind::Answer(answer)) => {
+                self.hub.asks().settle(self.node, self.generation, answer);
+                Ok(())
+            }
             Some(agent_message::Kind::Register(_)) => {
                 Err(Error::new(ErrorKind::Invalid, "an agent registers once per session").into())
             }

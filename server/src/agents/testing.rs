@@ -45,6 +45,8 @@ pub(crate) struct Agent {
     pub(crate) released: Vec<u64>,
     pub(crate) acks: Vec<u64>,
     pub(crate) asked_for_logs: Vec<v1::OpenLogs>,
+    pub(crate) asked_to_exec: Vec<v1::OpenExec>,
+    pub(crate) asked: Vec<v1::Ask>,
     pub(crate) base: u64,
     pub(crate) client: AgentClient<Channel>,
     up: mpsc::Sender<v1::AgentMessage>,
@@ -99,6 +101,8 @@ impl Agent {
             released: Vec::new(),
             acks: Vec::new(),
             asked_for_logs: Vec::new(),
+            asked_to_exec: Vec::new(),
+            asked: Vec::new(),
             base: 0,
             client,
             up,
@@ -147,6 +151,8 @@ impl Agent {
                 }
                 Some(server_message::Kind::StatusAck(ack)) => self.acks.push(ack.batch),
                 Some(server_message::Kind::OpenLogs(ask)) => self.asked_for_logs.push(ask),
+                Some(server_message::Kind::OpenExec(ask)) => self.asked_to_exec.push(ask),
+                Some(server_message::Kind::Ask(ask)) => self.asked.push(ask),
                 other => panic!("unexpected: {other:?}"),
             }
             return Ok(());

@@ -64,9 +64,11 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
             | "Control/RevertJob"
             | "Control/RestartJob"
             | "Control/RestartAlloc"
-            | "Control/PlanJob",
+            | "Control/PlanJob"
+            | "Control/Signal",
         ) => Capability::Submit,
         Some("Control/SetEligibility" | "Control/PurgeNode") => Capability::Operator,
+        Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
         Some(rest) if rest.starts_with("Agent/") => Capability::Node,
         Some(_) => Capability::Operator,
@@ -164,6 +166,8 @@ mod tests {
         assert_eq!(post("/v1/nodes/n1/cordon"), Some(Capability::Operator));
         assert_eq!(required(&Method::DELETE, "/v1/nodes/n1"), Some(Capability::Operator));
         assert_eq!(post("/v1/jobs/web/restart"), Some(Capability::Submit));
+        assert_eq!(post("/minijob.v1.Control/Signal"), Some(Capability::Submit));
+        assert_eq!(post("/minijob.v1.Control/Exec"), Some(Capability::Exec));
         assert_eq!(post("/minijob.v1.Agent/Session"), Some(Capability::Node));
         assert_eq!(post("/minijob.v1.Raft/Append"), Some(Capability::Operator));
     }

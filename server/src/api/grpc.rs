@@ -12,11 +12,11 @@ use proto::view::Written;
 use proto::wire::job::from_wire;
 use proto::wire::v1;
 use serde::Serialize;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::Context;
+use super::{Context, exec};
 use crate::ops::logs::{LogsQuery, Piece};
-use crate::ops::{self, Caller, EventsQuery, PutJob, Wait};
+use crate::ops::{self, Caller, EventsQuery, PutJob, TaskQuery, Wait};
 
 type Reply<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -36,6 +36,7 @@ impl Control {
 impl v1::control_server::Control for Control {
     type EventsStream = Streamed<v1::Document>;
     type LogsStream = Streamed<v1::LogChunk>;
+    type ExecStream = Streamed<v1::ExecOutput>;
 
     async fn put_job(&self, request: Request<v1::PutJobRequest>) -> Reply<v1::PutJobReply> {
         let (caller, put) = opened(request)?;
@@ -160,7 +161,8 @@ impl v1::control_server::Control for Control {
 
     async fn alloc_status(&self, request: Request<v1::AllocStatusRequest>) -> Reply<v1::Document> {
         let (caller, status) = opened(request)?;
-        document(&ops::alloc_status(&self.context.cluster, &caller, &status.namespace, &status.alloc)?)
+        let view = ops::alloc_status(&self.context.cluster, &caller, &status.namespace, &status.alloc)?;
+        document(&ops::add_usage(&self.context.hub, view).await)
     }
 
     async fn list_nodes(&self, request: Request<v1::ListNodesRequest>) -> Reply<v1::Document> {
@@ -204,6 +206,22 @@ impl v1::control_server::Control for Control {
             state: version.state,
             disk: version.disk,
         }))
+    }
+
+    async fn signal(&self, request: Request<v1::SignalRequest>) -> Reply<v1::SignalReply> {
+        let (caller, asked) = opened(request)?;
+        let (id, query) = (
+            request_id(&asked.request_id)?,
+            TaskQuery { namespace: asked.namespace, alloc: asked.alloc, task: asked.task },
+        );
+        let (cluster, hub) = (&self.context.cluster, &self.context.hub);
+        let sent = ops::signal(cluster, hub, &caller, id, &query, &asked.signal).await?;
+        Ok(Response::new(v1::SignalReply { alloc_id: sent.alloc.0, task: sent.task, signal: sent.signal }))
+    }
+
+    async fn exec(&self, request: Request<Streaming<v1::ExecRequest>>) -> Reply<Self::ExecStream> {
+        let (caller, inbound) = opened(request)?;
+        Ok(Response::new(Box::pin(exec::run(&self.context, &caller, inbound).await?)))
     }
 }
 

@@ -2,6 +2,8 @@
 
 /// Which capability a path requires, and whose token that is.
 mod access;
+/// A call that runs a command.
+mod exec;
 /// The control service.
 mod grpc;
 /// The JSON endpoints.
@@ -24,6 +26,7 @@ use tonic::service::Routes;
 pub use serve::serve;
 pub use token::{BadToken, Token};
 
+use crate::agents::Hub;
 use crate::cluster::Cluster;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -36,6 +39,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// The output of tasks.
     pub sources: Arc<dyn Sources>,
+    /// The way to running tasks: the agents that are connected here.
+    pub hub: Hub,
     /// What every request but `/health` must bring.
     pub token: Arc<Token>,
     /// Names that this server is reached by, beside addresses and `localhost`: what it advertises, its host name.

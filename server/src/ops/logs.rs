@@ -107,20 +107,24 @@ pub fn logs(
     let state = cluster.snapshot();
     let target = find::target(&state, caller, &query.namespace, &query.target)?;
     pick::check_task(&state, &target, &query.task)?;
-    leads(cluster)?;
+    leads(cluster, "output is read")?;
     let (to, pieces) = tokio::sync::mpsc::channel(limits::LOG_PIECES_QUEUED);
     let merge = merge::Merge::new(cluster.clone(), sources.clone(), target, query, to);
     tokio::spawn(merge.run());
     Ok(ReceiverStream::new(pieces))
 }
 
-fn leads(cluster: &Cluster) -> Result<(), Error> {
+/// Returns nothing where this server leads, which is where agents are connected. `what` is what goes through the leader.
+///
+/// # Errors
+/// Not leader, with the address of who leads.
+pub(super) fn leads(cluster: &Cluster, what: &str) -> Result<(), Error> {
     let leadership = cluster.leadership().borrow().clone();
     if leadership.leading {
         return Ok(());
     }
     let error =
-        Error::new(Kind::NotLeader, "output is read through the leader, and this server does not lead");
+        Error::new(Kind::NotLeader, format!("{what} through the leader, and this server does not lead"));
     Err(match leadership.leader {
         Some(leader) => error.hint(leader),
         None => error,

@@ -10,6 +10,8 @@ pub mod bounds;
 mod caller;
 /// Facts, kept and as they arise.
 mod events;
+/// A command runs beside a task.
+mod exec;
 /// What a name or the beginning of an id means.
 mod find;
 /// Jobs are submitted, stopped, listed, shown.
@@ -20,6 +22,10 @@ pub mod logs;
 mod nodes;
 /// The servers of the cluster.
 mod servers;
+/// A signal reaches a running task.
+mod signal;
+/// What an allocation uses now.
+mod stats;
 /// What this binary speaks.
 mod version;
 /// Versions of a job: shown, made again, planned.
@@ -32,9 +38,12 @@ mod wait;
 pub use allocs::{alloc_status, restart_alloc, why};
 pub use caller::{Caller, Capabilities, Capability};
 pub use events::{EventsQuery, events};
+pub use exec::exec;
 pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
 pub use nodes::{list_nodes, node_status, purge_node, set_eligibility};
 pub use servers::list_servers;
+pub use signal::{RunningTask, TaskQuery, signal};
+pub use stats::add_usage;
 pub use version::version;
 pub use versions::{export_job, job_history, plan_job, restart_job, revert_job, scale_job, start_job};
 pub use wait::Wait;

@@ -29,12 +29,17 @@ struct Peer {
 struct Scripted {
     sessions: mpsc::Sender<Peer>,
     logs: mpsc::Sender<Streaming<LogsUp>>,
+    execs: mpsc::Sender<ExecPeer>,
 }
+
+/// A command as the server sees it: what comes from it, and what goes to it.
+type ExecPeer = (Streaming<v1::ExecUp>, mpsc::Sender<Result<v1::ExecInput, Status>>);
 
 #[tonic::async_trait]
 impl Service for Scripted {
     type SessionStream = ReceiverStream<Result<ServerMessage, Status>>;
     type LogsStream = ReceiverStream<Result<LogsDown, Status>>;
+    type ExecStream = ReceiverStream<Result<v1::ExecInput, Status>>;
 
     async fn session(
         &self,
@@ -55,12 +60,23 @@ impl Service for Scripted {
         tokio::spawn(async move { open.closed().await });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<v1::ExecUp>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let (down, stream) = mpsc::channel(1);
+        let taken = self.execs.send((request.into_inner(), down)).await;
+        taken.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
 }
 
 struct Server {
     address: SocketAddr,
     sessions: mpsc::Receiver<Peer>,
     logs: mpsc::Receiver<Streaming<LogsUp>>,
+    execs: mpsc::Receiver<ExecPeer>,
 }
 
 impl Server {
@@ -69,13 +85,14 @@ impl Server {
         let address = listener.local_addr().expect("it has one");
         let (sessions, accepted) = mpsc::channel(16);
         let (logs, log_streams) = mpsc::channel(16);
-        let service = AgentServer::new(Scripted { sessions, logs });
+        let (execs, exec_streams) = mpsc::channel(64);
+        let service = AgentServer::new(Scripted { sessions, logs, execs });
         tokio::spawn(
             tonic::transport::Server::builder()
                 .add_service(service)
                 .serve_with_incoming(TcpListenerStream::new(listener)),
         );
-        Self { address, sessions: accepted, logs: log_streams }
+        Self { address, sessions: accepted, logs: log_streams, execs: exec_streams }
     }
 
     async fn session(&mut self) -> (Peer, v1::Register) {
@@ -421,3 +438,5 @@ async fn an_agent_without_servers_keeps_what_it_has_and_a_new_one_finds_them() {
     until_state(&again, 1, AllocState::Running).await;
     assert_eq!(stage.mock.starts().len(), 1, "nothing was started again");
 }
+
+mod reach;

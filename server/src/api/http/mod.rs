@@ -12,6 +12,8 @@ mod openapi;
 mod probes;
 /// What a query string may say.
 mod query;
+/// Signals to running tasks.
+mod reach;
 /// Allocations, stories, version.
 mod reads;
 /// Facts and output, as they come.

@@ -16,7 +16,8 @@ pub(super) async fn alloc(
     Path(id): Path<String>,
     Params(within): Params<Within>,
 ) -> Result<Json<AllocView>, Failure> {
-    Ok(Json(ops::alloc_status(&context.cluster, &caller, &within.namespace, &id)?))
+    let view = ops::alloc_status(&context.cluster, &caller, &within.namespace, &id)?;
+    Ok(Json(ops::add_usage(&context.hub, view).await))
 }
 
 pub(super) async fn restart_alloc(

@@ -4,7 +4,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use proto::view;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{jobs, machines, openapi, probes, reads, streams, versions};
+use super::{jobs, machines, openapi, probes, reach, reads, streams, versions};
 use crate::api::Context;
 
 /// One method of one path.
@@ -123,6 +123,7 @@ fn of_jobs() -> Vec<Endpoint> {
         endpoint!(get "/v1/why/{target}", "the story of a job or an allocation", WITHIN, json::<view::Story>(), reads::why),
         endpoint!(get "/v1/allocs/{id}", "one allocation", WITHIN, json::<view::AllocView>(), reads::alloc),
         endpoint!(post "/v1/allocs/{id}/restart", "restarts one allocation in its slot", WITHIN, PlainBody, json::<Written>(), reads::restart_alloc),
+        endpoint!(post "/v1/allocs/{id}/signal", "sends a signal to a running task", WITHIN, reach::SignalBody, json::<view::Signalled>(), reach::signal),
     ]
 }
 

@@ -56,6 +56,7 @@ impl Rig {
         let context = Context {
             cluster: live.cluster.clone(),
             sources: Arc::new(live.hub.clone()),
+            hub: live.hub.clone(),
             token: Arc::new(token),
             hosts: Arc::new(["s1.example".to_owned()]),
             name: "s1".into(),

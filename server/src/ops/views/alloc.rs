@@ -56,6 +56,7 @@ fn task(task: &TaskStatus) -> TaskView {
         next_start_at,
         last_end: task.last_end.clone(),
         last_end_text: task.last_end.as_ref().map_or(String::new(), end_text),
+        usage: None,
     }
 }
 
