@@ -321,7 +321,7 @@ mod tests {
         let directory = directory(&[("a.yml", &text), ("x.conf", "hello"), ("x.env", "A=1\nB\n")]);
         let path = directory.path().join("a.yml");
         let error = load(std::slice::from_ref(&path), &Variables::default(), None).expect_err("a bad line");
-        assert!(error.details[0].contains("a.yml:4:13: `x.env`, line 2: it has no `=`"), "{error:?}");
+        assert!(error.details[0].contains("a.yml:4:13: `x.env`, line 2: there is no `=`"), "{error:?}");
         fs::write(directory.path().join("x.env"), "A=1\n").expect("written");
         let jobs = load(&[path], &Variables::default(), None).expect("valid");
         let task = &jobs[0].groups["web"].tasks["web"];

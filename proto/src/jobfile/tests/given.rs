@@ -162,7 +162,7 @@ fn a_file_that_cannot_travel_is_named_with_the_reason() {
     let text = "name: a\ncommand: b\nenv_files: [x.env]\n";
     let faults = refused(text, &[], &[("/srv/x.env", "A=1\nB: 2\n")]);
     assert!(
-        faults.starts_with("job.yml:3:13: `x.env`, line 2: it has no `=`: write `NAME=VALUE`"),
+        faults.starts_with("job.yml:3:13: `x.env`, line 2: there is no `=`: write KEY=VALUE"),
         "{faults}"
     );
 }
