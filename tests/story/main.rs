@@ -19,6 +19,7 @@ mod kills_differ;
 mod logs_follow;
 mod loud_task;
 mod node_lost;
+mod prune;
 mod reach;
 mod restart_on_order;
 mod restarts;
