@@ -23,6 +23,6 @@ pub fn batch(name: &str, script: &str) -> String {
 pub fn with(name: &str, kind: &str, count: u32, script: &str, more: &str) -> String {
     let script = serde_json::to_string(script).expect("a text is JSON, and JSON is YAML");
     format!(
-        "name: {name}\ntype: {kind}\ncount: {count}\ncommand: /bin/sh\nargs: [-c, {script}]\nresources: {{cpu: 1m, memory: 1MiB}}\n{more}\n"
+        "name: {name}\ntype: {kind}\ncount: {count}\ncommand: /bin/sh\nargs: [-c, {script}]\nresources: {{cpu: 1m, memory: 1MiB, memory_limit: none}}\n{more}\n"
     )
 }
