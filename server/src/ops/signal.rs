@@ -40,7 +40,7 @@ pub struct RunningTask {
 /// it, sends nothing and answers the same.
 ///
 /// # Errors
-/// Forbidden; invalid for a signal that is none; those of [`running_task`]; `not_leader`; `unavailable` when the node is not
+/// Forbidden; invalid for a signal that is none; those of looking it up; `not_leader`; `unavailable` when the node is not
 /// connected or does not answer within 5 s: the signal may have been sent then.
 pub async fn signal(
     cluster: &Cluster,
