@@ -45,10 +45,10 @@ pub(super) async fn run(hub: Hub, inbound: Streaming<v1::AgentMessage>, out: Out
             Err(end) => end,
         }
     };
-    let end = tokio::select! {
-        end = served => end,
-        () = closing.cancelled() => End::Status(Status::unavailable("the server is stopping")),
-    };
+    let end = closing.run_until_cancelled(served).await;
+    // A stopping server gives up its reign too, and the agent is to hear the reason rather than its consequence.
+    let end = end.filter(|_| !closing.is_cancelled());
+    let end = end.unwrap_or_else(|| End::Status(Status::unavailable("the server is stopping")));
     // With a full queue nobody reads, and the closed stream says the same.
     match end {
         End::Gone => {}
