@@ -1,5 +1,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tests::cluster::Cluster;
 use tests::job;
@@ -36,6 +37,33 @@ fn logs_follow_what_is_printed_later() {
     child.kill().ok();
     child.wait().ok();
     assert_eq!(later, (first + 1..first + 11).collect::<Vec<_>>(), "every line, once, in order");
+}
+
+/// Promise 10: `logs --since` begins where the time began, and skips what is older.
+#[test]
+fn logs_since_a_time_skip_what_is_older() {
+    let cluster = Cluster::start(1);
+    cluster.serve("news", 1, "echo old; while ! [ -e go ]; do sleep 0.1; done; echo new; exec sleep 1000");
+    let printed = |args: &[&str]| cluster.run(&[&["logs", "news"], args].concat());
+    tests::wait::until(tests::wait::SOON, "the old line is there", || {
+        let answer = printed(&[]);
+        if answer.stdout == "old\n" { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
+    // In a log that grows so slowly marks are 10 s apart.
+    std::thread::sleep(Duration::from_secs(11));
+    let between = proto::time::now();
+    let go = cluster.run(&["exec", "news.news.0", "--", "touch", "go"]);
+    assert_eq!(go.code, 0, "{go:?}");
+    let since = between.to_string();
+    tests::wait::until(tests::wait::SOON, "the new line is there, alone", || {
+        let answer = printed(&["--since", &since]);
+        if answer.stdout == "new\n" { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
+    assert_eq!(printed(&["--since", "1h"]).stdout, "old\nnew\n");
+    assert_eq!(printed(&["--since", "1h", "--tail", "1"]).stdout, "new\n");
+    let wrong = printed(&["--since", "yesterday"]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(wrong.stderr.contains("a duration like 30s, 10m or 2h"), "{wrong:?}");
 }
 
 fn number(line: &str) -> u64 {

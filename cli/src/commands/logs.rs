@@ -1,7 +1,11 @@
 //! `minijob logs`: what tasks print, as they printed it.
 
+use std::time::Duration;
+
 use proto::error::{Error, Kind};
 use proto::ids::AllocId;
+use proto::time::{Timestamp, now};
+use proto::units::parse_duration;
 use proto::view::{AllocView, JobStatus};
 use proto::wire::v1;
 use serde::Serialize;
@@ -18,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   minijob logs -f web                  all allocations of a job, merged, through replacements
   minijob logs web.api.0 --tail 100    the last lines of one allocation
+  minijob logs web --since 10m         what was printed in the last ten minutes
   minijob logs shop shipper --stderr   one task of a job, its errors only
 
 With --json every line is a document of its own.";
@@ -37,9 +42,40 @@ pub struct Args {
     /// Begins with the last N lines of each source [default: all that is kept]
     #[arg(long, value_name = "N")]
     pub tail: Option<u32>,
+    /// Begins where this was printed: so long ago (10m), or then (2026-11-21T09:30:00Z)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
     /// Only standard error
     #[arg(long)]
     pub stderr: bool,
+}
+
+/// Where to begin in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long before now.
+    Ago(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl Since {
+    /// The clocks of machines differ: only how long ago it was means the same on all.
+    fn ago_ms(self, now: Timestamp) -> u64 {
+        let ago = match self {
+            Self::Ago(ago) => ago,
+            Self::At(at) => now.since(at),
+        };
+        u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(ago) = parse_duration(text) {
+        return Ok(Since::Ago(ago));
+    }
+    let at = text.parse().map(Since::At);
+    at.map_err(|_| "expected a duration like 30s, 10m or 2h, or a time like 2026-11-21T09:30:00Z".to_owned())
 }
 
 /// One line of output as `--json` shows it.
@@ -78,6 +114,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             tail: args.tail,
             stdout: false,
             stderr: args.stderr,
+            last_ms: args.since.map(|since| since.ago_ms(now())),
         };
         let merged = sources > 1 && (args.task.is_none() || matches!(found, Target::Job(_)));
         stream(&servers, request, Merger::new(job, merged, out.paint), &mut out, Voice::new(global)).await
@@ -116,7 +153,7 @@ pub async fn stream(
         if !away {
             voice.notice(&format!("{}; connecting again", error.message));
             // What was shown must not come twice; what is printed while nobody is connected is in the files.
-            request.tail = Some(0);
+            (request.tail, request.last_ms) = (Some(0), None);
         }
         away = true;
         tokio::time::sleep(limits::ROUND * 2).await;

@@ -213,6 +213,21 @@ fn log_server(allocs: u32, logs: Vec<(Vec<LogChunk>, End)>) -> Server {
 }
 
 #[test]
+fn logs_since_a_time_are_asked_for_by_how_long_ago_it_was() {
+    let ago = |args: &[&str]| {
+        let server = log_server(1, vec![(vec![chunk(0, "a\n")], End::Done)]);
+        World::new().ask(&server.url(), &[&["logs", "web"], args].concat()).expect(0, "a\n", "");
+        server.script().log_requests[0].last_ms
+    };
+    assert_eq!(ago(&[]), None);
+    assert_eq!(ago(&["--since", "10m"]), Some(600_000));
+    let asked = ago(&["--since", "2026-01-01T02:00:00+02:00"]).expect("a time");
+    let begin: proto::time::Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let passed = proto::time::now().since(begin).as_millis() as u64;
+    assert!(asked <= passed && passed < asked + 60_000, "{asked} {passed}");
+}
+
+#[test]
 fn logs_of_one_task_are_passed_on_as_they_are() {
     let server = log_server(1, vec![(vec![chunk(0, "a\n\x1b[31mb\n"), chunk(0, "no end")], End::Done)]);
     let shown = World::new().ask(&server.url(), &["logs", "web", "--tail", "7", "--stderr"]);

@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use proto::time::Timestamp;
 use tokio::sync::watch;
 
 use super::files::{self, Stream};
+use super::times;
 use crate::limits::{LOG_CHUNK_BYTES, LOG_FOLLOW_POLL, LOG_TAIL_SCAN_BYTES};
 
 /// A place in a stream; later places are greater.
@@ -31,6 +33,8 @@ pub enum Begin {
     Start,
     /// So that this many lines come; fewer when the last 16 MiB hold fewer.
     Tail(usize),
+    /// With the line in which a byte was written then or later, or as much as 10 s earlier where little is written.
+    Since(Timestamp),
     /// Here, or at the next byte that is still kept.
     At(Cursor),
 }
@@ -81,6 +85,10 @@ impl Reader {
             Begin::Tail(lines) => {
                 let source = Arc::clone(&source);
                 blocking(move || source.tail(lines)).await?
+            }
+            Begin::Since(since) => {
+                let source = Arc::clone(&source);
+                blocking(move || source.since(since)).await?
             }
         };
         Ok(Reader { source, cursor, open: None })
@@ -195,8 +203,12 @@ impl Source {
         Ok((count > 0).then(|| Chunk { stream: self.stream, next, bytes: bytes.into() }))
     }
 
+    fn path(&self, number: u64) -> PathBuf {
+        files::path(&self.dir, &self.task, self.stream, number)
+    }
+
     fn open(&self, number: u64) -> io::Result<Option<Arc<File>>> {
-        match File::open(files::path(&self.dir, &self.task, self.stream, number)) {
+        match File::open(self.path(number)) {
             Ok(file) => Ok(Some(Arc::new(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -205,6 +217,19 @@ impl Source {
 
     fn numbers(&self) -> io::Result<Vec<u64>> {
         files::numbers(&self.dir, &self.task, self.stream)
+    }
+
+    /// Finds the line in which something was written at this moment or later; the end, when there is none.
+    fn since(&self, since: Timestamp) -> io::Result<Cursor> {
+        let mut end = Cursor::default();
+        for number in self.numbers()? {
+            let Some(file) = self.open(number)? else { continue };
+            if let Some(at) = times::find(&self.path(number), &file, since)? {
+                return Ok(Cursor { file: number, at: line_behind(&file, at)? });
+            }
+            end = Cursor { file: number, at: file.metadata()?.len() };
+        }
+        Ok(end)
     }
 
     /// Finds where the last `lines` lines begin.
@@ -245,6 +270,15 @@ impl Source {
         }
         Ok(cursor)
     }
+}
+
+/// Returns where the line begins that begins at `at` or next behind it; `at` itself, where that is not near.
+fn line_behind(file: &File, at: u64) -> io::Result<u64> {
+    let Some(before) = at.checked_sub(1) else { return Ok(0) };
+    let mut bytes = vec![0; LOG_CHUNK_BYTES];
+    let count = file.read_at(&mut bytes, before)?;
+    let end = bytes[..count].iter().position(|byte| *byte == b'\n');
+    Ok(end.map_or(at, |end| before + end as u64 + 1))
 }
 
 #[cfg(test)]
@@ -299,6 +333,24 @@ mod tests {
         assert!(rest(&mut open(dir.path(), Begin::Tail(0)).await).await.is_empty());
         let kept = rest(&mut open(dir.path(), Begin::Start).await).await;
         assert_eq!(rest(&mut open(dir.path(), Begin::Tail(usize::MAX)).await).await, kept);
+    }
+
+    #[tokio::test]
+    async fn since_a_moment_come_whole_lines_also_across_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = Sink::default();
+        write(dir.path(), &mut sink, 0..600);
+        let pause = || std::thread::sleep(crate::limits::LOG_MARK_EVERY);
+        pause();
+        let between = proto::time::now();
+        pause();
+        write(dir.path(), &mut sink, 600..700);
+        let lines = rest(&mut open(dir.path(), Begin::Since(between)).await).await;
+        assert_eq!((lines.len(), lines[0].as_str()), (100, "this is line 600"));
+        let all = rest(&mut open(dir.path(), Begin::Since(Timestamp(0))).await).await;
+        assert_eq!(all, rest(&mut open(dir.path(), Begin::Start).await).await);
+        let later = Begin::Since(proto::time::now().plus(crate::limits::LOG_MARK_EVERY));
+        assert!(rest(&mut open(dir.path(), later).await).await.is_empty());
     }
 
     #[tokio::test]

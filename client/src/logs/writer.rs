@@ -7,7 +7,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use proto::time::now;
+
 use super::files::{self, Policy, Stream};
+use super::times::{self, Marker};
 
 /// Where a stream is written and how much of it is kept.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,7 @@ pub struct Place<'a> {
 #[derive(Debug, Default)]
 pub struct Sink {
     file: Option<File>,
+    marker: Marker,
     number: u64,
     size: u64,
     dropped: u64,
@@ -63,7 +67,7 @@ impl Sink {
             self.report()?;
         }
         let room = policy.file_bytes.saturating_sub(self.size) as usize;
-        let now = match bytes.get(..room) {
+        let part = match bytes.get(..room) {
             None => bytes,
             // Cut at the last line that ends within; a line longer than the room goes to a new file, or through.
             Some(fitting) => match fitting.iter().rposition(|&byte| byte == b'\n') {
@@ -72,20 +76,21 @@ impl Sink {
                 None => &[],
             },
         };
-        if now.is_empty() {
+        if part.is_empty() {
             self.rotate(place, policy)?;
             return Ok(0);
         }
         let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        self.marker.note(self.size, now());
         let written = loop {
-            match file.write(now) {
+            match file.write(part) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 result => break result?,
             }
         };
         self.size += written as u64;
-        if now.len() < bytes.len() && written == now.len() {
+        if part.len() < bytes.len() && written == part.len() {
             // These bytes are written; if there is no next file yet, the next ones will say so.
             let _ = self.rotate(place, policy);
         }
@@ -97,21 +102,27 @@ impl Sink {
         fs::create_dir_all(place.dir)?;
         let numbers = files::numbers(place.dir, place.task, place.stream)?;
         self.number = numbers.last().copied().unwrap_or(0);
-        let file = open_file(place, self.number)?;
-        self.size = file.metadata()?.len();
-        self.file = Some(file);
+        self.take(place, self.number)?;
         remove_old(place, policy, &numbers, self.number);
         Ok(())
     }
 
     /// Goes on to the next file. When it cannot be opened the old one stays closed, and the next write tries again.
     fn rotate(&mut self, place: Place<'_>, policy: Policy) -> io::Result<()> {
-        let next = open_file(place, self.number + 1)?;
-        self.number += 1;
-        self.size = next.metadata()?.len();
-        self.file = Some(next);
+        self.take(place, self.number + 1)?;
         let numbers = files::numbers(place.dir, place.task, place.stream)?;
         remove_old(place, policy, &numbers, self.number);
+        Ok(())
+    }
+
+    /// Writes to this file from here on.
+    fn take(&mut self, place: Place<'_>, number: u64) -> io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = files::path(place.dir, place.task, place.stream, number);
+        let file = File::options().append(true).create(true).mode(0o640).open(&path)?;
+        let meta = file.metadata()?;
+        self.marker = Marker::open(&path, times::written(&meta)?);
+        (self.file, self.number, self.size) = (Some(file), number, meta.len());
         Ok(())
     }
 
@@ -131,16 +142,12 @@ impl Sink {
     }
 }
 
-fn open_file(place: Place<'_>, number: u64) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let path = files::path(place.dir, place.task, place.stream, number);
-    File::options().append(true).create(true).mode(0o640).open(path)
-}
-
 fn remove_old(place: Place<'_>, policy: Policy, numbers: &[u64], current: u64) {
     for number in numbers.iter().filter(|&&number| number + u64::from(policy.files) <= current) {
         // A file that stays costs disk, nothing else; the next rotation tries again.
-        let _ = fs::remove_file(files::path(place.dir, place.task, place.stream, *number));
+        let path = files::path(place.dir, place.task, place.stream, *number);
+        let _ = fs::remove_file(times::path(&path));
+        let _ = fs::remove_file(path);
     }
 }
 

@@ -1,9 +1,11 @@
 //! Reads the output of a task for servers, on a connection of its own: however much it is, no heartbeat waits for it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use proto::ids::AllocId;
+use proto::time::{Timestamp, now};
 use proto::wire::v1::{LogsUp, OpenLogs};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -59,7 +61,7 @@ async fn send_all(manager: Handle, allocs: PathBuf, ask: OpenLogs, sender: mpsc:
 
 async fn read(
     manager: &Handle,
-    allocs: &std::path::Path,
+    allocs: &Path,
     ask: &OpenLogs,
     sender: &mpsc::Sender<LogsUp>,
 ) -> Result<(), String> {
@@ -72,12 +74,12 @@ async fn read(
     }
     let folder = Folders::of(&allocs.join(id.to_string()), &ask.task).logs;
     let stream = if ask.stderr { Stream::Stderr } else { Stream::Stdout };
-    let begin = ask.tail.map_or(Begin::Start, |lines| Begin::Tail(lines as usize));
-    let fail = |error: std::io::Error| format!("cannot read the output of `{}`: {error}", ask.task);
-    let mut reader = match Reader::open(&folder, &ask.task, stream, begin).await {
+    let begins = begins(ask, now());
+    let fail = |error: io::Error| format!("cannot read the output of `{}`: {error}", ask.task);
+    let mut reader = match open(&folder, &ask.task, stream, begins).await {
         Ok(reader) => reader,
         // Nothing was ever started there.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(fail(error)),
     };
     loop {
@@ -92,6 +94,24 @@ async fn read(
             return Ok(());
         }
     }
+}
+
+/// Where to begin by each of what was asked; the latest counts.
+fn begins(ask: &OpenLogs, now: Timestamp) -> Vec<Begin> {
+    let tail = ask.tail.map(|lines| Begin::Tail(lines as usize));
+    let since = ask.last_ms.map(|ms| Begin::Since(Timestamp(now.0.saturating_sub(ms))));
+    tail.into_iter().chain(since).collect()
+}
+
+async fn open(folder: &Path, task: &str, stream: Stream, begins: Vec<Begin>) -> io::Result<Reader> {
+    let mut reader = Reader::open(folder, task, stream, Begin::Start).await?;
+    for begin in begins {
+        let other = Reader::open(folder, task, stream, begin).await?;
+        if other.cursor() > reader.cursor() {
+            reader = other;
+        }
+    }
+    Ok(reader)
 }
 
 /// Waits for more output; false when nobody wants it any more.

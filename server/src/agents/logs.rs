@@ -1,5 +1,7 @@
 //! The output of tasks, on connections that agents dial when somebody reads it.
 
+use std::time::Duration;
+
 use proto::ids::AllocId;
 use proto::wire::v1;
 use tokio::sync::mpsc;
@@ -22,6 +24,8 @@ pub struct LogsSpec {
     pub follow: bool,
     /// Lines from the end; none: all that is kept.
     pub tail: Option<u32>,
+    /// Only what was printed in this time before now; none: all that is kept.
+    pub last: Option<Duration>,
 }
 
 impl LogsSpec {
@@ -33,6 +37,7 @@ impl LogsSpec {
             stderr: self.stderr,
             follow: self.follow,
             tail: self.tail,
+            last_ms: self.last.map(|last| u64::try_from(last.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Context, exec};
-use crate::ops::logs::{LogsQuery, Piece};
+use crate::ops::logs::{LogsQuery, Piece, Portion};
 use crate::ops::{self, Caller, EventsQuery, PutJob, TaskQuery, Wait};
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -190,7 +190,7 @@ impl v1::control_server::Control for Control {
             target: asked.target,
             task: asked.task,
             follow: asked.follow,
-            tail: asked.tail,
+            portion: Portion { tail: asked.tail, last: asked.last_ms.map(Duration::from_millis) },
             stdout: asked.stdout,
             stderr: asked.stderr,
         };

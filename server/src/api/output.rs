@@ -5,14 +5,15 @@ use futures::{FutureExt, StreamExt, stream};
 use proto::error::{Error, Kind};
 
 use crate::agents::{Hub, LogsSpec};
-use crate::ops::logs::{Chunks, Sources, Wanted};
+use crate::ops::logs::{Chunks, Portion, Sources, Wanted};
 
 impl Sources for Hub {
     fn open(&self, wanted: Wanted) -> BoxFuture<'static, Result<Chunks, Error>> {
         let hub = self.clone();
         async move {
-            let Wanted { node, alloc, task, stderr, follow, tail } = wanted;
-            let spec = LogsSpec { alloc, task, stderr, follow, tail };
+            let Wanted { node, alloc, task, stderr, follow, portion } = wanted;
+            let Portion { tail, last } = portion;
+            let spec = LogsSpec { alloc, task, stderr, follow, tail, last };
             let received = hub.open_logs(node, spec).await?;
             let chunks = stream::unfold(received, |mut received| async move {
                 let up = received.recv().await?;

@@ -9,6 +9,7 @@ mod merge;
 mod pick;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -33,12 +34,26 @@ pub struct LogsQuery {
     pub task: String,
     /// Go on with what is written from now on, also by replacements.
     pub follow: bool,
-    /// Only so many lines from the end, per source; none: all that is kept.
-    pub tail: Option<u32>,
+    /// How much of what was printed before; what a replacement prints comes whole.
+    pub portion: Portion,
     /// Which streams; neither: both.
     pub stdout: bool,
     /// See `stdout`.
     pub stderr: bool,
+}
+
+/// How much of what is kept is read, per source; the less of both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// Only so many lines from the end; none: all.
+    pub tail: Option<u32>,
+    /// Only what was printed in this time before now; none: all.
+    pub last: Option<Duration>,
+}
+
+impl Portion {
+    /// Nothing of it.
+    pub(super) const NOTHING: Self = Self { tail: Some(0), last: None };
 }
 
 /// One output stream of one task of one allocation, as a node is asked for it.
@@ -54,8 +69,8 @@ pub struct Wanted {
     pub stderr: bool,
     /// Go on until the task has ended.
     pub follow: bool,
-    /// Only so many lines from the end.
-    pub tail: Option<u32>,
+    /// How much of what was printed before.
+    pub portion: Portion,
 }
 
 /// Bytes as they come; ends with the last, or with why there are no more.

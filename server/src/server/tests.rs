@@ -391,12 +391,14 @@ async fn output_comes_on_a_connection_that_the_agent_dials() {
         stderr: true,
         follow: true,
         tail: Some(3),
+        last: Some(Duration::from_secs(60)),
     };
     let (hub, node) = (served.server.hub().clone(), agent.identity.id);
     let reading = tokio::spawn(async move { hub.open_logs(node, spec).await });
     agent.hear_until("it is asked", |agent| !agent.asked_for_logs.is_empty()).await;
     let ask = agent.asked_for_logs[0].clone();
-    assert_eq!((ask.alloc_id, ask.task.as_str(), ask.stderr, ask.tail), (7, "web", true, Some(3)));
+    assert_eq!((ask.alloc_id, ask.task.as_str(), ask.stderr), (7, "web", true));
+    assert_eq!((ask.tail, ask.last_ms), (Some(3), Some(60_000)));
     let (chunks, up) = tokio::sync::mpsc::channel(4);
     let chunk =
         |data: &'static str| v1::LogsUp { ticket: ask.ticket, data: data.into(), error: String::new() };
@@ -423,6 +425,7 @@ async fn output_of_a_node_that_is_not_connected_is_unavailable() {
         stderr: false,
         follow: false,
         tail: None,
+        last: None,
     };
     let error = served.server.hub().open_logs(NodeId(1), spec).await.expect_err("nobody is there");
     assert_eq!(error.kind, proto::error::Kind::Unavailable);

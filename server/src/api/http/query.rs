@@ -87,7 +87,7 @@ pub(super) struct Within {
 
 /// A duration with its unit.
 #[derive(Debug)]
-struct Span(Duration);
+pub(super) struct Span(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -13,10 +13,10 @@ use proto::view::EventList;
 use serde::Deserialize;
 
 use super::Failure;
-use super::query::{Params, switch};
+use super::query::{Params, Span, switch};
 use crate::api::Context;
 use crate::limits;
-use crate::ops::logs::{LogsQuery, Piece};
+use crate::ops::logs::{LogsQuery, Piece, Portion};
 use crate::ops::{self, Caller, EventsQuery};
 
 /// Which facts.
@@ -47,6 +47,8 @@ pub(super) struct LogsParams {
     follow: bool,
     #[serde(default)]
     tail: Option<u32>,
+    #[serde(default)]
+    since: Option<Span>,
     #[serde(default, deserialize_with = "switch")]
     stdout: bool,
     #[serde(default, deserialize_with = "switch")]
@@ -99,7 +101,7 @@ pub(super) async fn logs(
         target,
         task: params.task,
         follow: params.follow,
-        tail: params.tail,
+        portion: Portion { tail: params.tail, last: params.since.map(|since| since.0) },
         stdout: params.stdout,
         stderr: params.stderr,
     };

@@ -57,6 +57,7 @@ const LOGS: &[Param] = &[
     NAMESPACE,
     Param("task", "string", "one task; none: all"),
     Param("tail", "integer", "the last so many lines"),
+    Param("since", "string", "what was printed in this time: `10m`"),
     Param("follow", "boolean", "goes on with what is printed"),
     Param("stdout", "boolean", "leaves out the other stream"),
     Param("stderr", "boolean", "leaves out the other stream"),

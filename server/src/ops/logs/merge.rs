@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::lines::Lines;
 use super::pick::{self, Source};
-use super::{Chunks, LogsQuery, Piece, Sources, Wanted};
+use super::{Chunks, LogsQuery, Piece, Portion, Sources, Wanted};
 use crate::cluster::Cluster;
 use crate::limits;
 use crate::ops::find::Target;
@@ -91,7 +91,7 @@ impl Merge {
         let found = pick::sources(&state, &self.target, &self.query);
         let mut wanted: VecDeque<(Wanted, Piece)> = found
             .iter()
-            .map(|source| (self.wanted(source, self.query.tail, false), origin(source)))
+            .map(|source| (self.wanted(source, self.query.portion, false), origin(source)))
             .collect();
         while let Some((wanted, origin)) = wanted.pop_front() {
             let result = match self.sources.open(wanted).await {
@@ -137,9 +137,10 @@ impl Merge {
         });
         for source in found {
             let key = key(&source);
-            let (progress, tail) = match self.known.get(&key) {
-                None => (Progress::Reading, self.query.tail.filter(|_| first)),
-                Some(Progress::Again(at)) if *at <= Instant::now() => (Progress::Retrying, Some(0)),
+            let (progress, portion) = match self.known.get(&key) {
+                None if first => (Progress::Reading, self.query.portion),
+                None => (Progress::Reading, Portion::default()),
+                Some(Progress::Again(at)) if *at <= Instant::now() => (Progress::Retrying, Portion::NOTHING),
                 Some(_) => continue,
             };
             if self.reading.len() >= limits::LOG_SOURCES {
@@ -148,7 +149,7 @@ impl Merge {
             }
             // What has ended has a last byte; whoever waited for more of it would wait for ever.
             let follow = !source.alloc.has_ended();
-            let wanted = self.wanted(&source, tail, follow);
+            let wanted = self.wanted(&source, portion, follow);
             let (sources, origin, to) = (self.sources.clone(), origin(&source), self.to.clone());
             self.known.insert(key.clone(), progress);
             self.reading.spawn(async move {
@@ -195,10 +196,10 @@ impl Merge {
         self.known.values().filter_map(again).min()
     }
 
-    fn wanted(&self, source: &Source<'_>, tail: Option<u32>, follow: bool) -> Wanted {
+    fn wanted(&self, source: &Source<'_>, portion: Portion, follow: bool) -> Wanted {
         let alloc = source.alloc;
         let task = source.task.to_owned();
-        Wanted { node: alloc.node, alloc: alloc.id, task, stderr: source.stderr, follow, tail }
+        Wanted { node: alloc.node, alloc: alloc.id, task, stderr: source.stderr, follow, portion }
     }
 
     async fn tell_too_many(&mut self, origin: &Piece) {

@@ -50,7 +50,13 @@ async fn next(pieces: &mut (impl Stream<Item = Piece> + Unpin)) -> Option<Piece>
 }
 
 fn query(follow: bool) -> LogsQuery {
-    LogsQuery { target: "web".into(), follow, tail: Some(3), stdout: true, ..LogsQuery::default() }
+    LogsQuery {
+        target: "web".into(),
+        follow,
+        portion: Portion { tail: Some(3), last: None },
+        stdout: true,
+        ..LogsQuery::default()
+    }
 }
 
 /// A job of one slot that runs on node 1.
@@ -87,7 +93,7 @@ async fn following_goes_on_through_a_replacement_and_ends_when_the_job_is_stoppe
     let piece = next(&mut pieces).await.expect("a line");
     assert_eq!((piece.alloc, piece.data.as_ref()), (second, b"again\n".as_slice()));
     let tails: Vec<_> =
-        desk.opened.lock().unwrap().iter().map(|wanted| (wanted.alloc, wanted.tail)).collect();
+        desk.opened.lock().unwrap().iter().map(|wanted| (wanted.alloc, wanted.portion.tail)).collect();
     assert_eq!(tails, [(first, Some(3)), (second, None)], "of a replacement everything is new");
 
     live.stop("web").await;
@@ -109,7 +115,7 @@ async fn a_source_that_breaks_off_is_opened_again_and_its_reader_is_told_once() 
     assert_eq!(told.notice, "the connection to the agent broke; lines may be missing");
     desk.writer(id, false).await.send(Ok("on\n".into())).await.unwrap();
     assert_eq!(next(&mut pieces).await.expect("a line").data, "on\n");
-    let tails: Vec<_> = desk.opened.lock().unwrap().iter().map(|wanted| wanted.tail).collect();
+    let tails: Vec<_> = desk.opened.lock().unwrap().iter().map(|wanted| wanted.portion.tail).collect();
     assert_eq!(tails, [Some(3), Some(0)], "what was read is not read again");
 }
 
