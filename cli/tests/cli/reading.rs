@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proto::ids::{JobVersion, Revision};
 use proto::model::{AllocState, EndReason, Severity, TaskEnd};
 use proto::time::{Timestamp, now};
-use proto::view::{AllocView, EventList, Health, JobSummary, TaskView, Waiting};
+use proto::view::{AllocView, EventList, Health, JobSummary, TaskUsage, TaskView, Waiting};
 use proto::wire::v1::LogChunk;
 
 use crate::server::{End, Script, Server};
@@ -35,6 +35,45 @@ fn status_lists_jobs_as_the_server_orders_them_with_down_since() {
     assert_eq!(json["items"][0]["health"], "failing");
     assert!(json["items"][0]["down_since"].as_str().expect("text").ends_with('Z'), "{json}");
     assert_eq!(json["revision"], 10);
+}
+
+#[test]
+fn status_shows_only_what_fails_where_that_is_asked() {
+    let jobs = vec![
+        summary("web", Health::Failing),
+        summary("queue", Health::Waiting),
+        summary("new", Health::Pending),
+        summary("database", Health::Healthy),
+    ];
+    let server = Server::start(Script { jobs, ..Script::default() });
+    let world = World::new();
+    let shown = world.ask(&server.url(), &["status", "--failing"]).stdout;
+    let names: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["JOB", "web", "queue"], "{shown}");
+    let json = world.ask(&server.url(), &["status", "--failing", "--json"]).json();
+    let names: Vec<&str> =
+        json["items"].as_array().expect("a list").iter().flat_map(|job| job["name"].as_str()).collect();
+    assert_eq!((names, json["revision"].as_u64()), (vec!["web", "queue"], Some(10)));
+    let well = Server::start(Script { jobs: vec![summary("web", Health::Healthy)], ..Script::default() });
+    world.ask(&well.url(), &["status", "--failing"]).expect(0, "nothing fails: 1 job\n", "");
+    assert_eq!(world.ask(&well.url(), &["status", "--failing", "web"]).code, Some(2));
+}
+
+#[test]
+fn status_of_an_allocation_shows_what_its_tasks_use() {
+    let usage = TaskUsage {
+        memory_bytes: Some(12 << 20),
+        memory_peak_bytes: Some(15 << 20),
+        cpu_ms: Some(4_200),
+        processes: 3,
+    };
+    let task = TaskView { usage: Some(usage), ..task("web", "running") };
+    let found = AllocView { tasks: vec![task], ..healthy("web", 0) };
+    let server =
+        Server::start(Script { allocs: BTreeMap::from([("web.web.0".into(), found)]), ..Script::default() });
+    let shown = World::new().ask(&server.url(), &["status", "web.web.0"]);
+    let expected = "\nTASK  MEMORY  AT MOST  CPU TIME  PROCESSES\nweb   12MiB   15MiB    4s        3\n";
+    assert!(shown.stdout.ends_with(expected), "{shown:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! One allocation: where it is, its tasks, their last ends and output.
 
+use std::time::Duration;
+
 use proto::time::Timestamp;
 use proto::view::{AllocView, TaskView};
 
@@ -8,7 +10,7 @@ use super::show_tail;
 use crate::exit::Failure;
 use crate::follow::failed_end;
 use crate::limits;
-use crate::output::{Cell, Out, Table, Tone, ago, last_lines};
+use crate::output::{Cell, Out, Table, Tone, ago, last_lines, size, span};
 
 /// Shows an allocation.
 pub(in crate::commands) fn show(out: &mut Out, alloc: &AllocView, now: Timestamp) -> Result<(), Failure> {
@@ -19,6 +21,7 @@ pub(in crate::commands) fn show(out: &mut Out, alloc: &AllocView, now: Timestamp
     }
     out.line("")?;
     show_tasks(out, &alloc.tasks, now)?;
+    show_usage(out, &alloc.tasks)?;
     for task in &alloc.tasks {
         if let Some(end) = failed_end(task) {
             let heading = format!("last output of {} ({}, {}):", task.name, end.reason, ago(now, end.at));
@@ -64,5 +67,25 @@ fn show_tasks(out: &mut Out, tasks: &[TaskView], now: Timestamp) -> Result<(), F
             last_end(task, now).into(),
         ]);
     }
+    out.line(&table.render())
+}
+
+/// Shows what the processes use, where their agent was there to tell.
+fn show_usage(out: &mut Out, tasks: &[TaskView]) -> Result<(), Failure> {
+    let amount = |bytes: Option<u64>| bytes.map_or_else(String::new, size);
+    let row = |task: &TaskView| {
+        let usage = task.usage.as_ref()?;
+        let cpu = usage.cpu_ms.map_or_else(String::new, |ms| span(Duration::from_millis(ms)));
+        let memory = [amount(usage.memory_bytes), amount(usage.memory_peak_bytes)];
+        let cells = [task.name.clone()].into_iter().chain(memory).chain([cpu, usage.processes.to_string()]);
+        Some(cells.map(Cell::from).collect())
+    };
+    let rows: Vec<Vec<Cell>> = tasks.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(out, &["TASK", "MEMORY", "AT MOST", "CPU TIME", "PROCESSES"]);
+    rows.into_iter().for_each(|row| table.row(row));
+    out.line("")?;
     out.line(&table.render())
 }

@@ -1,16 +1,29 @@
 //! All jobs, as the server orders them: the unhealthy first.
 
+use proto::error::{Error, Kind};
 use proto::model::{DEFAULT_NAMESPACE, JobType};
 use proto::time::Timestamp;
-use proto::view::{Health, JobSummary};
+use proto::view::{Health, JobList, JobSummary};
+use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::output::{Cell, Out, Table, Tone, ago};
+use crate::read::Document;
 
-/// Shows all jobs.
-pub(super) fn show(out: &mut Out, jobs: &[JobSummary], now: Timestamp) -> Result<(), Failure> {
+/// Whether a job is one of those that somebody has to look at.
+pub(super) const fn is_failing(job: &JobSummary) -> bool {
+    matches!(job.health, Health::Failing | Health::Waiting)
+}
+
+/// Shows jobs; `failing`: only those that are [failing](is_failing).
+pub(super) fn show(out: &mut Out, jobs: &[JobSummary], failing: bool, now: Timestamp) -> Result<(), Failure> {
     if jobs.is_empty() {
         return out.line("no jobs; `minijob run FILE` submits one");
+    }
+    let count = jobs.len();
+    let jobs: Vec<&JobSummary> = jobs.iter().filter(|job| !failing || is_failing(job)).collect();
+    if jobs.is_empty() {
+        return out.line(&format!("nothing fails: {}", crate::output::count(count, "job")));
     }
     let foreign = jobs.iter().any(|job| job.namespace != DEFAULT_NAMESPACE);
     let mut headings =
@@ -27,6 +40,20 @@ pub(super) fn show(out: &mut Out, jobs: &[JobSummary], now: Timestamp) -> Result
         table.row(row);
     }
     out.line(&table.render())
+}
+
+/// The document of all jobs with only those that are [failing](is_failing), each as the server sent it.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn failing(jobs: &Document<JobList>) -> Result<Value, Failure> {
+    let unreadable = |error| Error::new(Kind::Internal, format!("the server's answer is no JSON: {error}"));
+    let mut document: Value = serde_json::from_slice(&jobs.raw).map_err(unreadable)?;
+    if let Some(items) = document.get_mut("items").and_then(Value::as_array_mut) {
+        let mut views = jobs.view.items.iter();
+        items.retain(|_| views.next().is_some_and(is_failing));
+    }
+    Ok(document)
 }
 
 fn row(job: &JobSummary, now: Timestamp) -> Vec<Cell> {

@@ -16,6 +16,7 @@ use crate::{read, runtime};
 const EXAMPLES: &str = "\
 Examples:
   minijob status                 all jobs, the unhealthy first
+  minijob status --failing       only those that fail or wait for a place
   minijob status web             one job: where it runs, what failed and why
   minijob status web.api.0       one allocation, also by (a prefix of) its id
   minijob status --json web | jq .groups";
@@ -30,6 +31,9 @@ pub struct Args {
     /// Shows all ended allocations too
     #[arg(long)]
     pub all: bool,
+    /// Shows only the jobs that fail, or wait for a place
+    #[arg(long, conflicts_with_all = ["target", "all"])]
+    pub failing: bool,
 }
 
 /// Runs the command.
@@ -42,10 +46,10 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let servers = Servers::new(global)?;
         let Some(text) = &args.target else {
             let jobs = read::jobs(&servers, global.namespace().unwrap_or_default()).await?;
-            return if out.json {
-                out.passed_on(&jobs.raw)
-            } else {
-                list::show(&mut out, &jobs.view.items, now())
+            return match (out.json, args.failing) {
+                (false, failing) => list::show(&mut out, &jobs.view.items, failing, now()),
+                (true, false) => out.passed_on(&jobs.raw),
+                (true, true) => out.document(&list::failing(&jobs)?),
             };
         };
         match target::find(&servers, global, text).await? {
