@@ -5,6 +5,7 @@ use proto::model::{AllocState, EndReason, OnExhausted};
 use proto::time::Timestamp;
 
 use super::plans::is_current_work;
+use super::statuses::failed_task;
 use crate::core::state::{Alloc, Slot, State};
 
 impl State {
@@ -76,10 +77,8 @@ const PASSING: [i32; 10] = [11, 12, 16, 23, 24, 26, 28, 5, 4, 122];
 
 /// Returns whether an allocation failed in a way that its node cannot mend.
 fn never_starts(alloc: &Alloc) -> bool {
-    alloc.tasks.iter().any(|task| {
-        task.last_end.as_ref().is_some_and(|end| match end.reason {
-            EndReason::StartFailed { errno, .. } => !PASSING.contains(&errno),
-            _ => false,
-        })
+    failed_task(alloc).is_some_and(|(_, end)| match end.reason {
+        EndReason::StartFailed { errno, .. } => !PASSING.contains(&errno),
+        _ => false,
     })
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, Generation, NodeId};
-use proto::model::{AllocState, AllocStatus, EventKind, JobType, Severity, Subject, TaskPhase, TaskStatus};
+use proto::model::{
+    AllocState, AllocStatus, EndReason, EventKind, JobType, Severity, Subject, TaskEnd, TaskPhase, TaskStatus,
+};
 use proto::time::Timestamp;
 
 use super::plans::subject_of;
@@ -160,7 +162,7 @@ fn task_ended(earlier: Option<&TaskStatus>, task: &TaskStatus, alloc: &Alloc) ->
     if earlier.is_some_and(|known| known.last_end.as_ref() == Some(end)) {
         return None;
     }
-    let expected = end.reason.is_success() || end.reason == proto::model::EndReason::Stopped;
+    let expected = end.reason.is_success() || end.reason == EndReason::Stopped;
     let severity = if expected { Severity::Info } else { Severity::Warning };
     let next = match &task.phase {
         TaskPhase::Backoff(until) => {
@@ -191,15 +193,13 @@ fn end_fact(alloc: &Alloc) -> Fact {
     Fact::info(kind, subject_of(alloc), said).severity(severity).reason(reason)
 }
 
-/// Returns the task that explains a failure: the first by name that did not end well.
-fn failed_task(alloc: &Alloc) -> Option<(&str, &proto::model::TaskEnd)> {
-    let bad = |end: &proto::model::TaskEnd| {
-        !end.reason.is_success() && end.reason != proto::model::EndReason::Stopped
-    };
-    alloc
-        .tasks
-        .iter()
-        .find_map(|task| task.last_end.as_ref().filter(|end| bad(end)).map(|end| (task.name.as_str(), end)))
+/// Returns the task that explains a failure: of those that did not end well the first in time. What runs after it, or is taken
+/// down by it, may end badly too.
+pub(super) fn failed_task(alloc: &Alloc) -> Option<(&str, &TaskEnd)> {
+    let bad = |end: &&TaskEnd| !end.reason.is_success() && end.reason != EndReason::Stopped;
+    let ends =
+        alloc.tasks.iter().filter_map(|task| Some((task.name.as_str(), task.last_end.as_ref().filter(bad)?)));
+    ends.min_by_key(|(_, end)| end.at)
 }
 
 /// Returns whether every task runs, or has done its work beside others that run.

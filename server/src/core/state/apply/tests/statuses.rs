@@ -99,3 +99,28 @@ fn a_start_that_failed_for_a_passing_reason_does_not_ban_the_node() {
     world.settle();
     assert_eq!(world.live("web").len(), 1, "tried again, on the only node");
 }
+
+#[test]
+fn the_first_bad_end_explains_a_failure_and_not_what_ran_after_it() {
+    let mut world = World::new(1);
+    world.put(job("web", 1));
+    world.settle();
+    let id = world.live("web")[0];
+    let end = |name: &str, at: u64, reason: EndReason| {
+        let end = TaskEnd { reason, at: Timestamp(at), ran: Default::default(), tail: String::new() };
+        let one = status(id, 1, AllocState::Failed, TaskPhase::Ended, None);
+        TaskStatus { name: name.into(), last_end: Some(end), ..one.tasks[0].clone() }
+    };
+    let missing = EndReason::StartFailed { step: "exec".into(), errno: 2, message: "no such file".into() };
+    let tasks = vec![
+        end("after", 9, missing),
+        end("beside", 6, EndReason::Stopped),
+        end("web", 5, EndReason::Exit(7)),
+    ];
+    world.report(0, AllocStatus { id, seq: 1, state: AllocState::Failed, tasks });
+    let told = world.state.events.all().find(|event| event.kind == EventKind::AllocFailed).expect("told");
+    assert_eq!(told.message, "web.web.0 ended failed: task web: exit code 7");
+    world.pass(6000);
+    world.settle();
+    assert_eq!(world.live("web").len(), 1, "the node can start it");
+}
