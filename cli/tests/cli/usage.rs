@@ -85,6 +85,16 @@ fn wrong_usage_is_exit_2_also_as_json() {
 }
 
 #[test]
+fn what_is_about_files_is_refused_beside_a_command_and_not_ignored() {
+    let world = World::new();
+    for about_files in [&["run", "--var", "x=1"][..], &["run", "--prune"], &["supervise", "--var", "x=1"]] {
+        let shown = world.run(&[about_files, &["--", "/bin/true"]].concat());
+        assert_eq!(shown.code, Some(2), "{shown:?}");
+        assert!(shown.stderr.contains("cannot be used with"), "{shown:?}");
+    }
+}
+
+#[test]
 fn a_name_that_breaks_the_rule_is_exit_2_and_says_what_is_allowed() {
     let world = World::new();
     let shown = world.run(&["status", "--namespace", "Bad Name"]);

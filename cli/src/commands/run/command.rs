@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(long, hide = true, num_args = 0..=1, value_name = "NODE")]
     pub node: Option<Option<String>>,
     /// A program and its arguments instead of job files
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["var", "var_file"])]
     pub command: Vec<String>,
 }
 

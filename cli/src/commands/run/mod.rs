@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long)]
     pub wait: bool,
     /// Also stops jobs that came from the same directory and are no longer in it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "command")]
     pub prune: bool,
     /// Ends with the task's own exit code
     #[arg(long, requires = "wait")]
