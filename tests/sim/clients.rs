@@ -1,14 +1,14 @@
-//! People: they submit, change, stop, purge and start jobs, and send again what was not answered.
+//! People: they submit, change, scale, restart, revert, stop, start and purge jobs, and send again what was not answered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::ids::{JobKey, JobVersion, RequestId};
+use proto::ids::{AllocId, JobKey, JobVersion, RequestId};
 use proto::model::{
     Backoff, Eligibility, Group, Interval, Job, JobType, Lifecycle, OnExhausted, Port, Reschedule, Resources,
     Restart, RestartOn, Task,
 };
-use server::core::state::{Command, Kind, Outcome, Settings};
+use server::core::state::{Alloc, Command, Kind, Outcome, Settings};
 
 use crate::event::Event;
 use crate::log::Asker;
@@ -34,6 +34,8 @@ enum Wish {
     Job(Kind),
     /// The machine with that number, which may have no node yet.
     Node(usize, Eligibility),
+    /// One of the job's allocations, as they are when it is sent first.
+    Alloc(JobKey, usize),
 }
 
 impl Sim {
@@ -72,8 +74,14 @@ impl Sim {
             Wish::Node(machine, eligibility) => {
                 Kind::NodeEligibility { node: self.machines[machine].disk.node, eligibility }
             }
+            Wish::Alloc(key, number) => {
+                let is_of_job = |(id, alloc): (AllocId, &Alloc)| (*alloc.job == key).then_some(id);
+                let of_job: Vec<AllocId> = self.state.allocs.iter().filter_map(is_of_job).collect();
+                let alloc = of_job.get(number % of_job.len().max(1));
+                Kind::RestartAlloc { alloc: alloc.copied().unwrap_or(AllocId(1)) }
+            }
         };
-        // What is sent again is the same, whatever became of the machine.
+        // What is sent again is the same, whatever became of the machine or the job.
         request.kind = Wish::Job(kind.clone());
         if self.bug.acknowledges_before_commit() {
             let now = self.server_time(server);
@@ -109,23 +117,31 @@ fn wish(dice: &mut Rng, name: &str, jobs: &mut BTreeMap<String, Job>, machines: 
         return put(&job, None);
     };
     match dice.below(100) {
-        0..=29 => {
+        0..=19 => {
             for group in job.groups.values_mut() {
                 group.count = dice.within(0, 5) as u32;
             }
             put(job, None)
         }
-        30..=49 => {
+        20..=35 => {
             let value = dice.below(1000).to_string();
             for task in job.groups.values_mut().flat_map(|group| group.tasks.values_mut()) {
                 task.env.insert("release".into(), value.clone());
             }
             put(job, None)
         }
-        50..=57 => put(job, Some(JobVersion(dice.within(0, 3)))),
-        58..=67 => put(job, None),
-        68..=79 => Wish::Job(Kind::StopJob { key, purge: false }),
-        80..=87 => {
+        36..=41 => put(job, Some(JobVersion(dice.within(0, 3)))),
+        42..=45 => put(job, None),
+        46..=51 => {
+            let group = dice.pick(&["a", "a", ""]).to_string();
+            Wish::Job(Kind::ScaleJob { key, group, count: dice.within(0, 5) as u32 })
+        }
+        52..=57 => Wish::Job(Kind::RestartJob { key, at_once: dice.chance(400) }),
+        58..=63 => Wish::Alloc(key, dice.below(10) as usize),
+        64..=67 => Wish::Job(Kind::RevertJob { key, to: JobVersion(dice.within(1, 4)) }),
+        68..=76 => Wish::Job(Kind::StopJob { key, purge: false }),
+        77..=81 => Wish::Job(Kind::StartJob { key }),
+        82..=87 => {
             jobs.remove(name);
             Wish::Job(Kind::StopJob { key, purge: true })
         }

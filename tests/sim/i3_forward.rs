@@ -73,10 +73,14 @@ fn observed(kind: &Kind, before: &Alloc, after: &Alloc) -> Result<(), Broken> {
     must(LAW, rests, || format!("{id} has ended and changed"))
 }
 
-/// Written by plans, and by the return of a node whose work was replaced.
+/// Written by plans, by the return of a node whose work was replaced, and by a person who restarts this one.
 fn desired(kind: &Kind, before: &Alloc, after: &Alloc) -> Result<(), Broken> {
     let id = before.id.0;
-    let by_server = matches!(kind, Kind::ApplyPlan(_) | Kind::RegisterNode { .. });
+    let by_server = match kind {
+        Kind::ApplyPlan(_) | Kind::RegisterNode { .. } => true,
+        Kind::RestartAlloc { alloc } => *alloc == before.id,
+        _ => false,
+    };
     let changed = before.desired != after.desired;
     must(LAW, !changed || by_server, || format!("{kind:?} changed what is wanted of {id}"))?;
     must(LAW, !changed || before.desired == Desired::Run, || format!("the order to stop {id} was changed"))?;

@@ -39,7 +39,11 @@ impl Acknowledged {
 fn key_of(kind: &Kind) -> Option<&JobKey> {
     match kind {
         Kind::PutJob { job, .. } => Some(&job.key),
-        Kind::StopJob { key, .. } => Some(key),
+        Kind::StopJob { key, .. }
+        | Kind::StartJob { key }
+        | Kind::ScaleJob { key, .. }
+        | Kind::RevertJob { key, .. }
+        | Kind::RestartJob { key, .. } => Some(key),
         _ => None,
     }
 }
