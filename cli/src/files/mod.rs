@@ -349,7 +349,7 @@ mod tests {
         assert_eq!((&task.files[0].content[..], task.env["A"].as_str()), (&b"hello"[..], "1"));
     }
 
-    const SHOP: &str = "services:\n  - command: ./api\n    envFiles: [a.env, b.env]\n  - command: ./worker\nconsul: {}\n\
+    const SHOP: &str = "services:\n  - command: ./api\n    envFiles: [a.env, b.env]\n  - {command: ./worker, restart: 1}\nconsul: {}\n\
                         critical: [worker]\n";
 
     #[test]

@@ -9,7 +9,7 @@ use crate::world::{Outcome, World, outcome};
 const SHOP: &str = "services:\n  \
     - label: shop api\n    command: /usr/bin/api\n    args: [-c, \"echo ${HOME}\"]\n    restart: 2\n    envFiles: [dev.env, gone.env]\n  \
     - command: ./worker\n    workdir: run\n\
-    critical: [worker]\n\
+    critical: [shop api]\n\
     telegram: {token: x}\n";
 
 fn world() -> World {
@@ -29,7 +29,7 @@ fn with_input(world: &World, args: &[&str], input: &str) -> Outcome {
 const NOTES: &str = "\
 minijob: shop.yaml:2: the label `shop api` becomes the name `shop-api`
 minijob: shop.yaml:6: there is no file `gone.env`, and it is left out
-minijob: shop.yaml:9: when `worker` has ended for good it is the end of all under `minijob supervise`; in a cluster the other services go on
+minijob: shop.yaml:9: when `shop api` has ended for good it is the end of all under `minijob supervise`; in a cluster the other services go on
 minijob: shop.yaml:10: `telegram` is not acted on: no messages are sent to Telegram yet
 ";
 

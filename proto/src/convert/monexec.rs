@@ -169,14 +169,15 @@ fn labels(reader: &mut Reader<'_>, node: &Node) -> Vec<(u32, String)> {
 fn mark_critical(parts: &mut Parts, notes: &mut Vec<Note>) {
     let several = parts.services.len() > 1;
     for (line, label) in std::mem::take(&mut parts.critical) {
-        let mut known = false;
+        let (mut known, mut can_end) = (false, false);
         for service in parts.services.iter_mut().filter(|service| service.label == label) {
             service.task.critical = true;
             known = true;
+            can_end |= !service.is_for_life();
         }
         if !known {
             notes.push(unknown_label(line, &label));
-        } else if several {
+        } else if several && can_end {
             let text = format!(
                 "when {} has ended for good it is the end of all under `minijob supervise`; in a cluster the other services go on",
                 quote(&label)

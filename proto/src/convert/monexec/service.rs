@@ -44,6 +44,11 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// Whether it is started again without end.
+    pub const fn is_for_life(&self) -> bool {
+        self.restart.attempts.is_none()
+    }
+
     /// Makes it the only task of a group, both of this name.
     pub fn into_group(self, name: String) -> Group {
         Group { restart: self.restart, ..Group::new(JobType::Service, BTreeMap::from([(name, self.task)])) }

@@ -119,6 +119,16 @@ fn what_has_no_counterpart_is_named_with_its_line() {
     );
 }
 
+/// What never ends is the end of nothing, wherever it runs.
+#[test]
+fn only_of_a_critical_service_that_can_end_the_end_is_spoken_of() {
+    let text =
+        |restart: &str| format!("services: [{{command: x{restart}}}, {{command: y}}]\ncritical: [x]\n");
+    assert_eq!(notes(&text("")), [""; 0]);
+    let noted = &converted(&text(", restart: 1")).notes;
+    assert!(noted.len() == 1 && noted[0].in_cluster_only && noted[0].line == 2, "{noted:?}");
+}
+
 #[test]
 fn labels_that_become_the_same_name_are_told_apart() {
     let job = &converted("services: [{label: A b, command: x}, {label: a-b, command: y}]").jobs[0];
