@@ -19,7 +19,7 @@ use crate::model::Job;
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
-    /// Its jobs: what [`jobfile::explain`] writes of each is read back as an equal job.
+    /// Its jobs: what [`jobfile::explain()`] writes of each is read back as an equal job.
     pub jobs: Vec<Job>,
     /// What has no counterpart, in the order of the file; at most [`crate::limits::ERRORS_PER_FILE`], the last of them says how
     /// many more there are.
