@@ -9,8 +9,8 @@ use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
 use crate::commands::{
-    agent, alloc, completion, context, dev, down, events, exec, export, history, logs, man, node, plan,
-    restart, revert, run, scale, schema, server, signal, start, status, stop, supervise, up, validate,
+    agent, alloc, completion, context, convert, dev, down, events, exec, export, history, logs, man, node,
+    plan, restart, revert, run, scale, schema, server, signal, start, status, stop, supervise, up, validate,
     version, why,
 };
 use crate::config::contexts::Context;
@@ -148,6 +148,8 @@ pub enum Command {
     Run(run::Args),
     /// Checks job files without a server
     Validate(validate::Args),
+    /// Prints other tools' files as job files
+    Convert(convert::Args),
     /// Prints the JSON Schema of job files, by which editors check them
     Schema(schema::Args),
     /// Shows all jobs, the unhealthy first; or one job, or one allocation

@@ -18,6 +18,7 @@ mod invalid_file;
 mod kills_differ;
 mod logs_follow;
 mod loud_task;
+mod monexec_files;
 mod node_lost;
 mod prune;
 mod reach;

@@ -40,6 +40,25 @@ fn every_example_is_a_valid_job_file() {
     must_be_empty(&faults, "examples parse");
 }
 
+/// What is of another tool ends in `.yaml`.
+#[test]
+fn every_example_of_another_tool_is_taken_as_it_is() {
+    let examples = files("examples", ".yaml");
+    assert!(!examples.is_empty(), "there are examples");
+    let mut faults = Vec::new();
+    for example in examples {
+        let base = root().join(&example.path).parent().map(Path::to_owned);
+        let given = Given { base: base.as_deref(), files: Some(&Disk), ..Given::default() };
+        let name = example.path.display().to_string();
+        let read = proto::convert::read(&name, &example.text, &given, None);
+        assert_ne!(read.format, proto::convert::Format::Job, "{name}");
+        if let Err(found) = read.jobs {
+            faults.push(found.to_string());
+        }
+    }
+    must_be_empty(&faults, "examples of other tools are converted");
+}
+
 #[test]
 fn every_yaml_snippet_in_the_documents_is_a_valid_job_file() {
     let mut faults = Vec::new();

@@ -4,6 +4,7 @@ pub mod agent; // the agent daemon
 pub mod alloc; // one allocation
 pub mod completion; // what lets a shell complete commands
 pub mod context; // the clusters of a person
+pub mod convert; // other tools' files as job files
 pub mod dev; // server and agent in one process
 pub mod down; // removes the system services
 pub mod events; // what happened
@@ -61,6 +62,7 @@ fn settled(args: Args) -> Result<Exit, Failure> {
         Command::Server(server::Args { what: Some(members::What::Members), .. }) => true,
         Command::Exec(_) | Command::Signal(_) => true,
         Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
+        Command::Convert(_) => false,
         Command::Supervise(_) | Command::Up(_) | Command::Down(_) | Command::Context(_) => false,
         Command::Completion(_) | Command::Man(_) | Command::Schema(_) | Command::Version(_) => false,
     };
@@ -73,6 +75,7 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Dev(args) => dev::main(&args, global),
         Command::Run(args) => run::main(&args, global),
         Command::Validate(args) => validate::main(&args, global),
+        Command::Convert(args) => convert::main(&args, global),
         Command::Schema(args) => schema::main(&args, global),
         Command::Status(args) => status::main(&args, global),
         Command::Logs(args) => logs::main(&args, global),

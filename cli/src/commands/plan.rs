@@ -9,7 +9,7 @@ use proto::wire::v1;
 use crate::args::Global;
 use crate::connect::{Client, Servers};
 use crate::exit::{Exit, Failure};
-use crate::output::{Cell, Out, Table, Tone};
+use crate::output::{Cell, Out, Table, Tone, Voice};
 use crate::read::understood;
 use crate::{files, runtime};
 
@@ -27,9 +27,9 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Values of variables.
+    /// How they are read.
     #[command(flatten)]
-    pub variables: files::Variables,
+    pub reading: files::Reading,
     /// Exits with 10 when something would change
     #[arg(long)]
     pub exit_code: bool,
@@ -43,12 +43,13 @@ const CHANGES: Exit = Exit(10);
 /// # Errors
 /// Invalid files; the server's refusal.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let jobs = files::load(&args.files, &args.variables, global.namespace())?;
+    let loaded = files::load(&args.files, &args.reading, global.namespace())?;
+    loaded.tell(Voice::new(global), true);
     let mut out = Out::new(global);
     let plans = runtime::small(async {
         let servers = Servers::new(global)?;
         let mut plans = Vec::new();
-        for job in &jobs {
+        for job in &loaded.jobs {
             plans.push(ask(&servers, job).await?);
         }
         Ok(plans)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use proto::convert::{Format, Note};
 use proto::jobfile::Fault;
 use proto::model::Job;
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use crate::args::Global;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Checked, Wrong};
-use crate::output::{Out, count};
+use crate::output::{Out, Voice, count};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,9 +25,9 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Values of variables.
+    /// How they are read.
     #[command(flatten)]
-    pub variables: files::Variables,
+    pub reading: files::Reading,
     /// Prints the full form instead, with every default filled in; it is a job file itself
     #[arg(long)]
     pub explain: bool,
@@ -43,8 +44,11 @@ struct Document<'a> {
 struct FileDocument<'a> {
     file: &'a str,
     valid: bool,
+    format: &'static str,
     jobs: Vec<JobDocument>,
     faults: &'a [Fault],
+    /// What of another tool's file has no counterpart.
+    notes: &'a [Note],
     /// Why it cannot be read at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable: Option<&'a str>,
@@ -65,7 +69,7 @@ struct JobDocument {
 /// # Errors
 /// [`proto::error::Kind::Invalid`] with every fault of every file.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let checked = files::check(&args.files, &args.variables, global.namespace());
+    let checked = files::check(&args.files, &args.reading, global.namespace());
     let mut out = Out::new(global);
     if out.json {
         out.document(&document(&checked, args.explain))?;
@@ -74,17 +78,18 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     } else {
         for file in &checked {
             if let Ok(jobs) = &file.result {
-                out.line(&said(&file.name, jobs))?;
+                out.line(&said(&file.name, file.format, jobs))?;
             }
         }
     }
+    files::tell_notes(&checked, Voice::new(global));
     match files::refusal(&checked) {
         Some(error) => Err(error.into()),
         None => Ok(Exit::DONE),
     }
 }
 
-fn said(name: &str, jobs: &[Job]) -> String {
+fn said(name: &str, format: Format, jobs: &[Job]) -> String {
     let groups = jobs.iter().map(|job| job.groups.len()).sum();
     let allocations = jobs.iter().map(allocations).sum::<u64>();
     let sizes = [
@@ -92,7 +97,11 @@ fn said(name: &str, jobs: &[Job]) -> String {
         count(groups, "group"),
         count(usize::try_from(allocations).unwrap_or(usize::MAX), "allocation"),
     ];
-    format!("{name}: ok ({})", sizes.join(", "))
+    let format = match format {
+        Format::Job => "",
+        Format::Monexec => ", a file of monexec",
+    };
+    format!("{name}: ok{format} ({})", sizes.join(", "))
 }
 
 fn allocations(job: &Job) -> u64 {
@@ -100,7 +109,7 @@ fn allocations(job: &Job) -> u64 {
 }
 
 /// All jobs of all valid files as one file: YAML documents.
-fn explained(checked: &[Checked]) -> String {
+pub(super) fn explained(checked: &[Checked]) -> String {
     let jobs = checked.iter().filter_map(|file| file.result.as_ref().ok()).flatten();
     let texts: Vec<String> = jobs.map(proto::jobfile::explain).collect();
     texts.join("---\n")
@@ -121,7 +130,12 @@ fn document(checked: &[Checked], explain: bool) -> Document<'_> {
             Err(Wrong::Faults(faults)) => (faults.as_slice(), None),
             Err(Wrong::Unreadable(why)) => (&[][..], Some(why.as_str())),
         };
-        FileDocument { file: &checked.name, valid: checked.result.is_ok(), jobs, faults, unreadable }
+        let format = match checked.format {
+            Format::Job => "job",
+            Format::Monexec => "monexec",
+        };
+        let valid = checked.result.is_ok();
+        FileDocument { file: &checked.name, valid, format, jobs, faults, notes: &checked.notes, unreadable }
     });
     let files: Vec<FileDocument<'_>> = files.collect();
     Document { valid: files.iter().all(|file| file.valid), files }

@@ -62,7 +62,7 @@ fn help_begins_with_what_to_try_and_lists_the_exit_codes() {
     assert!(shown.stdout.contains("4 no server reachable"), "{shown:?}");
     for command in [
         "dev", "run", "validate", "status", "logs", "stop", "events", "server", "agent", "start", "restart",
-        "scale", "plan", "history", "revert", "export", "why", "node",
+        "scale", "plan", "history", "revert", "export", "why", "node", "convert",
     ] {
         let help = World::new().run(&[command, "--help"]);
         assert!(help.code == Some(0) && help.stdout.contains("Examples:"), "{help:?}");

@@ -28,6 +28,12 @@ pub fn render(template: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result
     Ok(text)
 }
 
+/// Returns whether nothing of a text would be filled in, so that it may stand where nothing is.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    parts(text).all(|part| matches!(part, Part::Text(_)))
+}
+
 /// A piece of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part<'t> {

@@ -42,7 +42,7 @@ type Rule = fn(&str) -> Result<(), &'static str>;
 
 fn plain(reader: &mut Reader<'_>, node: &Node, key: &str, rule: Rule) -> Option<String> {
     let text = reader.text(node, key)?;
-    if interpolate::parts(text).any(|part| !matches!(part, interpolate::Part::Text(_))) {
+    if !interpolate::is_plain(text) {
         let message = format!("`{key}` is taken as it is written, without `${{...}}`");
         reader.fault_within(node, "${", message, "`${...}` works in `args`, `env` and `workdir`");
         return None;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::keys::Level;
 use super::reader::{Reader, shown};
+pub(super) use super::rules::ATTEMPTS_MOST;
 use super::table::Table;
 use super::tree::{Node, Value};
 use crate::model::{Backoff, Interval, JobType, OnExhausted, Reschedule, Restart, RestartOn, policy};
 
-/// The most restarts that can be asked for by number; more are `-1`.
-pub(super) const ATTEMPTS_MOST: i64 = 1_000_000;
 /// The shortest window: restarts are at least 100 ms apart, so that a shorter one would hardly count any.
 pub(super) const INTERVAL_LEAST: Duration = Duration::from_secs(1);
 

@@ -16,6 +16,8 @@ pub const PIDS_MOST: u32 = 4_194_304;
 pub const RLIMIT_MOST: u64 = i64::MAX as u64;
 /// The shortest `max_run`: what starts and stops a task takes part of it.
 pub const MAX_RUN_LEAST: Duration = Duration::from_secs(1);
+/// The most restarts that can be asked for by number; more are `-1`.
+pub const ATTEMPTS_MOST: i64 = 1_000_000;
 /// The highest number of a signal.
 pub const SIGNAL_MAX: i32 = 64;
 

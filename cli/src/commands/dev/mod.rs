@@ -36,9 +36,9 @@ pub struct Args {
     /// Job files to run
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Values of variables.
+    /// How they are read.
     #[command(flatten)]
-    pub variables: files::Variables,
+    pub reading: files::Reading,
     /// Keeps its data here [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -62,11 +62,12 @@ pub struct Args {
 /// # Errors
 /// Invalid files before anything is started; what keeps server or agent from running.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let jobs = files::load(&args.files, &args.variables, global.namespace())?;
+    let loaded = files::load(&args.files, &args.reading, global.namespace())?;
+    loaded.tell(Voice::new(global), true);
     let data = Data::open(args.data_dir.as_deref())?;
     let keeper = daemon::keeper::ensure(&data.agent(), Some(data.removals()))?;
     logging::init(&args.log_level, false, global)?;
-    let result = runtime::large(life(args, global, &jobs, &data, keeper));
+    let result = runtime::large(life(args, global, &loaded.jobs, &data, keeper));
     // Also after a failure: what server and agent left is of no use to anybody.
     let removed = data.close();
     let exit = result?;

@@ -41,9 +41,9 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required_unless_present = "command", conflicts_with = "command", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Values of variables.
+    /// How they are read.
     #[command(flatten)]
-    pub variables: files::Variables,
+    pub reading: files::Reading,
     /// Submits and does not follow
     #[arg(long, conflicts_with_all = ["wait", "timeout"])]
     pub detach: bool,
@@ -86,7 +86,11 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let is_command = command.is_some();
     let jobs = match command {
         Some(job) => vec![job],
-        None => files::load(&args.files, &args.variables, global.namespace())?,
+        None => {
+            let loaded = files::load(&args.files, &args.reading, global.namespace())?;
+            loaded.tell(Voice::new(global), true);
+            loaded.jobs
+        }
     };
     if args.check_version.is_some() && jobs.len() != 1 {
         let message = format!("--check-version is about one job, and these are {}", jobs.len());

@@ -113,9 +113,10 @@ async fn read(source: &Source, voice: Voice) -> Option<Order> {
     let source = source.clone();
     let read = tokio::task::spawn_blocking(move || source.read()).await;
     match read {
-        Ok(Ok(jobs)) => {
+        Ok(Ok(loaded)) => {
+            loaded.tell(voice, false);
             voice.notice("the files were read again");
-            Some(Order::Load(jobs))
+            Some(Order::Load(loaded.jobs))
         }
         Ok(Err(error)) => {
             voice

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use client::driver::process::Processes;
 use client::keeper::Connector;
 use client::supervise::{self, Config, Sinks, Supervisor};
+use proto::convert::Format;
 use proto::error::{Error, Kind};
 use proto::model::Job;
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use super::run::command;
 use crate::args::Global;
 use crate::daemon::{self, logging};
 use crate::exit::{Exit, Failure};
+use crate::files::Loaded;
 use crate::output::Voice;
 use crate::{files, limits, runtime};
 use data::Data;
@@ -38,16 +40,16 @@ pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required_unless_present = "command", conflicts_with = "command", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Values of variables.
+    /// How they are read.
     #[command(flatten)]
-    pub variables: files::Variables,
+    pub reading: files::Reading,
     /// Passes output on as it is: no prefixes, standard error to standard error
     #[arg(long)]
     pub raw: bool,
     /// Keeps output and tasks' directories here [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Gives tasks of files all of its own environment too, as -- COMMAND has it
+    /// Gives tasks of job files all of its own environment too, as -- COMMAND and files of monexec have it
     #[arg(long)]
     pub inherit_env: bool,
     /// How much it logs [default: error]
@@ -69,7 +71,7 @@ pub struct Args {
 #[derive(Clone, Debug)]
 struct Source {
     files: Vec<PathBuf>,
-    variables: files::Variables,
+    reading: files::Reading,
     namespace: Option<String>,
     /// What came from the command line never changes.
     command: Option<Job>,
@@ -81,18 +83,18 @@ impl Source {
         let path = std::env::var("PATH").unwrap_or_default();
         let command = args.command.job(global, &path, here.as_deref())?;
         let namespace = global.namespace().map(str::to_owned);
-        Ok(Self { files: args.files.clone(), variables: args.variables.clone(), namespace, command })
+        Ok(Self { files: args.files.clone(), reading: args.reading.clone(), namespace, command })
     }
 
     /// Reads the jobs, checked as a whole.
-    fn read(&self) -> Result<Vec<Job>, Error> {
-        let jobs = match &self.command {
-            Some(job) => vec![job.clone()],
-            None => files::load(&self.files, &self.variables, self.namespace.as_deref())?,
+    fn read(&self) -> Result<Loaded, Error> {
+        let loaded = match &self.command {
+            Some(job) => Loaded::only(job.clone()),
+            None => files::load(&self.files, &self.reading, self.namespace.as_deref())?,
         };
-        let clashes = supervise::clashes(&jobs);
+        let clashes = supervise::clashes(&loaded.jobs);
         if clashes.is_empty() {
-            return Ok(jobs);
+            return Ok(loaded);
         }
         let error = Error::new(Kind::Invalid, "these jobs cannot run together on one machine");
         Err(error.details(clashes).hint("give one of them another port, or a free one: `{}`"))
@@ -105,11 +107,12 @@ impl Source {
 /// Invalid files before anything is started; what keeps tasks from being run.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let source = Source::of(args, global)?;
-    let jobs = source.read()?;
+    let loaded = source.read()?;
+    loaded.tell(Voice::new(global), false);
     let data = Data::open(args.data_dir.as_deref())?;
     let keeper = daemon::keeper::ensure(data.path(), Some(data.removals()))?;
     logging::init(&args.log_level, false, global)?;
-    let result = runtime::small(life(args, global, source, &jobs, &data, keeper));
+    let result = runtime::small(life(args, global, source, &loaded, &data, keeper));
     // Also after a failure: what is left is of no use to anybody.
     let removed = data.close();
     let exit = result?;
@@ -121,7 +124,7 @@ async fn life(
     args: &Args,
     global: &Global,
     source: Source,
-    jobs: &[Job],
+    loaded: &Loaded,
     data: &Data,
     keeper: Connector,
 ) -> Result<Exit, Failure> {
@@ -131,8 +134,7 @@ async fn life(
     let voice = Voice::new(global);
     let (sinks, output, lines) = Sinks::new();
     let shown = show::Shown::begin(output, lines, args.raw, global).map_err(|cause| broken(&cause))?;
-    let environment =
-        if args.inherit_env || source.command.is_some() { own_environment() } else { BTreeMap::new() };
+    let environment = environment(args, &source, loaded, voice);
     let config = Config { data_dir: data.path().to_owned(), keeps_output: data.is_kept(), environment };
     let driver = Arc::new(Processes::new(&keeper));
     let status = driver.status();
@@ -141,7 +143,7 @@ async fn life(
     let work = async {
         let supervisor = Supervisor::start(config, driver, sinks).await;
         let supervisor = supervisor.map_err(|error| Error::new(Kind::Refused, daemon::chain(&error)))?;
-        let code = supervisor.run(jobs, obeyed).await;
+        let code = supervisor.run(&loaded.jobs, obeyed).await;
         code.map_err(|gone| Error::new(Kind::Internal, gone.to_string()))
     };
     let code = tokio::select! {
@@ -154,6 +156,18 @@ async fn life(
     // It would find out by itself that nobody needs it, some seconds later.
     tokio::task::spawn_blocking(move || client::keeper::dismiss(&keeper)).await.ok();
     Ok(listening.forced().unwrap_or(Exit(code)))
+}
+
+/// What tasks have beneath the environment of their own. monexec passes all of its own on, and its files rely on that.
+fn environment(args: &Args, source: &Source, loaded: &Loaded, voice: Voice) -> BTreeMap<String, String> {
+    let is_usual = source.command.is_some() || loaded.is_all(Format::Monexec);
+    if args.inherit_env || is_usual {
+        return own_environment();
+    }
+    if loaded.is_any(Format::Monexec) {
+        voice.notice("beside job files those of monexec do not pass the environment on: --inherit-env does");
+    }
+    BTreeMap::new()
 }
 
 /// What a command has of this program's own environment: all but what minijob itself put there.

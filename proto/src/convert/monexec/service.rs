@@ -1,14 +1,16 @@
 //! One service: a program and how it is kept running.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::{Needs, Note, duration, key_text};
-use crate::jobfile::yaml::{Node, Reader, Value, did_you_mean, nearest, pairs, quote};
-use crate::limits;
+use super::{Given, Note, duration, environment, key_text};
+use crate::jobfile::interpolate;
+use crate::jobfile::rules;
+use crate::jobfile::yaml::{Mark, Node, Reader, Value, did_you_mean, nearest, pairs, quote, shown};
 use crate::model::policy::LEAST_DELAY;
 use crate::model::{Backoff, Group, Interval, JobType, OnExhausted, Restart, RestartOn, Task};
+use crate::units::{parse_duration, show_duration};
 
 /// What monexec waits before a restart when the file says nothing.
 const DEFAULT_DELAY: Duration = Duration::from_secs(6);
@@ -33,16 +35,44 @@ const KEYS: [&str; 11] = [
 
 /// A service as a task, and the policy of the group that it becomes.
 pub(super) struct Service {
-    pub line: u32,
+    pub at: Mark,
+    /// What it is called; after its program where it has no label.
     pub label: String,
+    pub is_labelled: bool,
     pub task: Task,
     restart: Restart,
 }
 
 impl Service {
+    /// Whether it is started again without end.
+    pub const fn is_for_life(&self) -> bool {
+        self.restart.attempts.is_none()
+    }
+
     /// Makes it the only task of a group, both of this name.
     pub fn into_group(self, name: String) -> Group {
         Group { restart: self.restart, ..Group::new(JobType::Service, BTreeMap::from([(name, self.task)])) }
+    }
+}
+
+/// The entries of a service that say something.
+struct Entries<'n> {
+    at: Mark,
+    by_key: BTreeMap<&'n str, &'n Node>,
+}
+
+impl<'n> Entries<'n> {
+    fn get(&self, key: &str) -> Option<&'n Node> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Reads a text that is not empty.
+    fn text(&self, reader: &mut Reader<'_>, key: &str) -> Option<&'n str> {
+        self.get(key).and_then(|node| reader.text(node, key)).filter(|text| !text.is_empty())
+    }
+
+    fn at(&self, key: &str) -> Mark {
+        self.get(key).map_or(self.at, |node| node.at)
     }
 }
 
@@ -50,57 +80,149 @@ impl Service {
 pub(super) fn service(
     reader: &mut Reader<'_>,
     node: &Node,
-    needs: &Needs<'_>,
+    given: &Given<'_>,
     notes: &mut Vec<Note>,
 ) -> Service {
-    let entries = pairs(reader, node, "a service", "write `- command: ...`");
-    let mut unknown: Vec<(&Node, &str)> = entries.iter().map(|(key, _)| (*key, key_text(key))).collect();
-    unknown.retain(|(_, key)| !KEYS.contains(key));
-    for (key, name) in unknown {
-        let hint = nearest(name, KEYS.into_iter())
-            .map_or_else(String::new, |word| format!("; {}", did_you_mean(word)));
-        let text = format!("{} is no key of a service, and is left out{hint}", quote(name));
-        notes.push(Note { line: key.at.line, text });
-    }
-    let get = |name: &str| entries.iter().find(|(key, _)| key_text(key) == name).map(|(_, value)| *value);
-    let text = |reader: &mut Reader<'_>, name: &str| {
-        get(name).and_then(|node| reader.text(node, name)).filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let command = text(reader, "command").unwrap_or_default();
-    if command.is_empty() {
-        reader.missing(
-            node.at,
-            "the service has no `command`",
-            "name the program: `command: /usr/bin/my-program`",
-        );
-    }
-    let workdir = text(reader, "workdir").map(PathBuf::from);
-    let workdir = match (workdir, needs.base) {
-        (Some(workdir), Some(base)) => Some(base.join(workdir)),
-        (workdir, base) => workdir.or_else(|| base.map(Path::to_path_buf)),
-    };
-    let mut task = Task::new(placed(&command, needs.base));
-    task.process.args = get("args").map(|node| args(reader, node)).unwrap_or_default();
-    task.process.workdir = workdir.as_deref().map(|workdir| literal(&workdir.to_string_lossy()));
-    task.env = environment(reader, get("environment"), get("envFiles"), needs, notes);
+    let entries = entries(reader, node, notes);
+    let workdir = workdir(reader, &entries, given);
+    let command = entries.text(reader, "command").unwrap_or_default();
+    let label = entries.text(reader, "label");
+    let name =
+        || Path::new(command).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    let mut task = Task::new(program(reader, &entries, command, workdir.as_deref()));
+    task.process.args = entries.get("args").map(|node| args(reader, node)).unwrap_or_default();
+    task.process.workdir = workdir.as_deref().map(literal);
+    let (own, files) = (entries.get("environment"), entries.get("envFiles"));
+    task.env = environment::environment(reader, own, files, given, notes);
     task.stop_signal = SIGINT;
-    task.stop_timeout = time(reader, get("stop_timeout"), "stop_timeout", DEFAULT_STOP);
-    task.logs.file = text(reader, "logFile").map(|file| match &workdir {
-        Some(workdir) => workdir.join(file).to_string_lossy().into_owned(),
-        None => file,
-    });
-    if let Some(raw) =
-        get("raw").filter(|node| matches!(&node.value, Value::Text { text, .. } if text == "true"))
-    {
-        let text = "`raw` is left out: `minijob supervise --raw` prints all output as it is".to_owned();
-        notes.push(Note { line: raw.at.line, text });
+    task.stop_timeout = time(reader, &entries, "stop_timeout", notes).unwrap_or(DEFAULT_STOP);
+    task.logs.file = log_file(reader, &entries, workdir.as_deref());
+    raw(reader, &entries, notes);
+    let restart = restart(reader, &entries, notes);
+    Service {
+        at: node.at,
+        label: label.map_or_else(name, str::to_owned),
+        is_labelled: label.is_some(),
+        task,
+        restart,
     }
-    let label = text(reader, "label").unwrap_or_else(|| {
-        Path::new(&command).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-    });
-    let delay = time(reader, get("restart_delay"), "restart_delay", DEFAULT_DELAY).max(LEAST_DELAY);
-    let attempts = get("restart").and_then(|node| reader.whole(node, "restart", -1..=i64::from(u32::MAX)));
-    let restart = Restart {
+}
+
+fn entries<'n>(reader: &mut Reader<'_>, node: &'n Node, notes: &mut Vec<Note>) -> Entries<'n> {
+    let mut by_key = BTreeMap::new();
+    if matches!(node.value, Value::Null) {
+        reader.expected::<()>(node, "a service", "a mapping (`key: value`)", "write `- command: ...`");
+    }
+    for (key, value) in pairs(reader, node, "a service", "write `- command: ...`") {
+        let name = key_text(key);
+        if !KEYS.contains(&name) {
+            let hint = nearest_key(name).map_or_else(String::new, |word| format!("; {}", did_you_mean(word)));
+            let text = format!("{} is no key of a service, and is left out{hint}", quote(name));
+            notes.push(Note::new(key.at.line, text));
+        } else if !matches!(value.value, Value::Null) {
+            by_key.insert(name, value);
+        }
+    }
+    Entries { at: node.at, by_key }
+}
+
+/// `nearest` compares words of one case.
+fn nearest_key(name: &str) -> Option<&'static str> {
+    let lower = KEYS.map(str::to_ascii_lowercase);
+    let near = nearest(name, lower.iter().map(String::as_str))?;
+    KEYS.into_iter().find(|key| key.eq_ignore_ascii_case(near))
+}
+
+/// Where the service starts: beside its file unless it says so.
+fn workdir(reader: &mut Reader<'_>, entries: &Entries<'_>, given: &Given<'_>) -> Option<String> {
+    let base = match given.base.map(Path::to_str) {
+        Some(None) => {
+            let hint = "move the file to a folder whose path is UTF-8";
+            reader.fault(entries.at, "the path of this file is not valid UTF-8", hint);
+            return None;
+        }
+        Some(Some(base)) => Some(base),
+        None => None,
+    };
+    let Some(text) = entries.text(reader, "workdir") else { return base.map(str::to_owned) };
+    placed(reader, entries.at("workdir"), "workdir", text, base)
+}
+
+/// The program: one with a `/` is looked for where the service starts, any other in PATH.
+fn program(reader: &mut Reader<'_>, entries: &Entries<'_>, command: &str, workdir: Option<&str>) -> String {
+    let at = entries.at("command");
+    if command.trim().is_empty() {
+        let message = "the service has no `command`";
+        reader.missing(entries.at, message, "name the program: `command: /usr/bin/my-program`");
+    } else if command.contains("${") {
+        let hint = "`command: /usr/bin/env` runs what its `args` say";
+        reader.fault(
+            at,
+            format!("`command` is {}: no program can have `${{` in its name", quote(command)),
+            hint,
+        );
+    } else if command.contains('/') {
+        return placed(reader, at, "command", command, workdir).unwrap_or_default();
+    }
+    command.to_owned()
+}
+
+fn log_file(reader: &mut Reader<'_>, entries: &Entries<'_>, workdir: Option<&str>) -> Option<String> {
+    let text = entries.text(reader, "logFile")?;
+    let at = entries.at("logFile");
+    let file = placed(reader, at, "logFile", text, workdir)?;
+    let is_plain = interpolate::is_plain(&file);
+    let fault = match rules::absolute(&file) {
+        Err(fault) => fault,
+        Ok(()) if !is_plain => "no path of a log file: it holds `${`",
+        Ok(()) => return Some(file),
+    };
+    reader.fault(at, format!("`logFile` is {}, a path that is {fault}", quote(text)), "name another file");
+    None
+}
+
+/// Returns an absolute path without detours. Of a file without a place, such as standard input, relative ones mean nothing.
+fn placed(reader: &mut Reader<'_>, at: Mark, key: &str, text: &str, base: Option<&str>) -> Option<String> {
+    if base.is_none() && !text.starts_with('/') {
+        let hint =
+            "a relative path is relative to the file, and this one has no place: write an absolute path";
+        reader.fault(at, format!("`{key}` is {}, a relative path", quote(text)), hint);
+        return None;
+    }
+    let mut path = PathBuf::from("/");
+    for part in Path::new(base.unwrap_or("/")).join(text).components() {
+        match part {
+            Component::Normal(part) => path.push(part),
+            // As monexec has it: the path is made plain before anybody looks for it.
+            Component::ParentDir => _ = path.pop(),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    Some(path.to_string_lossy().into_owned())
+}
+
+fn raw(reader: &mut Reader<'_>, entries: &Entries<'_>, notes: &mut Vec<Note>) {
+    let Some(node) = entries.get("raw") else { return };
+    match reader.text(node, "raw").map(str::to_ascii_lowercase).as_deref() {
+        Some("true" | "yes" | "on" | "y") => {
+            let text = "`raw` is left out: `minijob supervise --raw` prints all output as it is";
+            notes.push(Note::new(node.at.line, text));
+        }
+        Some("false" | "no" | "off" | "n") | None => {}
+        Some(_) => _ = reader.expected::<()>(node, "raw", "`true` or `false`", ""),
+    }
+}
+
+fn restart(reader: &mut Reader<'_>, entries: &Entries<'_>, notes: &mut Vec<Note>) -> Restart {
+    let asked = time(reader, entries, "restart_delay", notes).unwrap_or(DEFAULT_DELAY);
+    let delay = asked.max(LEAST_DELAY);
+    if delay != asked {
+        let text = format!("`restart_delay` becomes {}, the least that there is", show_duration(delay));
+        notes.push(Note::new(entries.at("restart_delay").line, text));
+    }
+    let attempts =
+        entries.get("restart").and_then(|node| reader.whole(node, "restart", -1..=rules::ATTEMPTS_MOST));
+    Restart {
         // 0 is what Go has where nothing is written.
         attempts: attempts.filter(|attempts| *attempts > 0).and_then(|attempts| u32::try_from(attempts).ok()),
         interval: Interval::Forever,
@@ -110,90 +232,50 @@ pub(super) fn service(
         jitter_percent: 0,
         on_exhausted: OnExhausted::Fail,
         on: RestartOn::Any,
-    };
-    Service { line: node.at.line, label, task, restart }
+    }
 }
 
-fn time(reader: &mut Reader<'_>, node: Option<&Node>, key: &str, default: Duration) -> Duration {
-    let Some(node) = node else { return default };
-    let Value::Text { text, .. } = &node.value else {
-        return reader.expected(node, key, "a duration such as `5s`", "").unwrap_or(default);
-    };
-    match duration::parse(text) {
-        // 0 is what Go has where nothing is written.
-        Some(duration) if duration.is_zero() => default,
-        Some(duration) => duration,
-        None => reader.expected(node, key, "a duration such as `5s` or `1m30s`", "").unwrap_or(default),
+/// Reads a duration in whole milliseconds; none where monexec takes its default.
+fn time(
+    reader: &mut Reader<'_>,
+    entries: &Entries<'_>,
+    key: &str,
+    notes: &mut Vec<Note>,
+) -> Option<Duration> {
+    const WHAT: &str = "a duration such as `5s` or `1m30s`";
+    let node = entries.get(key)?;
+    let Value::Text { text, .. } = &node.value else { return reader.expected(node, key, WHAT, "") };
+    let Some(exact) = duration::parse(text) else { return reader.expected(node, key, WHAT, "") };
+    // 0 is what Go has where nothing is written.
+    if exact.is_zero() {
+        return None;
     }
+    let rounded = Duration::from_millis(u64::try_from(exact.as_millis()).unwrap_or(u64::MAX));
+    let written = show_duration(rounded);
+    if parse_duration(&written).is_err() {
+        return reader.expected(node, key, "at most `3650d`, ten years", "");
+    }
+    if rounded != exact {
+        let unit = if text.parse::<u64>().is_ok() { "nanoseconds to monexec" } else { "rounded" };
+        let text = format!("`{key}` is {}, {unit}, and becomes {written}", shown(node));
+        notes.push(Note::new(node.at.line, text));
+    }
+    Some(rounded)
 }
 
 fn args(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
     let Value::List(items) = &node.value else {
-        return reader.expected(node, "args", "a list of texts", "").unwrap_or_default();
+        let hint = "a string with spaces is not split: write `args: [first, second]`";
+        return reader.expected(node, "args", "a list of texts", hint).unwrap_or_default();
     };
-    items.iter().filter_map(|item| reader.text(item, "args")).map(literal).collect()
-}
-
-/// The variables of a service: those of its files win over its own, a later file over an earlier.
-fn environment(
-    reader: &mut Reader<'_>,
-    own: Option<&Node>,
-    files: Option<&Node>,
-    needs: &Needs<'_>,
-    notes: &mut Vec<Note>,
-) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    let own = own.map(|node| pairs(reader, node, "environment", "write `environment: {KEY: value}`"));
-    for (key, value) in own.into_iter().flatten() {
-        let name = key_text(key);
-        if let Some(text) = is_variable(name).then(|| reader.text(value, name)).flatten() {
-            env.insert(name.to_owned(), literal(text));
-        }
-    }
-    let Some(files) = files else { return env };
-    let Value::List(items) = &files.value else {
-        reader.expected::<()>(files, "envFiles", "a list of paths", "");
-        return env;
+    let arg = |item: &Node| match item.value {
+        Value::Null => Some(String::new()),
+        _ => reader.text(item, "args").map(literal),
     };
-    for item in items {
-        let Some(path) = reader.text(item, "envFiles") else { continue };
-        let full = needs.base.map_or_else(|| PathBuf::from(path), |base| base.join(path));
-        match (needs.read)(&full) {
-            Some(text) => env.extend(variables(&text)),
-            None => notes.push(Note {
-                line: item.at.line,
-                text: format!("{} cannot be read, and is left out", quote(path)),
-            }),
-        }
-        if env.len() > limits::ENV_PER_TASK {
-            let message = format!("{} variables, at most {}", env.len(), limits::ENV_PER_TASK);
-            reader.fault(item.at, message, "");
-            return env;
-        }
-    }
-    env
-}
-
-/// Reads an environment file as monexec does: everything behind the first `=`, quotes included; what has none is left out.
-fn variables(text: &str) -> impl Iterator<Item = (String, String)> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let pairs = lines.filter_map(|line| line.split_once('='));
-    pairs.filter(|(name, _)| is_variable(name)).map(|(name, value)| (name.to_owned(), literal(value)))
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty() && !name.contains(['=', '\0'])
-}
-
-/// A program beside the file is one beside the file, whoever starts it.
-fn placed(command: &str, base: Option<&Path>) -> String {
-    match base {
-        Some(base) if command.contains('/') => base.join(command).to_string_lossy().into_owned(),
-        _ => command.to_owned(),
-    }
+    items.iter().map(|item| &**item).filter_map(arg).collect()
 }
 
 /// monexec fills nothing in: what looks like a name of ours is meant as it stands.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     text.replace("${", "$${")
 }
