@@ -218,7 +218,7 @@ impl Sim {
         // Requests that the driver has not read die with the connection, or it has read them just before.
         let life = agent.life;
         for (id, alloc) in agent.allocs {
-            for (task, number) in alloc.starting {
+            for (task, number) in alloc.unread {
                 if self.dice.faults.chance(500) {
                     let attempt = Attempt { alloc: id, task, number };
                     self.driver_start(Agent { machine, life }, attempt);

@@ -24,7 +24,9 @@ pub struct Alloc {
     /// When to look again whose turn it is.
     look_at: Option<BootTime>,
     /// Starts that the driver was asked for and has not answered.
-    pub starting: BTreeMap<String, u32>,
+    starting: BTreeMap<String, u32>,
+    /// Those of them that the driver has not even read.
+    pub unread: BTreeMap<String, u32>,
     /// Starts that wait until anything may start.
     held_back: BTreeMap<String, u32>,
 }
@@ -40,6 +42,7 @@ impl Sim {
             timers: BTreeMap::new(),
             look_at: None,
             starting: BTreeMap::new(),
+            unread: BTreeMap::new(),
             held_back: BTreeMap::new(),
         };
         self.report(agent, &mut alloc);
@@ -273,6 +276,7 @@ impl Sim {
         }
         if gate {
             alloc.starting.insert(attempt.task.clone(), attempt.number);
+            alloc.unread.insert(attempt.task.clone(), attempt.number);
             self.queue.at(self.now + after, Event::DriverStart(agent, attempt));
         } else {
             alloc.held_back.insert(attempt.task, attempt.number);

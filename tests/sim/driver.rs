@@ -46,9 +46,11 @@ pub fn ended_of(attempt: &Attempt, process: &Process) -> Ended {
 impl Sim {
     /// A start that an agent asked for arrives at the driver; one of an agent that died is never read.
     pub fn driver_start_asked(&mut self, agent: Agent, attempt: Attempt) {
-        if self.agent(agent).is_some() {
-            self.driver_start(agent, attempt);
+        let Some(one) = self.agent(agent) else { return };
+        if let Some(alloc) = one.allocs.get_mut(&attempt.alloc) {
+            alloc.unread.remove(&attempt.task);
         }
+        self.driver_start(agent, attempt);
     }
 
     /// The driver starts an attempt, once.
@@ -98,12 +100,15 @@ impl Sim {
         let Some(record) = self.machines[at].disk.records.get(&attempt.alloc) else { return };
         let (kind, spec) = (record.spec.kind, &record.spec.group.tasks[&attempt.task]);
         let crashy = spec.env.get("mode").is_some_and(|mode| mode == "crashy");
+        // When all is well, what may run for so long needs less: else it would be tried for ever.
+        let share = record.spec.group.max_run.filter(|_| self.calm).map(|run| run.as_millis() as u64 / 8);
+        let at_most = |usual: u64| share.map_or(usual, |share| usual.min(share));
         let life = match kind {
             // A poststop task that hangs is ended by the agent in the end.
             _ if spec.lifecycle == Lifecycle::Poststop && !self.calm && self.dice.work.chance(30) => None,
-            _ if runs_once(spec.lifecycle) => Some(self.dice.work.within(1, 1500)),
+            _ if runs_once(spec.lifecycle) => Some(self.dice.work.within(1, at_most(1500))),
             JobType::Batch if spec.lifecycle.is_sidecar() => None,
-            JobType::Batch => Some(self.dice.work.within(50, 6000)),
+            JobType::Batch => Some(self.dice.work.within(50, at_most(6000))),
             JobType::Service if crashy && !self.calm && self.dice.work.chance(600) => {
                 Some(self.dice.work.within(1, 15_000))
             }
