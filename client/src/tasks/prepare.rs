@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proto::ids::AllocId;
 use proto::jobfile::interpolate::{self, render};
+use proto::jobfile::rules;
 use proto::model::EndReason;
 
 use super::env_files::{self, ReadEnvError};
@@ -31,6 +32,16 @@ pub enum PrepareError {
         field: &'static str,
         /// What.
         unknown: interpolate::UnknownName,
+    },
+    /// A path of the node is none when it is filled in.
+    #[error("{field}: {path:?} is {fault}")]
+    Path {
+        /// Where in the task.
+        field: &'static str,
+        /// As it came out.
+        path: String,
+        /// What is wrong with it.
+        fault: &'static str,
     },
     /// A limit or capability has a name that this agent does not know.
     #[error("{0}")]
@@ -64,7 +75,7 @@ impl PrepareError {
         let (step, errno, hopeless) = match self {
             Self::User(UserError::Lookup { errno, .. }) => ("user", *errno as i32, false),
             Self::User(_) => ("user", 0, true),
-            Self::Interpolate { .. } => ("interpolate", 0, true),
+            Self::Interpolate { .. } | Self::Path { .. } => ("interpolate", 0, true),
             Self::Confine(_) => ("confine", 0, true),
             Self::Volume(_) => ("volume", 0, true),
             Self::Place(error) => return error.reason(),
@@ -109,8 +120,13 @@ pub fn prepare(
         render(text, &|name| facts.look_up(name, env))
             .map_err(|unknown| PrepareError::Interpolate { field, unknown })
     };
+    let fill_path = |field, text: &str, env: &BTreeMap<String, String>| {
+        let path = fill(field, text, env)?;
+        rules::absolute(&path).map_err(|fault| PrepareError::Path { field, path: path.clone(), fault })?;
+        Ok(path)
+    };
     for file in &task.env_files {
-        let path = fill("env_files", &file.path, &env)?;
+        let path = fill_path("env_files", &file.path, &env)?;
         let user = identity.as_ref().map(|identity| &identity.user);
         env.extend(env_files::read(file, &path, user, users).map_err(PrepareError::EnvFile)?);
     }
@@ -140,7 +156,7 @@ pub fn prepare(
                 .logs
                 .file
                 .as_deref()
-                .map(|path| fill("logs.file", path, &env))
+                .map(|path| fill_path("logs.file", path, &env))
                 .transpose()?
                 .map(Into::into),
             journal: task.logs.journald.then(|| identifier(spec, task_name)),
@@ -248,6 +264,19 @@ mod tests {
         };
         assert_eq!((step.as_str(), errno, hopeless), ("env_files", 2, true));
         assert!(message.contains("/etc/no-such-shop.env"), "{message}");
+    }
+
+    #[test]
+    fn a_filled_in_path_that_leads_elsewhere_is_hopeless() {
+        let start = prepared(|task| task.logs.file = Some("/var/log/${alloc.index}.log".into()));
+        assert_eq!(start.expect("it is prepared").logs_also.file, Some("/var/log/0.log".into()));
+        let error = prepared(|task| {
+            task.env.insert("WHERE".into(), "../../etc/x".into());
+            task.logs.file = Some("/var/log/${env.WHERE}".into());
+        })
+        .expect_err("it leads elsewhere");
+        assert_eq!(error.to_string(), "logs.file: \"/var/log/../../etc/x\" is not plain: it holds `..`");
+        assert!(error.reason().1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
 use super::keys::Level;
+use super::names::{Env, Scope};
 use super::reader::{Reader, did_you_mean, nearest, quote, shown};
 use super::table::{Table, pairs};
 use super::tree::{Node, Value};
@@ -212,7 +213,7 @@ pub(super) struct EnvFiles {
 }
 
 /// Reads `env_files` of a task, and the files themselves that travel with the job.
-pub(super) fn env_files(reader: &mut Reader<'_>, node: &Node) -> EnvFiles {
+pub(super) fn env_files(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> EnvFiles {
     let hint = "write `env_files: [app.env]`";
     let mut files = EnvFiles::default();
     let mut travelling = None;
@@ -238,7 +239,8 @@ pub(super) fn env_files(reader: &mut Reader<'_>, node: &Node) -> EnvFiles {
                 "a later file wins, and what travels is already part of the job: put those `on_node` first";
             reader.fault(path.at, message, hint);
         } else if on_node {
-            let path = paths::of_node(reader, path, "path");
+            let known = Env { own: None, files: None, on_node: !files.on_node.is_empty() };
+            let path = paths::of_node_filled(reader, path, "path", scope, &known);
             files.on_node.extend(path.map(|path| NodeEnvFile { path, optional }));
         } else if let Some(text) = reader.text(path, "path") {
             travelling = Some(text);

@@ -1,4 +1,4 @@
-//! `${name}` in `args`, `env` and `workdir`: filled in by the agent when it starts a task, checked when a job is submitted.
+//! `${name}` in `args`, `env`, `workdir` and two paths of the node: filled in by the agent when it starts a task, checked when a job is submitted.
 
 /// A name that stands for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

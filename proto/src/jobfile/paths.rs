@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::names::{Env, Scope};
 use super::reader::{Reader, quote};
 use super::tree::Node;
 use super::{interpolate, rules};
@@ -33,6 +34,19 @@ pub(super) fn of_node(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option
     plain(reader, node, key, rules::absolute)
 }
 
+/// Reads an absolute path of a node in which the agent fills in names; it looks at the whole path again.
+pub(super) fn of_node_filled(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    key: &str,
+    scope: &Scope<'_>,
+    known: &Env<'_>,
+) -> Option<String> {
+    let text = reader.text(node, key)?;
+    scope.check(reader, node, text, known);
+    ruled(reader, node, key, text, rules::absolute)
+}
+
 /// Reads a path within the task's directory.
 pub(super) fn of_task(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<String> {
     plain(reader, node, key, rules::inside)
@@ -44,9 +58,18 @@ fn plain(reader: &mut Reader<'_>, node: &Node, key: &str, rule: Rule) -> Option<
     let text = reader.text(node, key)?;
     if !interpolate::is_plain(text) {
         let message = format!("`{key}` is taken as it is written, without `${{...}}`");
-        reader.fault_within(node, "${", message, "`${...}` works in `args`, `env` and `workdir`");
+        reader.fault_within(
+            node,
+            "${",
+            message,
+            "`${...}` works in `args`, `env`, `workdir`, `logs.file` and `env_files`",
+        );
         return None;
     }
+    ruled(reader, node, key, text, rule)
+}
+
+fn ruled(reader: &mut Reader<'_>, node: &Node, key: &str, text: &str, rule: Rule) -> Option<String> {
     if let Err(fault) = rule(text) {
         let hint = match key {
             "to" if text.starts_with('/') => "for example `to: local/app.conf`",

@@ -19,7 +19,8 @@ pub(super) fn task(
     scope: &Scope<'_>,
     volumes: &BTreeMap<String, Volume>,
 ) -> Task {
-    let env_files = table.get("env_files").map(|node| files::env_files(reader, node)).unwrap_or_default();
+    let env_files =
+        table.get("env_files").map(|node| files::env_files(reader, node, scope)).unwrap_or_default();
     let env = env(reader, table, scope, &env_files);
     let known = Env { own: Some(&env), files: None, on_node: !env_files.on_node.is_empty() };
     let process = Process {
@@ -28,6 +29,7 @@ pub(super) fn task(
         user: table.get("user").and_then(|node| user(reader, node)),
         workdir: table.get("workdir").and_then(|node| workdir(reader, node, scope, &known)),
     };
+    let logs = table.get("logs").map(|node| logs::logs(reader, node, scope, &known)).unwrap_or_default();
     let stop_signal = table.get("stop_signal").and_then(|node| signal::signal(reader, node, "stop_signal"));
     let stop_timeout =
         table.get("stop_timeout").and_then(|node| reader.duration(node, "stop_timeout", Duration::ZERO));
@@ -39,7 +41,7 @@ pub(super) fn task(
         resources,
         stop_signal: stop_signal.unwrap_or(Task::DEFAULT_STOP_SIGNAL),
         stop_timeout: stop_timeout.unwrap_or(Task::DEFAULT_STOP_TIMEOUT),
-        logs: table.get("logs").map(|node| logs::logs(reader, node)).unwrap_or_default(),
+        logs,
         lifecycle: table.get("lifecycle").and_then(|node| lifecycle(reader, node)).unwrap_or_default(),
         critical: table.get("critical").and_then(|node| reader.bool(node, "critical")).unwrap_or(false),
         limits,
@@ -109,8 +111,7 @@ fn command(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
     if text.trim().is_empty() {
         reader.fault(node.at, "`command` is empty", "name the program to run");
     } else if text.contains("${") {
-        let hint =
-            "`${...}` works in `args`, `env` and `workdir`; `command: /usr/bin/env` runs what its `args` say";
+        let hint = "`${...}` works in `args`, `env`, `workdir`, `logs.file` and `env_files`; `command: /usr/bin/env` runs what its `args` say";
         reader.fault_within(node, "${", "`command` is taken as it is written, without `${...}`", hint);
     } else if let Some((program, rest)) = split_command(text) {
         let message = format!("`command` is {}, expected the name of one program", quote(text));

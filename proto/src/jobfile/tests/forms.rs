@@ -181,6 +181,20 @@ groups:
 }
 
 #[test]
+fn two_paths_of_the_node_may_hold_names_and_unknown_ones_are_faults() {
+    let text = "name: a\ncommand: b\nmeta: {team: ops}\n\
+        env_files: [{path: '/etc/${meta.team}.env', on_node: true}]\nlogs: {file: '/var/log/${alloc.index}-${env.X}.log'}\n";
+    let task = task(text);
+    assert_eq!(task.env_files[0].path, "/etc/${meta.team}.env");
+    assert_eq!(task.logs.file.as_deref(), Some("/var/log/${alloc.index}-${env.X}.log"));
+    for wrong in
+        ["logs: {file: '/${nope}.log'}", "logs: {file: '${env.HOME}/x.log'}", "logs: {file: '/${env.X}.log'}"]
+    {
+        assert!(parse("job.yml", &format!("name: a\ncommand: b\n{wrong}\n")).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn written_memory_is_the_limit_and_nothing_written_limits_nothing() {
     let of = |resources: &str| {
         let task = task(&format!("name: a\ncommand: b\nresources: {resources}\n"));
