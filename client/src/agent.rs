@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::ids::{AllocId, NodeId};
 use proto::model::{NodeIdentity, Resources};
@@ -18,7 +19,7 @@ use crate::allocs::view::View;
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::fingerprint;
-use crate::limits::DISK_AT_ONCE;
+use crate::limits::{DISK_AT_ONCE, SWEEP_EVERY};
 use crate::session::connection::{self, Link, Needs};
 use crate::session::reach::Reach;
 use crate::store::allocs::{Allocs, AllocsError};
@@ -58,6 +59,8 @@ pub struct Config {
     pub volumes: VolumePolicy,
     /// How much room its disk has.
     pub gauge: Gauge,
+    /// How often it compares what runs with what should; every 30 s by default.
+    pub sweep_every: Duration,
     /// Where time comes from.
     pub clock: Clock,
 }
@@ -79,6 +82,7 @@ impl Config {
             reserve: Resources::default(),
             volumes: VolumePolicy::default(),
             gauge: Gauge::Machine,
+            sweep_every: SWEEP_EVERY,
             clock: Clock::Machine,
         }
     }
@@ -170,6 +174,7 @@ impl Agent {
             newest,
             boot_id: identity.boot_id.clone(),
             gauge: config.gauge,
+            sweep_every: config.sweep_every,
             found: found.allocs,
             leftovers: found.leftovers,
         };
@@ -208,7 +213,7 @@ impl Observer {
     /// When the agent is being stopped.
     pub async fn status(&self) -> Result<Status, Gone> {
         let allocs = self.manager.views().await?;
-        let leftovers = self.manager.leftovers().await?;
+        let leftovers = self.manager.leftovers().borrow().clone();
         // After the wait: the session must be able to write what is borrowed here.
         let link = self.link.borrow().clone();
         let identity = self.identity.borrow().clone();

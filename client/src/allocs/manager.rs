@@ -16,7 +16,7 @@ use super::view::{self, View};
 use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
 use crate::core::task_machine::TaskEvent;
 use crate::driver::{AttemptId, Ended, Ends, Known};
-use crate::limits::{MANAGER_INBOX, SAVE_RETRY, SWEEP_EVERY, TIDY_EVERY};
+use crate::limits::{MANAGER_INBOX, SAVE_RETRY, TIDY_EVERY};
 use crate::store::data_dir::DataDir;
 use crate::store::file::FileError;
 use crate::store::gauge::Gauge;
@@ -55,7 +55,6 @@ enum Message {
     Follow(Wanted, Option<Revision>, oneshot::Sender<Followed>),
     Registration(oneshot::Sender<Registration>),
     Views(oneshot::Sender<BTreeMap<AllocId, View>>),
-    Leftovers(oneshot::Sender<BTreeSet<AllocId>>),
     Watch(AllocId, oneshot::Sender<Option<watch::Receiver<View>>>),
     StopAll(oneshot::Sender<()>),
     Swept(Sweep),
@@ -81,6 +80,7 @@ pub struct Registration {
 #[derive(Clone, Debug)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
+    leftovers: watch::Receiver<BTreeSet<AllocId>>,
 }
 
 impl Handle {
@@ -136,12 +136,10 @@ impl Handle {
         self.ask(Message::StopAll).await
     }
 
-    /// Returns the allocations of which something runs here though no record says why: it is reported and left alone.
-    ///
-    /// # Errors
-    /// When the agent is being stopped.
-    pub async fn leftovers(&self) -> Result<BTreeSet<AllocId>, Gone> {
-        self.ask(Message::Leftovers).await
+    /// Returns the allocations of which something runs here though no record says why, as that changes: it is reported and left
+    /// alone.
+    pub fn leftovers(&self) -> watch::Receiver<BTreeSet<AllocId>> {
+        self.leftovers.clone()
     }
 
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Gone> {
@@ -165,6 +163,8 @@ pub struct Parts {
     pub boot_id: String,
     /// How much room the disk has.
     pub gauge: Gauge,
+    /// How often what runs is compared with what should.
+    pub sweep_every: Duration,
     /// What the records said, brought over to this boot, and what happened to each since.
     pub found: Vec<(Record, Vec<(String, TaskEvent)>)>,
     /// What ran without a record.
@@ -182,11 +182,12 @@ pub(super) struct Manager {
     absent: BTreeSet<AllocId>,
     boot_id: String,
     pub(super) gauge: Gauge,
+    sweep_every: Duration,
     /// Ended allocations that lost their logs to others and whose record is still needed.
     pub(super) cleared: BTreeSet<AllocId>,
     pub(super) allocs: BTreeMap<AllocId, alloc::Handle>,
     /// What ran without a record when that was looked at last. At most what the driver holds.
-    leftovers: BTreeSet<AllocId>,
+    leftovers: watch::Sender<BTreeSet<AllocId>>,
     inbox: mpsc::Receiver<Message>,
     /// For what comes back from work beside; weak, so that the last handle that goes ends the manager.
     own: mpsc::WeakSender<Message>,
@@ -196,12 +197,13 @@ pub(super) struct Manager {
 /// Begins the manager and the actors of all that was found.
 pub fn spawn(parts: Parts, ends: Ends) -> Handle {
     let (sender, inbox) = mpsc::channel(MANAGER_INBOX);
-    let Parts { shared, gate, dir, newest, boot_id, gauge, found, leftovers } = parts;
+    let Parts { shared, gate, dir, newest, boot_id, gauge, sweep_every, found, leftovers } = parts;
     let allocs = found
         .into_iter()
         .map(|(record, events)| (record.id, alloc::spawn(shared.clone(), record, events)))
         .collect();
     let own = sender.downgrade();
+    let (leftovers, watched) = watch::channel(leftovers);
     let manager = Manager {
         shared,
         gate,
@@ -211,6 +213,7 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
         absent: BTreeSet::new(),
         boot_id,
         gauge,
+        sweep_every,
         cleared: BTreeSet::new(),
         allocs,
         leftovers,
@@ -220,13 +223,13 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
     };
     let tracker = manager.shared.tracker.clone();
     tracker.spawn(manager.run(ends));
-    Handle { inbox: sender }
+    Handle { inbox: sender, leftovers: watched }
 }
 
 impl Manager {
     async fn run(mut self, mut ends: Ends) {
         let token = self.shared.token.clone();
-        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        let mut sweep = tokio::time::interval(self.sweep_every);
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         let mut save = tokio::time::interval(SAVE_RETRY);
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -261,15 +264,13 @@ impl Manager {
             Message::Registration(reply) => {
                 let held = self.allocs.values().map(alloc::Handle::view);
                 let held = held.filter(|view| view.released_at.is_none()).map(|view| view.to_wire());
-                let left = self.leftovers.iter().filter(|id| !self.allocs.contains_key(id));
-                let held = held.chain(left.map(|id| view::leftover_to_wire(*id)));
+                let leftovers = self.leftovers.borrow().clone();
+                let left = leftovers.into_iter().filter(|id| !self.allocs.contains_key(id));
+                let held = held.chain(left.map(view::leftover_to_wire));
                 let _ = reply.send(Registration { held: held.collect(), position: self.newest });
             }
             Message::Views(reply) => {
                 let _ = reply.send(self.allocs.iter().map(|(id, one)| (*id, one.view())).collect());
-            }
-            Message::Leftovers(reply) => {
-                let _ = reply.send(self.leftovers.clone());
             }
             Message::Watch(id, reply) => {
                 let _ = reply.send(self.allocs.get(&id).map(alloc::Handle::watch));
@@ -447,7 +448,12 @@ impl Manager {
     /// Compares what runs with what should: what is lost is told to its allocation, what nobody asked for is reported and
     /// left alone.
     async fn compare(&mut self, sweep: Sweep) {
-        self.leftovers = reattach::leftovers(&sweep.listed, |id| self.allocs.contains_key(&id));
+        let found = reattach::leftovers(&sweep.listed, |id| self.allocs.contains_key(&id));
+        self.leftovers.send_if_modified(|known| {
+            let is_new = *known != found;
+            *known = found;
+            is_new
+        });
         for id in sweep.expected {
             if !sweep.listed.iter().any(|known| known.id == id) {
                 let lost = TaskEvent::Unknown { attempt: id.attempt };

@@ -132,6 +132,8 @@ async fn one_session(needs: &Needs, server: &str, route: &mut Route, link: &watc
     // Seen before the registration, so that a change while it is under way is one that it did not tell.
     let mut identity = needs.identity.clone();
     let told = identity.borrow_and_update().clone();
+    let mut leftovers = needs.manager.leftovers();
+    let known = leftovers.borrow_and_update().clone();
     let session = match open(needs, server, told).await {
         Ok(session) => session,
         Err(over) => return over,
@@ -139,15 +141,11 @@ async fn one_session(needs: &Needs, server: &str, route: &mut Route, link: &watc
     route.succeeded(server);
     tracing::info!(server, "registered");
     link.send_modify(|link| link.server = Some(server.to_owned()));
-    let changed = async {
-        // Without its owner it changes no more.
-        if identity.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
         served = session.serve(needs, server) => served.err().unwrap_or(Over::Closed),
-        () = changed => Over::Changed,
+        // Without its owner nothing changes any more.
+        Ok(()) = identity.changed() => Over::Changed,
+        Ok(_) = leftovers.wait_for(|now| !now.is_subset(&known)) => Over::Changed,
     }
 }
 

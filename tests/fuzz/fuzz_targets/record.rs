@@ -40,6 +40,6 @@ fn seeds() -> Vec<Vec<u8>> {
     let fresh = Record::new(AllocId(1), Incarnation(5), spec, "boot".into());
     let mut released = fresh.clone();
     released.released_at = Some(Timestamp(1_000));
-    released.stop_ordered = true;
+    released.course.stop_ordered = true;
     [fresh, released].iter().map(|record| record.encode()[HEAD_BYTES..].to_vec()).collect()
 }

@@ -89,7 +89,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let identity =
         v1::Identity { node_id: 1, name: "n".into(), capacity: Some(resources), ..Default::default() };
     let position = Some(v1::Position { incarnation: 5, reign: 1, revision: 9 });
-    let register = v1::Register { wire: 1, identity: Some(identity), held: vec![held], position };
+    let register = v1::Register { wire: 1, identity: Some(identity), held: vec![held], position, seen: 7 };
     let spec = spec::Spec {
         namespace: "default".into(),
         job: "web".into(),

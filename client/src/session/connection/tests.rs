@@ -1,5 +1,6 @@
 //! Sessions against a server in this process that does what each test tells it to.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use proto::ids::AllocId;
@@ -13,6 +14,7 @@ use super::*;
 use crate::agent::{Agent, Config, Handle};
 use crate::core::spec;
 use crate::driver::mock::Mock;
+use crate::driver::{AttemptId, Driver, StartSpec};
 use crate::tasks::user::DefaultUser;
 
 /// Nothing on loopback takes this long.
@@ -265,6 +267,29 @@ async fn a_node_that_changes_says_so_at_once_and_one_that_does_not_keeps_its_ses
     let (before, after) = (first.capacity.expect("told"), second.capacity.expect("told"));
     assert_eq!(before.cpu_millis - after.cpu_millis, 300);
     assert_eq!(before.memory_bytes - after.memory_bytes, 1 << 20);
+}
+
+#[tokio::test]
+async fn what_is_found_to_run_without_a_record_is_told_at_once() {
+    let mut server = Server::new().await;
+    let (dir, mock) = (tempfile::tempdir().expect("a scratch folder"), Mock::default());
+    let often = Config { sweep_every: Duration::from_millis(50), ..config(&dir, &[&server]) };
+    let agent = Agent::start(often, Arc::new(mock.clone())).await.expect("it starts");
+    let (peer, _) = server.registered(1, 10).await;
+    peer.complete(1, 11, vec![run(1)]).await;
+    until_state(&agent, 1, AllocState::Running).await;
+    let id = AttemptId { alloc: 9, task: "web".into(), attempt: 1 };
+    let foreign = StartSpec { args: vec!["run forever".into()], ..StartSpec::new(id, "web", dir.path()) };
+    mock.start(foreign).await.expect("it starts");
+    let (mut peer, register) = server.registered(1, 11).await;
+    let held: BTreeSet<u64> =
+        register.held.iter().flat_map(|held| &held.status).map(|status| status.id).collect();
+    assert_eq!(held, [1, 9].into());
+    // It is told once: this session goes on.
+    let mut beats = 0;
+    while beats < 5 {
+        beats += usize::from(matches!(peer.next("a heartbeat").await, Up::Heartbeat(_)));
+    }
 }
 
 #[tokio::test]
