@@ -57,12 +57,23 @@ impl Cluster {
     /// Starts a server and that many agents, and waits until all agents are known.
     #[must_use]
     pub fn start(agents: usize) -> Self {
+        Self::start_with(agents, &[])
+    }
+
+    /// The same with servers that wait a minute before they take a node for lost: for stories in which an agent has much to do, on a
+    /// machine that has much to do, and a lost node is another story.
+    #[must_use]
+    pub fn start_patient(agents: usize) -> Self {
+        Self::start_with(agents, &[("MINIJOB_NODE_TIMEOUT", "60s")])
+    }
+
+    fn start_with(agents: usize, env: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("minijob-story-").tempdir().expect("a directory");
         // Tasks of root run as nobody, who must be able to pass.
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .expect("ours");
         let mut cluster = Self { dir, server: None, agents: Vec::new(), addr: "127.0.0.1:0".into() };
-        cluster.start_server();
+        cluster.start_server_with(env);
         for _ in 0..agents {
             cluster.add_agent();
         }

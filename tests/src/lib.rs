@@ -3,5 +3,6 @@
 pub mod cluster;
 pub mod command;
 pub mod job;
+pub mod notes;
 pub mod process;
 pub mod wait;

@@ -29,6 +29,7 @@ mod scale_and_revert;
 mod server_dies;
 mod stop_reaches_all;
 mod supervise;
+mod thousand_tasks;
 mod three_run;
 mod token_wanted;
 mod waits_for_room;
