@@ -256,6 +256,13 @@ impl Cluster {
         })
     }
 
+    /// Waits until nothing of a job that was told to stop runs any more; that it is stopped is said of it at once.
+    pub fn wait_ended(&self, at_most: Duration, job: &str) {
+        self.wait_job_within(at_most, job, "all of it has ended", |status| {
+            status["health"] == "stopped" && live(status).count() == 0
+        });
+    }
+
     /// Waits until that many nodes are up.
     pub fn wait_for_nodes(&self, wanted: usize) {
         until(SOON, "agents have registered", || {

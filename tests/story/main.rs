@@ -11,6 +11,7 @@ mod agent_dies;
 mod agent_leaves;
 mod batch_ends;
 mod config_file;
+mod crash_loops;
 mod dev_leaves_nothing;
 mod hopeless_start;
 mod hostile_input;
