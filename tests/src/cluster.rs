@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::command::{Answer, bare};
+use crate::disk::Disk;
 use crate::wait::{SOON, until};
 use crate::{job, process};
 
@@ -156,6 +157,13 @@ impl Cluster {
         self.agents.push(None);
         self.start_agent_with(self.agents.len() - 1, flags);
         self.agents.len() - 1
+    }
+
+    /// Starts one more agent on a disk of so many bytes. See [`crate::disk::with_own_mounts`].
+    pub fn add_agent_on_disk(&mut self, bytes: u64) -> Disk {
+        let disk = Disk::mount(&self.agent_dir(self.agents.len()), bytes);
+        self.add_agent();
+        disk
     }
 
     /// Starts an agent on the data directory that it had.

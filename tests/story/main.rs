@@ -13,6 +13,7 @@ mod batch_ends;
 mod config_file;
 mod crash_loops;
 mod dev_leaves_nothing;
+mod disk_full;
 mod hopeless_start;
 mod hostile_input;
 mod invalid_file;
