@@ -24,6 +24,7 @@ mod monexec_files;
 mod node_lost;
 mod prune;
 mod reach;
+mod reach_confined;
 mod restart_on_order;
 mod restarts;
 mod same_file_twice;
