@@ -6,4 +6,5 @@ pub mod disk;
 pub mod job;
 pub mod notes;
 pub mod process;
+pub mod terminal;
 pub mod wait;

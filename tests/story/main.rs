@@ -21,6 +21,7 @@ mod kills_differ;
 mod logs_follow;
 mod loud_task;
 mod monexec_files;
+mod newcomer;
 mod node_lost;
 mod prune;
 mod reach;
