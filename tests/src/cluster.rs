@@ -196,6 +196,18 @@ impl Cluster {
         }
     }
 
+    /// Kills the parent of an agent's tasks and nothing else: another takes its place.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn kill_keeper(&self, number: usize) {
+        let is_keeper = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "minijob keeper\n")
+        };
+        let keeper = process::mentioning(&self.agent_dir(number)).into_iter().find(is_keeper);
+        process::signal(keeper.expect("it runs"), Signal::SIGKILL);
+    }
+
     /// Kills everything of a node: agent, keeper and tasks, as when the machine is gone.
     pub fn kill_node(&mut self, number: usize) {
         self.kill_agent(number);

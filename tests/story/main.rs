@@ -18,6 +18,7 @@ mod hopeless_start;
 mod hostile_input;
 mod invalid_file;
 mod kills_differ;
+mod logs_elsewhere;
 mod logs_follow;
 mod loud_task;
 mod monexec_files;
