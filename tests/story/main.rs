@@ -20,6 +20,7 @@ mod invalid_file;
 mod kills_differ;
 mod logs_elsewhere;
 mod logs_follow;
+mod logs_kept;
 mod loud_task;
 mod monexec_files;
 mod newcomer;
