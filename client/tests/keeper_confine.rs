@@ -342,6 +342,29 @@ async fn its_own_mounts_hide_tmp_and_keep_its_folders() {
 }
 
 #[tokio::test]
+async fn a_task_of_another_user_reaches_its_folder_and_its_volumes_through_what_was_made_on_the_way() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = Host::new("auto");
+    let folder = host.dir.path().join("alloc/tasks/web");
+    let data = host.dir.path().join("data-volume");
+    for made in [&folder, &data] {
+        fs::create_dir_all(made).unwrap();
+    }
+    fs::set_permissions(host.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(data.join("row"), "1").unwrap();
+    for own_tmp in [true, false] {
+        let script = "pwd; cat deep/data/row; id -u";
+        let mut spec = StartSpec { env: path(), workdir: Some(folder.clone()), ..host.script(script) };
+        spec.user = Some(UserIds { uid: 65534, gid: 65534, groups: vec![65534] });
+        spec.confine.isolate.mount = own_tmp;
+        spec.folders = vec![folder.clone()];
+        spec.binds = vec![Bind { source: data.clone(), target: folder.join("deep/data"), read_only: false }];
+        assert_eq!(output(&host, spec).await, format!("{}\n165534\n", folder.display()), "{own_tmp}");
+        fs::remove_dir_all(folder.join("deep")).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn volumes_are_where_the_task_wants_them_and_as_writable_as_it_may() {
     let host = Host::new("auto");
     let folder = host.dir.path().join("alloc/tasks/web");

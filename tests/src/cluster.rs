@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::command::{Answer, bare};
+use crate::disk::Disk;
 use crate::wait::{SOON, until};
 use crate::{job, process};
 
@@ -57,12 +58,23 @@ impl Cluster {
     /// Starts a server and that many agents, and waits until all agents are known.
     #[must_use]
     pub fn start(agents: usize) -> Self {
+        Self::start_with(agents, &[])
+    }
+
+    /// The same with servers that wait a minute before they take a node for lost: for stories in which an agent has much to do, on a
+    /// machine that has much to do, and a lost node is another story.
+    #[must_use]
+    pub fn start_patient(agents: usize) -> Self {
+        Self::start_with(agents, &[("MINIJOB_NODE_TIMEOUT", "60s")])
+    }
+
+    fn start_with(agents: usize, env: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("minijob-story-").tempdir().expect("a directory");
         // Tasks of root run as nobody, who must be able to pass.
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .expect("ours");
         let mut cluster = Self { dir, server: None, agents: Vec::new(), addr: "127.0.0.1:0".into() };
-        cluster.start_server();
+        cluster.start_server_with(env);
         for _ in 0..agents {
             cluster.add_agent();
         }
@@ -147,6 +159,13 @@ impl Cluster {
         self.agents.len() - 1
     }
 
+    /// Starts one more agent on a disk of so many bytes. See [`crate::disk::with_own_mounts`].
+    pub fn add_agent_on_disk(&mut self, bytes: u64) -> Disk {
+        let disk = Disk::mount(&self.agent_dir(self.agents.len()), bytes);
+        self.add_agent();
+        disk
+    }
+
     /// Starts an agent on the data directory that it had.
     pub fn start_agent(&mut self, number: usize) {
         self.start_agent_with(number, &[]);
@@ -175,6 +194,18 @@ impl Cluster {
         if let Some(agent) = self.agents[number].take() {
             agent.kill(Signal::SIGKILL);
         }
+    }
+
+    /// Kills the parent of an agent's tasks and nothing else: another takes its place.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn kill_keeper(&self, number: usize) {
+        let is_keeper = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "minijob keeper\n")
+        };
+        let keeper = process::mentioning(&self.agent_dir(number)).into_iter().find(is_keeper);
+        process::signal(keeper.expect("it runs"), Signal::SIGKILL);
     }
 
     /// Kills everything of a node: agent, keeper and tasks, as when the machine is gone.
@@ -243,6 +274,13 @@ impl Cluster {
             let status = self.status(job)?;
             if wanted(&status) { Ok(status) } else { Err(status.to_string()) }
         })
+    }
+
+    /// Waits until nothing of a job that was told to stop runs any more; that it is stopped is said of it at once.
+    pub fn wait_ended(&self, at_most: Duration, job: &str) {
+        self.wait_job_within(at_most, job, "all of it has ended", |status| {
+            status["health"] == "stopped" && live(status).count() == 0
+        });
     }
 
     /// Waits until that many nodes are up.

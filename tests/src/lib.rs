@@ -2,6 +2,9 @@
 
 pub mod cluster;
 pub mod command;
+pub mod disk;
 pub mod job;
+pub mod notes;
 pub mod process;
+pub mod terminal;
 pub mod wait;

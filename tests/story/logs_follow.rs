@@ -66,6 +66,31 @@ fn logs_since_a_time_skip_what_is_older() {
     assert!(wrong.stderr.contains("a duration like 30s, 10m or 2h"), "{wrong:?}");
 }
 
+/// Promise 10: `logs -f` of a job goes on with what replaces an allocation, and ends when nothing more can come.
+#[test]
+fn logs_follow_a_job_through_replacements_to_its_end() {
+    let cluster = Cluster::start(1);
+    cluster.serve("app", 1, "echo begins as $MINIJOB_ALLOC_ID; exec sleep 100000");
+    let mut child = cluster
+        .command(&["logs", "-f", "app"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut begins = || {
+        let line = lines.next().expect("a line");
+        line.rsplit_once("begins as ").map(|(_, id)| id.to_owned()).unwrap_or_else(|| panic!("{line}"))
+    };
+    let first = begins();
+    assert_eq!(cluster.run(&["restart", "app"]).code, 0);
+    let second = begins();
+    assert_ne!(first, second, "another allocation took its place");
+    assert_eq!(cluster.run(&["stop", "app"]).code, 0);
+    assert_eq!(lines.next(), None);
+    assert!(child.wait().expect("it ends").success());
+}
+
 fn number(line: &str) -> u64 {
     line.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no number: {line}"))
 }

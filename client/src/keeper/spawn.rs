@@ -1,8 +1,8 @@
 //! Starts a program: everything is prepared in the keeper, the child only makes system calls.
 //!
-//! The child, in this order: own session; control groups (v1); oom score; its pid to the guard; stdio; namespaces and
-//! mounts; limits; capabilities, groups, gid, uid, no new privileges; working directory; umask 022; signals; descriptors
-//! closed; exec. What a job asks for of that is in `confine` and `mounts`.
+//! The child, in this order: own session; control groups (v1); oom score; its pid to the guard; stdio; umask 022; namespaces
+//! and mounts; limits; capabilities, groups, gid, uid, no new privileges; working directory; signals; descriptors closed; exec.
+//! What a job asks for of that is in `confine` and `mounts`.
 //! The environment is exactly the given one plus the mark by which a tree is found where no control group holds it.
 
 use std::ffi::{CString, c_char, c_void};
@@ -267,12 +267,13 @@ unsafe fn enter(child: &mut Child) -> Result<(), Halt> {
         for (target, source) in (0..).zip(child.stdio) {
             check(libc::dup2(source, target).into(), Step::Stdio)?;
         }
+        // Before the mounts: what is made for them is passed by the task's user, who is not the keeper's.
+        libc::umask(0o022);
         confined.isolate()?;
         libc::setrlimit(libc::RLIMIT_NOFILE, &child.nofile);
         confined.limit()?;
         confined.take_identity(child.user.as_ref(), child.is_root)?;
         check(libc::chdir(child.workdir).into(), Step::Workdir)?;
-        libc::umask(0o022);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
         // The plain call again: libc refuses to touch 32 and 33, which an odd parent may have left ignored. All zeros is

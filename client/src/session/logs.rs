@@ -67,7 +67,11 @@ async fn read(
 ) -> Result<(), String> {
     let id = AllocId(ask.alloc_id);
     let view = manager.watch(id).await.map_err(|error| error.to_string())?;
-    let mut view = view.ok_or_else(|| format!("this node has no allocation {id} (any more)"))?;
+    let mut view = view.ok_or_else(|| {
+        format!(
+            "its node keeps nothing of allocation {id} (any more): output goes `logs.retain` after the end, or when the disk is low"
+        )
+    })?;
     let group_has_it = view.borrow().spec.group.tasks.contains_key(&ask.task);
     if !group_has_it {
         return Err(format!("allocation {id} has no task `{}`", ask.task));

@@ -46,6 +46,8 @@ pub(super) struct Merge {
     known: BTreeMap<SourceKey, Progress>,
     reading: JoinSet<Ended>,
     told_too_many: bool,
+    /// What was told last, and of whom: the other stream of that task has the same to say.
+    told: Option<Piece>,
 }
 
 /// How reading a source ended.
@@ -66,7 +68,7 @@ impl Merge {
         to: Sender<Piece>,
     ) -> Self {
         let (known, reading) = (BTreeMap::new(), JoinSet::new());
-        Self { cluster, sources, target, query, to, known, reading, told_too_many: false }
+        Self { cluster, sources, target, query, to, known, reading, told_too_many: false, told: None }
     }
 
     /// Ends when all is read, or nobody listens; dropping it ends what it started.
@@ -210,9 +212,15 @@ impl Merge {
         }
     }
 
-    async fn tell(&self, origin: &Piece, notice: String) {
+    async fn tell(&mut self, origin: &Piece, notice: String) {
+        let piece = Piece { notice, ..origin.clone() };
+        let of_other_stream = Piece { stderr: !piece.stderr, ..piece.clone() };
+        if self.told.take_if(|told| *told == of_other_stream).is_some() {
+            return;
+        }
+        self.told = Some(piece.clone());
         // Nobody listens any more: then there is nobody to tell.
-        self.to.send(Piece { notice, ..origin.clone() }).await.ok();
+        self.to.send(piece).await.ok();
     }
 }
 

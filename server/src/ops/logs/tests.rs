@@ -151,6 +151,22 @@ async fn without_following_sources_are_read_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_the_same_of_both_streams_of_a_task_is_told_once() {
+    let (live, id) = running_job().await;
+    let desk = Arc::new(Desk::default());
+    let sources: Arc<dyn Sources> = desk.clone();
+    let both = LogsQuery { stdout: false, ..query(false) };
+    let pieces = logs(&live.cluster, &sources, &Caller::operator(), both).expect("opened");
+    let mut pieces = std::pin::pin!(pieces);
+    for stderr in [false, true] {
+        let removed = Error::new(Kind::NotFound, "it was removed");
+        desk.writer(id, stderr).await.send(Err(removed)).await.unwrap();
+    }
+    assert_eq!(next(&mut pieces).await.expect("a notice").notice, "it was removed");
+    assert_eq!(next(&mut pieces).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_source_of_a_lost_node_does_not_keep_its_reader_busy() {
     let (live, first) = running_job().await;
     let desk = Arc::new(Desk::default());
