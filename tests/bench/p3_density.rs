@@ -89,7 +89,10 @@ fn until_all_run(rig: &Rig, tasks: usize) -> Result<(), String> {
 struct Beside {
     peer: Box<dyn Peer>,
     count: usize,
+    /// What it takes without any task.
+    idle: u64,
     memory: Row,
+    more: Row,
     threads: Row,
     cpu: Row,
     is_limit: bool,
@@ -109,6 +112,7 @@ impl Beside {
         let count = bench.size(count(kind));
         let failed = |error| format!("{}: {error}", kind.name());
         let mut peer = kind.start(ground).map_err(failed)?;
+        let idle = memory(&peer.pids()).pss;
         stamps.drain();
         peer.add(count).map_err(failed)?;
         stamps.take(count, SOON).map_err(failed)?;
@@ -116,7 +120,9 @@ impl Beside {
         Ok(Self {
             peer,
             count,
+            idle,
             memory: row("PSS per task", "kB"),
+            more: row("PSS per task beyond an idle one", "kB"),
             threads: row("threads per task", ""),
             cpu: row("CPU in all", "% of a core"),
             is_limit: kind == Kind::Loop,
@@ -148,20 +154,24 @@ fn idle(
         let over = now_ns().saturating_sub(begun.0) as f64;
         let percent = |pids: &[u32], before: u64| cpu_ns(pids).saturating_sub(before) as f64 / over * 100.0;
         let (ours, server_percent) = (percent(&pids, begun.1), percent(&servers, begun.2));
-        let mut limit = (0.0, 0.0);
+        let mut limit = 0.0;
         for (beside, before) in beside.iter_mut().zip(theirs) {
             let pids = beside.peer.pids();
             beside.cpu.add(percent(&pids, before));
             let each = |value: f64| value / beside.count as f64;
-            let (used, threads) = (each(memory(&pids).pss as f64 / 1e3), each(threads(&pids) as f64));
+            let pss = memory(&pids).pss as f64;
+            let (used, threads) = (each(pss / 1e3), each(threads(&pids) as f64));
             beside.memory.add(used);
+            if beside.idle > 0 {
+                beside.more.add(each((pss - beside.idle as f64) / 1e3));
+            }
             beside.threads.add(threads);
             if beside.is_limit {
-                limit = (used, threads);
+                limit = used;
             }
         }
         let all = memory(&pids).pss as f64;
-        each.add_with(all / 1e3 / tasks as f64, limit.0);
+        each.add_with(all / 1e3 / tasks as f64, limit);
         more.add((all - before.0.pss as f64) / 1e3 / tasks as f64);
         agent.add(memory(&[rig.agent_pid()]).pss as f64 / 1e6);
         keeper.add(memory(&rig.keeper_pids()).pss as f64 / 1e6);
@@ -174,7 +184,7 @@ fn idle(
         table.push(row);
     }
     for beside in beside.into_iter().filter(|beside| !beside.is_limit) {
-        for row in [beside.memory, beside.threads, beside.cpu] {
+        for row in [beside.memory, beside.more, beside.threads, beside.cpu] {
             table.push(row);
         }
     }
