@@ -1,6 +1,6 @@
 //! Measures minijob against the limits of this machine, in interleaved rounds, and writes the tables of docs/performance.md.
 //!
-//! `tests/bench/run [p1|p2|p4|p5|all] [--rounds N] [--quick] [--force] [--no-write]`. A figure is a comparison within one run: no
+//! `tests/bench/run [p1|p2|p3|p4|p5|all] [--rounds N] [--quick] [--force] [--no-write]`. A figure is a comparison within one run: no
 //! absolute time is ever asserted here.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -9,8 +9,11 @@ mod calibrate;
 mod control;
 mod machine;
 mod meter;
+mod p1_peers;
 mod p1_start;
+mod p2_peers;
 mod p2_restart;
+mod p3_density;
 mod p4_footprint;
 mod p5_placement;
 mod peers;
@@ -52,8 +55,13 @@ impl Bench {
 
 type Run = fn(&Bench, &tokio::runtime::Runtime) -> Result<Table, String>;
 
-const ALL: &[(&str, Run)] =
-    &[("p1", p1_start::run), ("p2", p2_restart::run), ("p4", p4_footprint::run), ("p5", p5_placement::run)];
+const ALL: &[(&str, Run)] = &[
+    ("p1", p1_start::run),
+    ("p2", p2_restart::run),
+    ("p3", p3_density::run),
+    ("p4", p4_footprint::run),
+    ("p5", p5_placement::run),
+];
 
 struct Args {
     which: Vec<&'static (&'static str, Run)>,
@@ -68,7 +76,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(message) => {
             eprintln!(
-                "{message}\nusage: tests/bench/run [p1|p2|p4|p5|all] [--rounds N] [--quick] [--force] [--no-write]"
+                "{message}\nusage: tests/bench/run [p1|p2|p3|p4|p5|all] [--rounds N] [--quick] [--force] [--no-write]"
             );
             return ExitCode::from(2);
         }

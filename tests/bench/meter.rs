@@ -40,6 +40,15 @@ pub(crate) fn memory(pids: &[u32]) -> Memory {
     })
 }
 
+/// Returns the threads of processes, added up.
+pub(crate) fn threads(pids: &[u32]) -> u64 {
+    let of = |pid: &u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse::<u64>().ok())
+    };
+    pids.iter().filter_map(of).sum()
+}
+
 /// Returns the processes that run a program and mention a text.
 pub(crate) fn running(program: &std::path::Path, mentioning: &std::path::Path) -> Vec<u32> {
     let program = program.canonicalize().unwrap_or_else(|_| PathBuf::from(program));

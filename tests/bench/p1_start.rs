@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use crate::Bench;
 use crate::control::{purge_all, put, service};
 use crate::meter::{cpu_ns, now_ns};
+use crate::p1_peers::Others;
 use crate::probe;
 use crate::report::{Row, Table, median, percentile};
 use crate::rig::{Client, Rig};
@@ -19,7 +20,7 @@ const WARM_UP: usize = 5;
 /// Jobs started through the command line in one round.
 const BY_COMMAND: usize = 6;
 /// Sizes of groups started at once.
-const GROUPS: [usize; 2] = [100, 1000];
+const GROUPS: [usize; 3] = [50, 100, 1000];
 /// What a slow disk adds to each sync.
 const SLOW: Duration = Duration::from_millis(1);
 /// Until a started task must have begun.
@@ -53,12 +54,14 @@ pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
                 })
                 .collect(),
         };
+        let mut others = Others::new(bench, &stamps);
         // The first starts of a new cluster make directories and open files that the later ones find.
         start_singles(bench, &rig, &mut client, &stamps, WARM_UP).await?;
         for round in 0..bench.rounds {
             one_round(bench, &rig, &mut client, &stamps, &mut rows)
                 .await
                 .map_err(|error| format!("round {round}: {error}\n{}", rig.said()))?;
+            others.round(bench, &stamps)?;
         }
         let mut table = Table::default();
         for row in [rows.single, rows.single_p99, rows.slow, rows.command] {
@@ -70,6 +73,7 @@ pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
         }
         table.note("One server and one agent on this machine; the task is a static C program whose first act is to read the clock.");
         table.note("Limit probe: `posix_spawn` of the same program, one after another, nothing else done. CPU: server, agent and keeper.");
+        others.finish(&mut table);
         Ok(table)
     })
 }

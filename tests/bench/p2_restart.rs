@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use crate::Bench;
 use crate::control::{purge_all, put, service};
 use crate::meter::{cpu_ns, now_ns};
-use crate::peers::{self, Runit};
+use crate::p2_peers::Others;
 use crate::probe;
 use crate::report::{Row, Table, median};
 use crate::rig::{Client, Rig};
@@ -18,14 +18,12 @@ use crate::stamps::{Stamp, Stamps};
 const KILLS: usize = 40;
 /// Tasks that take turns when each must have run for a moment only: with two, each is killed at just that age.
 const YOUNG: usize = 2;
-/// Kills of runit's young services in one round: each waits a second.
-const KILLS_OF_YOUNG_RUNIT: usize = 5;
 /// The policy's delay, which is subtracted.
-const DELAY: Duration = Duration::from_millis(100);
+pub(crate) const DELAY: Duration = Duration::from_millis(100);
 /// How long a task has run when it is killed.
-const AGES: [Duration; 2] = [Duration::from_secs(3), Duration::from_millis(200)];
+pub(crate) const AGES: [Duration; 2] = [Duration::from_secs(3), Duration::from_millis(200)];
 /// Tasks in crash loops, one start a second each, as runit does it.
-const LOOPS: usize = 100;
+pub(crate) const LOOPS: usize = 100;
 const LOOP_DELAY: Duration = Duration::from_secs(1);
 /// How long the loops are watched in one round.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -34,9 +32,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 struct Rows {
     ours: [Row; 2],
-    runit: [Row; 2],
     loops: Row,
-    runit_loops: Row,
 }
 
 /// Runs the benchmark.
@@ -48,26 +44,23 @@ pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
         let row = |who: &str, age: &str| Row::new(format!("{who}, killed after {age}, median"), "ms");
         let mut rows = Rows {
             ours: [row("minijob minus its delay of 100 ms", "3 s"), row("minijob minus its delay of 100 ms", "0.2 s")],
-            runit: [row("runit", "3 s"), row("runit", "0.2 s")],
             loops: Row::new("minijob: 100 crash loops, one start a second each: agent and keeper", "% of a core"),
-            runit_loops: Row::new("runit: the same: all `runsv`", "% of a core"),
         };
+        let mut others = Others::new(bench, &stamps);
         for round in 0..bench.rounds {
             our_round(bench, &rig, &mut client, &stamps, &mut rows)
                 .await
                 .map_err(|error| format!("round {round}: {error}\n{}", rig.said()))?;
-            if let Some(runsv) = peers::runsv() {
-                runit_round(bench, &rig, &runsv, &stamps, &mut rows).map_err(|error| format!("runit: {error}"))?;
-            }
+            others.round(bench, &stamps)?;
         }
         let mut table = Table::default();
-        for row in rows.ours.into_iter().chain(rows.runit).chain([rows.loops, rows.runit_loops]) {
+        for row in rows.ours.into_iter().chain([rows.loops]) {
             table.push(row);
         }
         table.note("Limit probe: a loop that waits on a pidfd, reaps, and starts the same program with `posix_spawn`.");
-        table.note("CPU per operation is per restart: agent, keeper and server for a kill, agent and keeper for a crash loop; for runit the `runsv` processes.");
-        table.note("\"After 3 s\" is at least 3 s. runit has no delay of its own; a service that ran for less than a second waits for one.");
-        table.note(peers::presence());
+        table.note("CPU per operation is per restart: agent, keeper and server for a kill, agent and keeper for a crash loop.");
+        table.note("\"After 3 s\" is at least 3 s: killed in turn, the later ones have run longer.");
+        others.finish(&mut table);
         Ok(table)
     })
 }
@@ -115,7 +108,12 @@ async fn start(
 }
 
 /// Kills tasks in turn, each when it has run for `age`, and waits for each one's next attempt. Returns milliseconds.
-fn kill_each(tasks: Vec<Stamp>, stamps: &Stamps, kills: usize, age: Duration) -> Result<Vec<f64>, String> {
+pub(crate) fn kill_each(
+    tasks: Vec<Stamp>,
+    stamps: &Stamps,
+    kills: usize,
+    age: Duration,
+) -> Result<Vec<f64>, String> {
     let mut tasks = std::collections::VecDeque::from(tasks);
     let mut taken = Vec::new();
     for _ in 0..kills {
@@ -132,7 +130,7 @@ fn kill_each(tasks: Vec<Stamp>, stamps: &Stamps, kills: usize, age: Duration) ->
 }
 
 /// Watches crash loops for a while: how much of a core the supervisors use, and how much CPU one start costs them.
-fn watch_loops(supervisors: &[u32], stamps: &Stamps, row: &mut Row) {
+pub(crate) fn watch_loops(supervisors: &[u32], stamps: &Stamps, row: &mut Row) {
     stamps.drain();
     let (begun, before) = (Instant::now(), cpu_ns(supervisors));
     std::thread::sleep(WATCHED);
@@ -140,33 +138,4 @@ fn watch_loops(supervisors: &[u32], stamps: &Stamps, row: &mut Row) {
     let starts = stamps.drain().len().max(1);
     row.add(cpu / begun.elapsed().as_nanos() as f64 * 100.0);
     row.cpu(cpu / 1e6 / starts as f64);
-}
-
-fn runit_round(
-    bench: &Bench,
-    rig: &Rig,
-    runsv: &std::path::Path,
-    stamps: &Stamps,
-    rows: &mut Rows,
-) -> Result<(), String> {
-    let kills = bench.size(KILLS);
-    let young = bench.size(KILLS_OF_YOUNG_RUNIT);
-    let limit = median(&probe::restart_ms(&bench.tools.stamp(), stamps, kills)?);
-    // A young service waits for its second; killed in turn, others would have run longer meanwhile.
-    for ((age, row), (services, kills)) in AGES.iter().zip(&mut rows.runit).zip([(kills, kills), (1, young)])
-    {
-        stamps.drain();
-        let runit = Runit::start(runsv, rig.dir(), &bench.tools.stamp(), stamps, services, "stay")?;
-        let tasks = stamps.take(services, SOON)?;
-        let before = cpu_ns(&runit.pids());
-        let taken = kill_each(tasks, stamps, kills, *age)?;
-        let cpu = cpu_ns(&runit.pids()).saturating_sub(before) as f64 / 1e6 / kills as f64;
-        row.add_with(median(&taken), limit);
-        row.cpu(cpu);
-    }
-    stamps.drain();
-    let runit = Runit::start(runsv, rig.dir(), &bench.tools.stamp(), stamps, LOOPS, "exit")?;
-    stamps.take(LOOPS, SOON)?;
-    watch_loops(&runit.pids(), stamps, &mut rows.runit_loops);
-    Ok(())
 }

@@ -11,10 +11,14 @@ use tokio::runtime::Runtime;
 use crate::Bench;
 use crate::control::{placed, purge, put, service};
 use crate::meter::{children_cpu_ns, cpu_ns, memory};
+use crate::peers::{Ground, Kind, Peer, Present};
 use crate::report::{Row, Table, median};
 use crate::rig::{Client, Rig};
+use crate::stamps::Stamps;
 use crate::{probe, world};
 
+/// Whose daemons idle beside ours.
+const KINDS: [Kind; 2] = [Kind::Docker, Kind::Nomad];
 /// How long daemons idle in all, in equal parts.
 const IDLE: Duration = Duration::from_secs(30);
 /// Runs of each command in all.
@@ -48,12 +52,20 @@ pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
 
 async fn idle_and_commands(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let rig = Rig::started(&bench.tools).await?;
+    let stamps = Stamps::new(rig.dir(), "stamps");
+    let ground = Ground::new(&bench.tools, &stamps, "stay");
+    let present = Present::of(&KINDS, &ground);
+    let peers: Result<Vec<Box<dyn Peer>>, String> =
+        present.kinds().iter().map(|kind| kind.start(&ground)).collect();
+    let peers = peers?;
     let daemons =
         [("server", vec![rig.server_pid()]), ("agent", vec![rig.agent_pid()]), ("keeper", rig.keeper_pids())];
-    let mut idle = daemons.map(|(name, pids)| {
+    let theirs = present.kinds().iter().zip(&peers).map(|(kind, peer)| (kind.name(), peer.pids()));
+    let idle = daemons.into_iter().chain(theirs).map(|(name, pids)| {
         let row = |what: &str, unit| Row::new(format!("idle {name}, {what}"), unit);
         (pids, row("RSS", "MB"), row("PSS", "MB"), row("CPU", "% of a core"))
     });
+    let mut idle: Vec<_> = idle.collect();
     let mut version = Row::new("`minijob version`", "ms");
     let mut status = Row::new("`minijob status`", "ms");
     for _ in 0..bench.rounds {
@@ -82,6 +94,10 @@ async fn idle_and_commands(bench: &Bench, table: &mut Table) -> Result<(), Strin
     }
     table.push(version);
     table.push(status);
+    table.note("Docker is dockerd and the containerd that it starts, Nomad an agent with `-dev`: server and client in one process.");
+    for note in present.notes() {
+        table.note(note);
+    }
     Ok(())
 }
 

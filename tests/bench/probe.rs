@@ -78,6 +78,18 @@ fn pidfd(pid: u32) -> Result<OwnedFd, String> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// Opens a pidfd for each of some processes and asks whether any has ended: the least that a supervisor which comes back must do to
+/// watch them. Returns milliseconds.
+pub(crate) fn adopt_ms(pids: &[u32]) -> Result<f64, String> {
+    let begun = Instant::now();
+    let watched: Result<Vec<OwnedFd>, String> = pids.iter().map(|pid| pidfd(*pid)).collect();
+    let watched = watched?;
+    let mut ends: Vec<PollFd> =
+        watched.iter().map(|end| PollFd::new(end.as_fd(), PollFlags::POLLIN)).collect();
+    poll(&mut ends, PollTimeout::ZERO).map_err(|errno| errno.to_string())?;
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
+
 /// Sends a small message over loopback, appends it to a file, syncs, and answers, again and again: what one durable write must
 /// cost. Returns milliseconds. Every sync takes `extra` longer.
 pub(crate) fn durable_ms(dir: &Path, count: usize, extra: Duration) -> Result<Vec<f64>, String> {

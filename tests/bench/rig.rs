@@ -1,6 +1,7 @@
 //! A server and an agent as real processes, with a disk that can be made slower while they run, and a connection to the server.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ pub(crate) struct Rig {
     slow_sync: PathBuf,
     addr: String,
     token: String,
+    probes: Option<String>,
     server: Option<Child>,
     agent: Option<Child>,
 }
@@ -40,28 +42,43 @@ impl Rig {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("ours");
         std::fs::write(dir.path().join("extra_us"), 0_u32.to_ne_bytes()).expect("a small file");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let addr = port.expect("a free port").to_string();
-        let mut rig =
-            Self { dir, slow_sync: tools.slow_sync(), addr, token: String::new(), server: None, agent: None };
+        let mut rig = Self {
+            dir,
+            slow_sync: tools.slow_sync(),
+            addr: free_addr(),
+            token: String::new(),
+            probes: None,
+            server: None,
+            agent: None,
+        };
         rig.forget_server();
         rig
     }
 
     /// Starts server and agent and waits until the agent's node is up.
     pub(crate) async fn started(tools: &Tools) -> Result<Self, String> {
+        Self::new(tools).start().await
+    }
+
+    /// The same with an agent that can be asked what it has.
+    pub(crate) async fn observed(tools: &Tools) -> Result<Self, String> {
         let mut rig = Self::new(tools);
-        rig.start_server();
-        rig.start_agent();
-        let mut client = rig.client().await?;
+        rig.probes = Some(free_addr());
+        rig.start().await
+    }
+
+    async fn start(mut self) -> Result<Self, String> {
+        self.start_server();
+        self.start_agent();
+        let mut client = self.client().await?;
         let begun = Instant::now();
-        while !rig.node_is_up(&mut client).await {
+        while !self.node_is_up(&mut client).await {
             tokio::time::sleep(Duration::from_millis(10)).await;
             if begun.elapsed() > PATIENCE {
                 return Err("the agent did not register".into());
             }
         }
-        Ok(rig)
+        Ok(self)
     }
 
     async fn node_is_up(&self, client: &mut Client) -> bool {
@@ -105,7 +122,11 @@ impl Rig {
     /// Starts the agent and does not wait for it.
     pub(crate) fn start_agent(&mut self) {
         let dir = self.agent_dir();
-        let args = ["agent", "--servers", &self.addr, "--data-dir", &dir.to_string_lossy(), "--name", "n0"];
+        let dir = dir.to_string_lossy();
+        let mut args = vec!["agent", "--servers", &self.addr, "--data-dir", &dir, "--name", "n0"];
+        if let Some(probes) = &self.probes {
+            args.extend(["--http-addr", probes]);
+        }
         self.agent = Some(self.daemon(&args));
     }
 
@@ -133,6 +154,26 @@ impl Rig {
             process::signal(server.id(), Signal::SIGKILL);
             server.wait().ok();
         }
+    }
+
+    /// Kills the agent.
+    pub(crate) fn kill_agent(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            process::signal(agent.id(), Signal::SIGKILL);
+            agent.wait().ok();
+        }
+    }
+
+    /// Returns how many allocations the agent says are running, once a server has it registered; nothing while it does not answer.
+    pub(crate) fn agent_runs(&self) -> Option<usize> {
+        let mut stream = TcpStream::connect(self.probes.as_ref()?).ok()?;
+        let ask = format!("GET /metrics HTTP/1.0\r\nAuthorization: Bearer {}\r\n\r\n", self.token);
+        stream.write_all(ask.as_bytes()).ok()?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).ok()?;
+        let number = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        number("minijob_agent_registered ").filter(|registered| *registered == 1)?;
+        number("minijob_agent_allocations{state=\"running\"} ")
     }
 
     /// Connects, as soon as the server listens.
@@ -229,13 +270,15 @@ impl Rig {
     }
 }
 
+fn free_addr() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    port.expect("a free port").to_string()
+}
+
 impl Drop for Rig {
     fn drop(&mut self) {
         self.kill_server();
-        if let Some(mut agent) = self.agent.take() {
-            process::signal(agent.id(), Signal::SIGKILL);
-            agent.wait().ok();
-        }
+        self.kill_agent();
         process::sweep(self.dir.path());
     }
 }

@@ -1,4 +1,5 @@
-//! What is compiled at run time: the measured task, the slower disk, and the smallest program of our language.
+//! What is compiled at run time: the measured task, the smallest supervisor, the slower disk, and the smallest program of our
+//! language.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,11 +20,13 @@ impl Tools {
         std::fs::set_permissions(dir.path(), open).map_err(|error| error.to_string())?;
         let tools = Self { dir };
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/helpers");
-        let stamp = sources.join("stamp.c");
         // Static, because half a millisecond of a dynamic program's start is its loader.
-        let fixed = run(Command::new("cc").args(["-O2", "-static", "-o"]).arg(tools.stamp()).arg(&stamp));
-        if fixed.is_err() {
-            run(Command::new("cc").args(["-O2", "-o"]).arg(tools.stamp()).arg(&stamp))?;
+        for (program, source) in [(tools.stamp(), "stamp.c"), (tools.dir().join("loop"), "loop.c")] {
+            let source = sources.join(source);
+            let fixed = run(Command::new("cc").args(["-O2", "-static", "-o"]).arg(&program).arg(&source));
+            if fixed.is_err() {
+                run(Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(&source))?;
+            }
         }
         let shim = sources.join("slow_sync.c");
         run(Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(tools.slow_sync()).arg(shim))?;
