@@ -280,7 +280,7 @@ async fn what_is_found_to_run_without_a_record_is_told_at_once() {
     until_state(&agent, 1, AllocState::Running).await;
     let id = AttemptId { alloc: 9, task: "web".into(), attempt: 1 };
     let foreign = StartSpec { args: vec!["run forever".into()], ..StartSpec::new(id, "web", dir.path()) };
-    mock.start(foreign).await.expect("it starts");
+    mock.start(foreign).await.expect("it answers").expect("it starts");
     let (mut peer, register) = server.registered(1, 11).await;
     let held: BTreeSet<u64> =
         register.held.iter().flat_map(|held| &held.status).map(|status| status.id).collect();
