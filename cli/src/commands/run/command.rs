@@ -264,9 +264,12 @@ mod tests {
     use clap::{Args as _, FromArgMatches as _};
 
     use super::*;
+    use crate::files::Variables;
 
     fn args(given: &[&str]) -> Result<Args, clap::Error> {
-        let command = Args::augment_args(clap::Command::new("run").no_binary_name(true));
+        // What is about files is refused beside a command, so that the grammar must have it.
+        let command = Variables::augment_args(clap::Command::new("run").no_binary_name(true));
+        let command = Args::augment_args(command);
         Args::from_arg_matches(&command.try_get_matches_from(given)?)
     }
 
