@@ -91,7 +91,7 @@ async fn every_documented_word_of_a_query_string_is_understood() {
         for param in endpoint.params {
             let value = match (param.0, param.1) {
                 ("request_id", _) => "000000000000000000000000000000ff",
-                ("wait", _) => "1ms",
+                ("wait" | "since", _) => "1ms",
                 ("follow", _) => "false",
                 (_, "integer") => "1",
                 (_, "boolean") => "true",
