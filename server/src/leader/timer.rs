@@ -7,7 +7,7 @@ use proto::time::Timestamp;
 use crate::cluster::Cluster;
 
 /// The longest sleep: tokio's clock stands still while the machine is suspended and the cluster's does not.
-const NAP: Duration = Duration::from_secs(1);
+const NAP: Duration = Duration::from_secs(10);
 
 /// Waits until that time has come; for ever without one.
 pub(super) async fn until(cluster: &Cluster, at: Option<Timestamp>) {

@@ -47,8 +47,12 @@ struct Facts {
 
 impl Policy {
     fn is_due(&self, facts: Facts) -> bool {
+        self.is_wanted(facts) && facts.since_last.is_none_or(|since| since >= self.interval_min)
+    }
+
+    /// Whether a snapshot will be due by time alone.
+    fn is_wanted(&self, facts: Facts) -> bool {
         facts.grown >= self.log_bytes_min.max(facts.snapshot_bytes)
-            && facts.since_last.is_none_or(|since| since >= self.interval_min)
     }
 }
 
@@ -61,6 +65,8 @@ pub(crate) async fn run<M: Machine>(
 ) {
     let mut ticks = tokio::time::interval(policy.check_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A log that rests is not looked at: an idle server sleeps.
+    let mut is_restless = true;
     let mut metrics = raft.data_metrics();
     // The log that was there at the start counts as grown: nobody knows how long it has been waiting.
     let mut appended_at_last = 0;
@@ -68,8 +74,14 @@ pub(crate) async fn run<M: Machine>(
     let mut purged_through = None;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
-            changed = metrics.changed() => if changed.is_err() { return },
+            _ = ticks.tick(), if is_restless => is_restless = false,
+            changed = metrics.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                // What follows from the change without another one is seen by one more look.
+                is_restless = true;
+            }
         }
         metrics.mark_unchanged();
         let appended = writer.counters().appended_bytes();
@@ -78,6 +90,7 @@ pub(crate) async fn run<M: Machine>(
             snapshot_bytes: snapshots.newest().map_or(0, |known| known.size),
             since_last: last.map(|last: Instant| last.elapsed()),
         };
+        is_restless |= policy.is_wanted(facts);
         if policy.is_due(facts) {
             last = Some(Instant::now());
             if !snapshots.has_room() {

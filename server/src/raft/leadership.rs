@@ -32,10 +32,21 @@ impl Leadership {
 }
 
 /// Keeps the fact up to date until the consensus core is gone, which leads nobody.
+///
+/// A leader that is alone has nobody to tell that it lives and no election to lose: while it is, the core's clock stands still, which
+/// was most of what an idle server cost.
 pub(crate) async fn follow<M: Machine>(raft: Raft<M>, fact: watch::Sender<Leadership>) {
     let mut metrics = raft.server_metrics();
     loop {
-        let now = Leadership::of(&metrics.borrow_and_update());
+        let (now, is_alone) = {
+            let metrics = metrics.borrow_and_update();
+            let now = Leadership::of(&metrics);
+            // Whoever is to learn the log counts too: it hears heartbeats.
+            let members = metrics.membership_config.membership().nodes().count();
+            let is_alone = now.leading && members == 1;
+            (now, is_alone)
+        };
+        raft.runtime_config().tick(!is_alone);
         fact.send_if_modified(|known| {
             let changed = *known != now;
             *known = now;

@@ -121,6 +121,22 @@ fn damage_newest_snapshot(dir: &Path) {
 }
 
 #[tokio::test]
+async fn a_leader_that_is_alone_and_has_nothing_to_do_rests() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(config(dir.path(), Backend::Segments)).await;
+    server.lead().await;
+    server.handle.propose(add(1)).await.unwrap().unwrap();
+    // The core tells its metrics whenever anything woke it.
+    let mut woken = server.handle.shared.raft.metrics();
+    let rests = async {
+        while let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), woken.changed()).await {}
+    };
+    tokio::time::timeout(PATIENCE, rests).await.expect("a second passes in which nothing wakes it");
+    assert_eq!(server.handle.propose(add(2)).await.unwrap(), Ok(3), "and works when it is asked to");
+    server.handle.stop().await;
+}
+
+#[tokio::test]
 async fn snapshots_are_taken_and_the_log_is_purged_as_it_grows() {
     let dir = tempfile::tempdir().unwrap();
     let snapshots = compaction::Policy {

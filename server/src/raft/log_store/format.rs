@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Backend, Error};
 use crate::raft::durable;
@@ -18,6 +19,10 @@ const LOCK: &str = "lock";
 pub(super) const DATA: &str = "log";
 const ASIDE: &str = "log.unfinished";
 const FIRST_LINE: &str = "minijob log";
+
+/// How long a lock may be held by nobody who means it, and how often to look.
+const LOCK_PATIENCE: Duration = Duration::from_millis(300);
+const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 /// A directory that is ours: of a known format, of the right back-end, and locked for as long as this lives.
 #[derive(Debug)]
@@ -92,18 +97,39 @@ fn check(path: &Path, text: &str, backend: Backend) -> Result<(), Error> {
     Ok(())
 }
 
+/// Takes the lock of the directory. A process that somebody is starting holds copies of all files until its program begins: such a
+/// lock is gone at once, and waiting for it tells nobody that another server runs who does not.
 fn lock(path: &Path) -> Result<File, Error> {
     let file = File::create(path).map_err(Error::io("create", path))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked { path: path.to_path_buf() }),
-        Err(errno) => Err(Error::Io { doing: "lock", path: path.to_path_buf(), source: errno.into() }),
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up => std::thread::sleep(LOCK_RETRY),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Locked { path: path.to_path_buf() }),
+            Err(errno) => {
+                return Err(Error::Io { doing: "lock", path: path.to_path_buf(), source: errno.into() });
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_back_at_once_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(LOCK);
+        let held = lock(&path).unwrap();
+        let releasing = std::thread::spawn(move || {
+            std::thread::sleep(LOCK_PATIENCE / 10);
+            drop(held);
+        });
+        lock(&path).unwrap();
+        releasing.join().unwrap();
+    }
 
     #[test]
     fn a_newer_format_is_refused_by_name() {
