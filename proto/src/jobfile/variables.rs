@@ -141,7 +141,9 @@ impl Filling<'_> {
         let room = limits::YAML_TEXT_BYTES.saturating_sub(reader.filled_bytes);
         let (mut filled, mut done, mut whole) = (String::new(), 0, true);
         for at in places(text) {
-            filled.push_str(&text[done..at]);
+            // Within what was taken for a name, and is a fault already.
+            let Some(before) = text.get(done..at) else { continue };
+            filled.push_str(before);
             let after = &text[at + VARIABLE.len()..];
             let Some((name, _)) = after.split_once('}') else {
                 let hint = "close it with `}`, or write `$${` for a literal `${`";

@@ -192,3 +192,18 @@ fn processor_time() -> Duration {
     let at = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(at.tv_sec as u64, at.tv_nsec as u32)
 }
+
+/// Found by fuzzing: a variable that is not closed takes the next one for a part of its name.
+#[test]
+fn variables_within_one_another_are_a_fault_and_no_panic() {
+    for value in [
+        "${var.a: ${var.tag} b",
+        "${var.${var.tag}}",
+        "${var.${var.${var.tag",
+        "$${var.${var.tag} ${var.tag}${var.x",
+    ] {
+        let text = format!("name: a\nvariables: {{tag: {{default: x}}}}\ncommand: b\nargs: ['{value}']\n");
+        let faults = parse("job.yml", &text).expect_err(value);
+        assert!(faults.0.iter().any(|fault| fault.line == 4), "{value}: {faults}");
+    }
+}
