@@ -133,9 +133,9 @@ fn render(status: &Status) -> String {
     let registered = u64::from(status.link.server.is_some());
     set("registered", "1 while a server has this agent registered", registered);
     set("unreported", "Allocations of which servers have still to learn something", status.unreported as u64);
-    let mut counts: BTreeMap<&'static str, u64> = STATES.iter().map(|state| (word(*state), 0)).collect();
+    let mut counts: BTreeMap<&'static str, u64> = STATES.iter().map(|state| (state.word(), 0)).collect();
     for view in status.allocs.values() {
-        *counts.entry(word(view.status.state)).or_default() += 1;
+        *counts.entry(view.status.state.word()).or_default() += 1;
     }
     let allocs: Family<StateLabels, Amount> = Family::default();
     for (state, count) in counts {
@@ -159,19 +159,6 @@ const STATES: [AllocState; 8] = [
     AllocState::Failed,
     AllocState::Stopped,
 ];
-
-const fn word(state: AllocState) -> &'static str {
-    match state {
-        AllocState::Pending => "pending",
-        AllocState::Preparing => "preparing",
-        AllocState::Starting => "starting",
-        AllocState::Running => "running",
-        AllocState::Stopping => "stopping",
-        AllocState::Complete => "complete",
-        AllocState::Failed => "failed",
-        AllocState::Stopped => "stopped",
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -29,13 +29,19 @@ pub fn boottime() -> BootTime {
     BootTime(at.tv_sec as u64 * 1000 + at.tv_nsec as u64 / 1_000_000)
 }
 
+/// Returns a duration in whole milliseconds, as records and messages hold it; what is longer than they can hold is the longest.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 macro_rules! arithmetic {
     ($name:ident) => {
         impl $name {
             /// Returns the time that much later.
             #[must_use]
             pub fn plus(self, duration: Duration) -> Self {
-                Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+                Self(self.0.saturating_add(millis(duration)))
             }
             /// Returns how long after `earlier` this is; zero when it is not after it.
             #[must_use]

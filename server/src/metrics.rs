@@ -183,15 +183,5 @@ const fn health_word(health: Health) -> &'static str {
 }
 
 const fn state_word(state: AllocState, lost: bool) -> &'static str {
-    match state {
-        AllocState::Complete => "complete",
-        AllocState::Failed => "failed",
-        AllocState::Stopped => "stopped",
-        _ if lost => "lost",
-        AllocState::Pending => "pending",
-        AllocState::Preparing => "preparing",
-        AllocState::Starting => "starting",
-        AllocState::Running => "running",
-        AllocState::Stopping => "stopping",
-    }
+    if lost && !state.has_ended() { "lost" } else { state.word() }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::error::{Error, Kind};
 use proto::ids::AllocId;
-use proto::time::{Timestamp, now};
+use proto::time::{Timestamp, millis, now};
 use proto::units::parse_duration;
 use proto::view::{AllocView, JobStatus};
 use proto::wire::v1;
@@ -66,7 +66,7 @@ impl Since {
             Self::Ago(ago) => ago,
             Self::At(at) => now.since(at),
         };
-        u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)
+        millis(ago)
     }
 }
 

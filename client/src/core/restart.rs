@@ -104,7 +104,7 @@ fn has_window_ended(interval: Interval, start: BootTime, at: BootTime) -> bool {
 /// The delay after `series` earlier ones, varied by the policy's jitter, within [`LEAST_DELAY`] and the policy's limit.
 fn delay(policy: &Restart, series: u32, seed: u64) -> Duration {
     let base = grown(policy.delay, policy.backoff, policy.max_delay, series);
-    let base_ms = u64::try_from(base.as_millis()).unwrap_or(u64::MAX);
+    let base_ms = proto::time::millis(base);
     let spread = u128::from(base_ms) * u128::from(policy.jitter_percent) / 100;
     let spread = u64::try_from(spread).unwrap_or(u64::MAX);
     let width = spread.saturating_mul(2).saturating_add(1);

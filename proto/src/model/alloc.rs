@@ -64,6 +64,21 @@ impl AllocState {
         matches!(self, Self::Complete | Self::Failed | Self::Stopped)
     }
 
+    /// Returns its word, as documents, metrics and sentences have it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Preparing => "preparing",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// Returns whether an allocation in this state may be reported in `next`: forward only, and an end is final.
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
@@ -247,7 +262,7 @@ mod as_millis {
     use serde::{Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+        to.serialize_u64(crate::time::millis(*duration))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -9,6 +9,7 @@ use crate::model::{
     Backoff, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn,
     Volume, VolumeSource,
 };
+use crate::time::millis;
 
 /// Writes a job.
 #[must_use]
@@ -215,10 +216,6 @@ pub fn resources_to_wire(resources: Resources) -> v1::Resources {
 #[must_use]
 pub fn resources_from_wire(resources: v1::Resources) -> Resources {
     Resources { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

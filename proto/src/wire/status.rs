@@ -107,7 +107,7 @@ fn end_to_wire(end: &TaskEnd) -> v1::TaskEnd {
     v1::TaskEnd {
         reason: Some(reason_to_wire(&end.reason)),
         at_ms: end.at.0,
-        ran_ms: u64::try_from(end.ran.as_millis()).unwrap_or(u64::MAX),
+        ran_ms: crate::time::millis(end.ran),
         tail: end.tail.clone(),
     }
 }

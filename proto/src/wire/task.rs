@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::job::{millis, resources_from_wire, resources_to_wire};
+use super::job::{resources_from_wire, resources_to_wire};
 use super::{BadMessage, need, v1};
 use crate::model::{
     Confinement, Isolate, Lifecycle, Limits, LogPolicy, Mount, NodeEnvFile, Process, Rlimit, Task, TaskFile,
 };
+use crate::time::millis;
 
 /// Writes a task.
 pub(super) fn task_to_wire(task: &Task) -> v1::Task {

@@ -37,7 +37,7 @@ impl LogsSpec {
             stderr: self.stderr,
             follow: self.follow,
             tail: self.tail,
-            last_ms: self.last.map(|last| u64::try_from(last.as_millis()).unwrap_or(u64::MAX)),
+            last_ms: self.last.map(proto::time::millis),
         }
     }
 }

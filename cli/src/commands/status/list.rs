@@ -11,7 +11,7 @@ use crate::output::{Cell, Out, Table, Tone, ago};
 use crate::read::Document;
 
 /// Whether a job is one of those that somebody has to look at.
-pub(super) const fn is_failing(job: &JobSummary) -> bool {
+const fn is_failing(job: &JobSummary) -> bool {
     matches!(job.health, Health::Failing | Health::Waiting)
 }
 

@@ -250,7 +250,7 @@ fn time(
     if exact.is_zero() {
         return None;
     }
-    let rounded = Duration::from_millis(u64::try_from(exact.as_millis()).unwrap_or(u64::MAX));
+    let rounded = Duration::from_millis(crate::time::millis(exact));
     let written = show_duration(rounded);
     if parse_duration(&written).is_err() {
         return reader.expected(node, key, "at most `3650d`, ten years", "");

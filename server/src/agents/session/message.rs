@@ -2,6 +2,7 @@
 
 use prost::Message as _;
 use proto::ids::Revision;
+use proto::time::millis;
 use proto::wire::v1::{self, server_message::Kind};
 
 use super::super::Hub;
@@ -20,7 +21,6 @@ pub fn position(state: &State) -> v1::Position {
 
 /// Answers a registration.
 pub(super) fn registered(state: &State) -> Kind {
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Kind::Registered(v1::Registered {
         position: Some(position(state)),
         previous_incarnation: state.previous_incarnation.map_or(0, |id| id.0),

@@ -61,7 +61,7 @@ pub fn of_alloc(state: &State, alloc: &Alloc) -> Story {
     } else if alloc.healthy {
         "healthy"
     } else {
-        state_word(alloc.state)
+        alloc.state.word()
     };
     let mut present = vec![placed(state, alloc)];
     present.extend(replaced(state, alloc));
@@ -140,7 +140,7 @@ fn replaced(state: &State, alloc: &Alloc) -> Option<Sentence> {
             format!("was stopped on {node}: {}", stop_word(reason).replace('_', " "))
         }
         (_, AllocState::Failed) => format!("failed on {node}{}", cause(before)),
-        (_, state) => format!("is {} on {node}", state_word(state)),
+        (_, state) => format!("is {} on {node}", state.word()),
     };
     let at = before.lost_at.or(before.ended_at);
     Some(Sentence::new(at, format!("it replaces {}, which {how}", before.id)))
@@ -165,7 +165,7 @@ fn how_it_is(alloc: &Alloc) -> Vec<Sentence> {
     }
     said.extend(alloc.tasks.iter().filter_map(|task| of_task(&name, task)));
     if let Some(at) = alloc.ended_at {
-        said.push(Sentence::new(Some(at), format!("{name} has ended: {}", state_word(alloc.state))));
+        said.push(Sentence::new(Some(at), format!("{name} has ended: {}", alloc.state.word())));
     } else if alloc.healthy {
         said.push(Sentence::new(alloc.running_since, format!("{name} is healthy")));
     } else if let Some(since) = alloc.running_since {
@@ -265,19 +265,6 @@ fn tries_to_come(alloc: &Alloc) -> Vec<Sentence> {
         Some(Sentence::new(Some(until), text))
     };
     alloc.tasks.iter().filter_map(again).collect()
-}
-
-const fn state_word(state: AllocState) -> &'static str {
-    match state {
-        AllocState::Pending => "pending",
-        AllocState::Preparing => "preparing",
-        AllocState::Starting => "starting",
-        AllocState::Running => "running",
-        AllocState::Stopping => "stopping",
-        AllocState::Complete => "complete",
-        AllocState::Failed => "failed",
-        AllocState::Stopped => "stopped",
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const FIRST_LINE: &str = "minijob log";
 
 /// How long a lock may be held by nobody who means it, and how often to look.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
-const LOCK_RETRY: Duration = Duration::from_millis(2);
+pub(super) const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 /// A directory that is ours: of a known format, of the right back-end, and locked for as long as this lives.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ fn check(path: &Path, text: &str, backend: Backend) -> Result<(), Error> {
 }
 
 /// Takes the lock of the directory. A process that somebody is starting holds copies of all files until its program begins: such a
-/// lock is gone at once, and waiting for it tells nobody that another server runs who does not.
+/// lock is gone at once. One that stays is another server's.
 fn lock(path: &Path) -> Result<File, Error> {
     let file = File::create(path).map_err(Error::io("create", path))?;
     let give_up = Instant::now() + LOCK_PATIENCE;

@@ -8,7 +8,7 @@ use proto::ids::{AllocId, Generation, JobKey, JobVersion, NodeId, Revision};
 use proto::model::{
     AllocStatus, Desired, Eligibility, Event, EventKind, Liveness, Resources, Severity, Subject, SubjectJob,
 };
-use proto::time::Timestamp;
+use proto::time::{Timestamp, millis};
 use proto::wire::{BadMessage, agent, job, status, v1};
 
 use super::command::{reason_from_wire, reason_to_wire, stop_from_wire, stop_to_wire};
@@ -296,8 +296,4 @@ pub(super) fn event_from_wire(record: v1::EventRecord) -> Result<Event, BadMessa
         message: record.message,
         tail: record.tail,
     })
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

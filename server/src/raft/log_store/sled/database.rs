@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ::sled::Db;
 
 use super::super::Error;
+use super::super::format::LOCK_RETRY;
 use crate::raft::durable;
 
 /// Blobs are written for values above a quarter of this.
@@ -15,9 +16,8 @@ const SEGMENT_BYTES: usize = 8 << 20;
 /// sled's page cache; the log is written once and read rarely.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// How long sled may keep its lock after it was closed, and how often to look.
+/// How long sled may keep its lock after it was closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 /// Opens the database and makes durable what sled does not.
 pub(super) fn open(dir: &Path) -> Result<(Db, File), Error> {
