@@ -19,9 +19,9 @@ use crate::model::Job;
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
-    /// Its jobs: what [`jobfile::explain()`] writes of each is read back as an equal job.
-    pub jobs: Vec<Job>,
-    /// What has no counterpart, in the order of the file; at most [`crate::limits::ERRORS_PER_FILE`], the last of them says how
+    /// Its jobs, or all that is wrong with it: what [`jobfile::explain()`] writes of each is read back as an equal job.
+    pub jobs: Result<Vec<Job>, Faults>,
+    /// What has no counterpart, also where something is wrong, in the order of the file; at most [`crate::limits::ERRORS_PER_FILE`], the last of them says how
     /// many more there are.
     pub notes: Vec<Note>,
 }
@@ -81,12 +81,10 @@ pub fn read(file: &str, text: &str, given: &Given<'_>, forced: Option<Format>) -
             let read = jobfile::read(file, text, given);
             Read { format, jobs: read.jobs, variables: read.variables, notes: Vec::new() }
         }
-        (None, Format::Monexec) => match monexec::convert(file, text, given) {
-            Ok(Converted { jobs, notes }) => {
-                Read { format, jobs: Ok(jobs), variables: BTreeSet::new(), notes }
-            }
-            Err(faults) => wrong(faults),
-        },
+        (None, Format::Monexec) => {
+            let Converted { jobs, notes } = monexec::convert(file, text, given);
+            Read { format, jobs, variables: BTreeSet::new(), notes }
+        }
     }
 }
 

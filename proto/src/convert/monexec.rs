@@ -14,8 +14,8 @@ use std::path::Path;
 use super::format::entry;
 use super::{Converted, Note, printable};
 use crate::ids::{DEFAULT_NAMESPACE, JobKey};
+use crate::jobfile::Given;
 use crate::jobfile::yaml::{self, Mark, Node, Reader, Value, did_you_mean, nearest, pairs, quote};
-use crate::jobfile::{Faults, Given};
 use crate::limits;
 use crate::model::{Job, JobType};
 use service::Service;
@@ -48,17 +48,17 @@ pub(super) fn sign(root: &Node) -> Option<(Mark, &'static str)> {
 /// Relative paths are relative to `given.base`, the folder of the file, or to the `workdir` of their service; services without one
 /// start in that folder. Environment files are read now. Variables (`given.variables`) mean nothing here: monexec fills nothing in.
 ///
-/// # Errors
-/// [`Faults`]: all that monexec itself would stumble over, and what no job can be.
-pub fn convert(file: &str, text: &str, given: &Given<'_>) -> Result<Converted, Faults> {
-    yaml::read(file, text, |reader, root| {
-        let mut notes = Vec::new();
-        let job = root.and_then(|root| job(reader, root, file, given, &mut notes));
+/// Its faults are all that monexec itself would stumble over, and what no job can be.
+#[must_use]
+pub fn convert(file: &str, text: &str, given: &Given<'_>) -> Converted {
+    let mut notes = Vec::new();
+    let jobs = yaml::read(file, text, |reader, root| {
         if root.is_none() {
             no_services(reader, Mark::START);
         }
-        Converted { jobs: job.into_iter().collect(), notes: bounded(notes) }
-    })
+        root.and_then(|root| job(reader, root, file, given, &mut notes)).into_iter().collect()
+    });
+    Converted { jobs, notes: bounded(notes) }
 }
 
 fn no_services(reader: &mut Reader<'_>, at: Mark) {
@@ -67,7 +67,8 @@ fn no_services(reader: &mut Reader<'_>, at: Mark) {
 
 /// Puts the notes into the order of the file, no more of them than anybody reads.
 fn bounded(mut notes: Vec<Note>) -> Vec<Note> {
-    notes.sort();
+    // Those of one line stay as they were noted: one may follow from another.
+    notes.sort_by_key(|note| note.line);
     if notes.len() > limits::ERRORS_PER_FILE {
         let last = notes[limits::ERRORS_PER_FILE - 1].line;
         let more = notes.len() - (limits::ERRORS_PER_FILE - 1);

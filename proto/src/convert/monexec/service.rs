@@ -59,6 +59,8 @@ impl Service {
 struct Entries<'n> {
     at: Mark,
     by_key: BTreeMap<&'n str, &'n Node>,
+    /// Keys that mean nothing, each with the one that may have been meant.
+    unknown: Vec<(&'n Node, Option<&'static str>)>,
 }
 
 impl<'n> Entries<'n> {
@@ -95,7 +97,7 @@ pub(super) fn service(
     let (own, files) = (entries.get("environment"), entries.get("envFiles"));
     task.env = environment::environment(reader, own, files, given, notes);
     task.stop_signal = SIGINT;
-    task.stop_timeout = time(reader, &entries, "stop_timeout", notes).unwrap_or(DEFAULT_STOP);
+    task.stop_timeout = time(reader, &entries, "stop_timeout", Duration::ZERO, notes).unwrap_or(DEFAULT_STOP);
     task.logs.file = log_file(reader, &entries, workdir.as_deref());
     raw(reader, &entries, notes);
     let restart = restart(reader, &entries, notes);
@@ -109,21 +111,23 @@ pub(super) fn service(
 }
 
 fn entries<'n>(reader: &mut Reader<'_>, node: &'n Node, notes: &mut Vec<Note>) -> Entries<'n> {
-    let mut by_key = BTreeMap::new();
+    let (mut by_key, mut unknown) = (BTreeMap::new(), Vec::new());
     if matches!(node.value, Value::Null) {
         reader.expected::<()>(node, "a service", "a mapping (`key: value`)", "write `- command: ...`");
     }
     for (key, value) in pairs(reader, node, "a service", "write `- command: ...`") {
         let name = key_text(key);
         if !KEYS.contains(&name) {
-            let hint = nearest_key(name).map_or_else(String::new, |word| format!("; {}", did_you_mean(word)));
+            let meant = nearest_key(name);
+            let hint = meant.map_or_else(String::new, |word| format!("; {}", did_you_mean(word)));
             let text = format!("{} is no key of a service, and is left out{hint}", quote(name));
             notes.push(Note::new(key.at.line, text));
+            unknown.push((key, meant));
         } else if !matches!(value.value, Value::Null) {
             by_key.insert(name, value);
         }
     }
-    Entries { at: node.at, by_key }
+    Entries { at: node.at, by_key, unknown }
 }
 
 /// `nearest` compares words of one case.
@@ -152,8 +156,7 @@ fn workdir(reader: &mut Reader<'_>, entries: &Entries<'_>, given: &Given<'_>) ->
 fn program(reader: &mut Reader<'_>, entries: &Entries<'_>, command: &str, workdir: Option<&str>) -> String {
     let at = entries.at("command");
     if command.trim().is_empty() {
-        let message = "the service has no `command`";
-        reader.missing(entries.at, message, "name the program: `command: /usr/bin/my-program`");
+        no_command(reader, entries);
     } else if command.contains("${") {
         let hint = "`command: /usr/bin/env` runs what its `args` say";
         reader.fault(
@@ -165,6 +168,19 @@ fn program(reader: &mut Reader<'_>, entries: &Entries<'_>, command: &str, workdi
         return placed(reader, at, "command", command, workdir).unwrap_or_default();
     }
     command.to_owned()
+}
+
+fn no_command(reader: &mut Reader<'_>, entries: &Entries<'_>) {
+    let message = "the service has no `command`";
+    match entries.unknown.iter().find(|(_, meant)| *meant == Some("command")) {
+        Some((typo, _)) => {
+            let message = format!("{message}, and {} is no key of a service", quote(key_text(typo)));
+            reader.fault(typo.at, message, did_you_mean("command"));
+        }
+        None => {
+            reader.missing(entries.at, message, "name the program: `command: /usr/bin/my-program`");
+        }
+    }
 }
 
 fn log_file(reader: &mut Reader<'_>, entries: &Entries<'_>, workdir: Option<&str>) -> Option<String> {
@@ -214,12 +230,7 @@ fn raw(reader: &mut Reader<'_>, entries: &Entries<'_>, notes: &mut Vec<Note>) {
 }
 
 fn restart(reader: &mut Reader<'_>, entries: &Entries<'_>, notes: &mut Vec<Note>) -> Restart {
-    let asked = time(reader, entries, "restart_delay", notes).unwrap_or(DEFAULT_DELAY);
-    let delay = asked.max(LEAST_DELAY);
-    if delay != asked {
-        let text = format!("`restart_delay` becomes {}, the least that there is", show_duration(delay));
-        notes.push(Note::new(entries.at("restart_delay").line, text));
-    }
+    let delay = time(reader, entries, "restart_delay", LEAST_DELAY, notes).unwrap_or(DEFAULT_DELAY);
     let attempts =
         entries.get("restart").and_then(|node| reader.whole(node, "restart", -1..=rules::ATTEMPTS_MOST));
     Restart {
@@ -235,11 +246,12 @@ fn restart(reader: &mut Reader<'_>, entries: &Entries<'_>, notes: &mut Vec<Note>
     }
 }
 
-/// Reads a duration in whole milliseconds; none where monexec takes its default.
+/// Reads a duration in whole milliseconds, at least `least`; none where monexec takes its default.
 fn time(
     reader: &mut Reader<'_>,
     entries: &Entries<'_>,
     key: &str,
+    least: Duration,
     notes: &mut Vec<Note>,
 ) -> Option<Duration> {
     const WHAT: &str = "a duration such as `5s` or `1m30s`";
@@ -250,14 +262,15 @@ fn time(
     if exact.is_zero() {
         return None;
     }
-    let rounded = Duration::from_millis(crate::time::millis(exact));
+    let rounded = Duration::from_millis(crate::time::millis(exact)).max(least);
     let written = show_duration(rounded);
     if parse_duration(&written).is_err() {
         return reader.expected(node, key, "at most `3650d`, ten years", "");
     }
     if rounded != exact {
-        let unit = if text.parse::<u64>().is_ok() { "nanoseconds to monexec" } else { "rounded" };
-        let text = format!("`{key}` is {}, {unit}, and becomes {written}", shown(node));
+        let nanos = if text.parse::<u64>().is_ok() { " (nanoseconds to monexec)" } else { "" };
+        let least = if rounded == least { ", the least that there is" } else { "" };
+        let text = format!("`{key}` is {}{nanos} and becomes {written}{least}", shown(node));
         notes.push(Note::new(node.at.line, text));
     }
     Some(rounded)

@@ -45,33 +45,34 @@ impl Files for Folder {
     }
 }
 
-fn convert_in(base: Option<&str>, text: &str) -> Result<Converted, Faults> {
+fn convert_in(base: Option<&str>, text: &str) -> Converted {
     let given = Given { base: base.map(Path::new), files: Some(&Folder), ..Given::default() };
     convert("shop.yaml", text, &given)
 }
 
-fn converted(text: &str) -> Converted {
-    convert_in(Some("/srv"), text).expect("it is a file of monexec")
+fn converted(text: &str) -> (Vec<Job>, Vec<Note>) {
+    let converted = convert_in(Some("/srv"), text);
+    (converted.jobs.expect("it is a file of monexec"), converted.notes)
 }
 
 /// The faults of a file without a place, each with its line.
 fn faults(text: &str) -> Vec<(u32, String)> {
-    let faults = convert_in(None, text).expect_err("something is wrong").0;
+    let faults = convert_in(None, text).jobs.expect_err("something is wrong").0;
     faults.into_iter().map(|fault| (fault.line, format!("{}; {}", fault.message, fault.hint))).collect()
 }
 
 fn notes(text: &str) -> Vec<String> {
-    converted(text).notes.iter().map(ToString::to_string).collect()
+    converted(text).1.iter().map(ToString::to_string).collect()
 }
 
 fn only_task(text: &str) -> Task {
-    let job = converted(text).jobs.remove(0);
+    let job = converted(text).0.remove(0);
     job.groups.values().flat_map(|group| group.tasks.values()).next().expect("a task").clone()
 }
 
 #[test]
 fn a_service_becomes_a_group_that_is_run_as_monexec_would() {
-    let job = &converted(SHOP).jobs[0];
+    let job = &converted(SHOP).0[0];
     assert_eq!((job.key.name.as_str(), job.kind), ("shop", JobType::Service));
     assert_eq!(job.groups.keys().collect::<Vec<_>>(), ["shop-api", "worker"]);
     let group = &job.groups["shop-api"];
@@ -94,7 +95,7 @@ fn a_service_becomes_a_group_that_is_run_as_monexec_would() {
 
 #[test]
 fn what_is_not_written_is_monexecs_default() {
-    let job = &converted("services: [{label: w, command: worker}]").jobs[0];
+    let job = &converted("services: [{label: w, command: worker}]").0[0];
     let group = &job.groups["w"];
     assert_eq!(job.key.name, "w", "a service alone gives the job its name");
     assert_eq!((group.restart.attempts, group.restart.delay), (None, Duration::from_secs(6)));
@@ -111,8 +112,8 @@ fn what_has_no_counterpart_is_named_with_its_line() {
             "line 3: the label `shop api` becomes the name `shop-api`",
             "line 7: `dev.env`: `export X` is no name of a variable, and is left out",
             "line 7: there is no file `gone.env`, and it is left out",
-            "line 14: no service of this file has the label `nobody`, so that it is not critical",
             "line 14: when `shop api` has ended for good it is the end of all under `minijob supervise`; in a cluster the other services go on",
+            "line 14: no service of this file has the label `nobody`, so that it is not critical",
             "line 15: `consul` is not acted on: services are not registered in Consul yet",
             "line 18: `telegrm` is no section that is known, and is left out; did you mean `telegram`?",
         ]
@@ -125,13 +126,13 @@ fn only_of_a_critical_service_that_can_end_the_end_is_spoken_of() {
     let text =
         |restart: &str| format!("services: [{{command: x{restart}}}, {{command: y}}]\ncritical: [x]\n");
     assert_eq!(notes(&text("")), [""; 0]);
-    let noted = &converted(&text(", restart: 1")).notes;
+    let noted = &converted(&text(", restart: 1")).1;
     assert!(noted.len() == 1 && noted[0].in_cluster_only && noted[0].line == 2, "{noted:?}");
 }
 
 #[test]
 fn labels_that_become_the_same_name_are_told_apart() {
-    let job = &converted("services: [{label: A b, command: x}, {label: a-b, command: y}]").jobs[0];
+    let job = &converted("services: [{label: A b, command: x}, {label: a-b, command: y}]").0[0];
     assert_eq!(job.groups.keys().collect::<Vec<_>>(), ["a-b", "a-b-2"]);
 }
 
@@ -140,8 +141,8 @@ fn of_a_very_long_label_many_services_still_have_names() {
     let label = "a".repeat(80);
     let job =
         converted(&format!("services: [{}]", vec![format!("{{label: {label}, command: x}}"); 12].join(", ")));
-    assert!(job.jobs[0].groups.keys().all(|name| name.len() <= 63), "{:?}", job.jobs[0].groups.keys());
-    assert_eq!(job.jobs[0].groups.len(), 12);
+    assert!(job.0[0].groups.keys().all(|name| name.len() <= 63), "{:?}", job.0[0].groups.keys());
+    assert_eq!(job.0[0].groups.len(), 12);
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn an_environment_file_that_is_not_there_is_left_out_and_one_that_cannot_be_take
     let text = |file: &str| format!("services: [{{command: x, envFiles: [{file}]}}]");
     assert_eq!(notes(&text("dir")), ["line 1: `dir`: it is no regular file; it is left out"]);
     for (file, part) in [("large.env", "larger than 256KiB"), ("latin.env", "is not UTF-8")] {
-        let faults = convert_in(Some("/srv"), &text(file)).expect_err("it cannot be taken").0;
+        let faults = convert_in(Some("/srv"), &text(file)).jobs.expect_err("it cannot be taken").0;
         assert!(faults[0].message.contains(part), "{faults:?}");
     }
 }
@@ -211,12 +212,20 @@ fn a_duration_that_is_changed_is_named() {
     assert_eq!(
         notes(text),
         [
-            "line 1: `restart_delay` becomes 100ms, the least that there is",
-            "line 1: `restart_delay` is `1500us`, rounded, and becomes 1ms",
-            "line 1: `stop_timeout` is `5`, nanoseconds to monexec, and becomes 0ms",
+            "line 1: `stop_timeout` is `5` (nanoseconds to monexec) and becomes 0ms, the least that there is",
+            "line 1: `restart_delay` is `1500us` and becomes 100ms, the least that there is",
         ]
     );
     assert_eq!(notes("services: [{command: x, stop_timeout: 0s, restart_delay: 1.1s}]"), [""; 0]);
+}
+
+#[test]
+fn a_command_that_is_mistyped_is_named_where_it_stands_and_the_notes_are_told_all_the_same() {
+    let text = "services:\n  - label: web\n    comand: x\n    wrkdir: y\n";
+    let message =
+        "the service has no `command`, and `comand` is no key of a service; did you mean `command`?";
+    assert_eq!(faults(text), [(3, message.to_owned())]);
+    assert_eq!(convert_in(None, text).notes.iter().map(|note| note.line).collect::<Vec<_>>(), [3, 4]);
 }
 
 #[test]
@@ -243,9 +252,9 @@ fn a_mistyped_key_is_left_out_by_name() {
 #[test]
 fn sections_may_have_a_file_of_their_own_which_holds_no_job() {
     let sections = converted("telegram: {token: x}\ncritical: [web]\n");
-    assert_eq!((sections.jobs.len(), sections.notes.len()), (0, 2));
+    assert_eq!((sections.0.len(), sections.1.len()), (0, 2));
     for empty in ["", "services: []", "critical: [web]", "services:"] {
-        let faults = convert_in(Some("/srv"), empty).expect_err("nothing to run").0;
+        let faults = convert_in(Some("/srv"), empty).jobs.expect_err("nothing to run").0;
         assert_eq!(faults[0].message, "the file has no `services`", "{empty}");
     }
 }
@@ -253,7 +262,7 @@ fn sections_may_have_a_file_of_their_own_which_holds_no_job() {
 #[test]
 fn more_notes_than_anybody_reads_are_counted() {
     let keys: String = (0..250).map(|number| format!("    key{number}: 1\n")).collect();
-    let notes = converted(&format!("services:\n  - command: x\n{keys}")).notes;
+    let notes = converted(&format!("services:\n  - command: x\n{keys}")).1;
     assert_eq!(notes.len(), limits::ERRORS_PER_FILE);
     assert_eq!(notes[99].text, "from here on there are 151 more such notes");
 }
@@ -266,7 +275,7 @@ fn too_many_services_are_refused() {
 
 #[test]
 fn what_was_converted_is_a_valid_job_file() {
-    let job = converted(SHOP).jobs.remove(0);
+    let job = converted(SHOP).0.remove(0);
     let text = jobfile::explain(&job);
     assert_eq!(jobfile::parse("shop.yml", &text), Ok(vec![job]), "{text}");
 }
@@ -317,8 +326,8 @@ proptest! {
     ) {
         let files = Everywhere(env.into_bytes());
         let given = Given { base: base.as_deref().map(Path::new), files: Some(&files), ..Given::default() };
-        if let Ok(converted) = convert("x.yml", &file, &given) {
-            for job in converted.jobs {
+        if let Ok(jobs) = convert("x.yml", &file, &given).jobs {
+            for job in jobs {
                 let text = jobfile::explain(&job);
                 prop_assert_eq!(jobfile::parse("x.yml", &text), Ok(vec![job]), "{}", text);
             }
@@ -340,7 +349,7 @@ proptest! {
             "stop_timeout": format!("{seconds}s"), "restart_delay": format!("{seconds}s"), "restart": restart,
         });
         let converted = convert_in(Some("/srv"), &json!({ "services": [service] }).to_string());
-        prop_assert!(converted.as_ref().is_ok_and(|converted| converted.notes.is_empty()), "{converted:?}");
+        prop_assert!(converted.jobs.is_ok() && converted.notes.is_empty(), "{converted:?}");
     }
 
     #[test]
