@@ -16,6 +16,7 @@ pub mod interpolate;
 mod job;
 mod keys;
 mod logs;
+mod mistake;
 mod names;
 mod paths;
 mod ports;

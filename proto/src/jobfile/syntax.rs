@@ -45,7 +45,7 @@ fn words(kind: &ErrorKind) -> (&'static str, &'static str) {
         | E::TabInIndentation
         | E::TabAtBlockScalarStart
         | E::TabInPlainScalar => ("a tab where YAML allows only spaces", "indent with spaces"),
-        E::UnclosedQuotedScalar => {
+        E::UnclosedQuotedScalar | E::InvalidQuotedScalarIndent => {
             ("a quoted text is never closed", "close the quote; `\\\"` is a quote inside double quotes")
         }
         E::UnexpectedEofFlowSequence => ("the file ends inside `[ ]`", "close the list with `]`"),
@@ -69,9 +69,6 @@ fn words(kind: &ErrorKind) -> (&'static str, &'static str) {
             "expected an entry of a list (`- value`) at this indentation",
             "entries of one list begin in the same column",
         ),
-        E::InvalidQuotedScalarIndent => {
-            ("a quoted text that began above goes on here", "is its closing quote missing?")
-        }
         E::InvalidColonPlacement => {
             ("a `:` where no key can be", "is a `]` or `}` missing above? quote a text that contains `: `")
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScanError, Span, Tag, options};
 
 use super::source::{Mark, Source};
-use super::syntax;
+use super::{mistake, syntax};
 use crate::limits;
 
 /// A value with its place.
@@ -108,7 +108,7 @@ pub(super) fn read(source: &Source<'_>) -> Documents {
     };
     let mut builder = Builder::default();
     for item in Parser::new_from_str_with_options(source.text, parser_options) {
-        let step = item.map_err(|error| scan_flaw(source, &error));
+        let step = item.map_err(|error| scan_flaw(source, builder.understood, &error));
         if let Err(flaw) = step.and_then(|(event, span)| builder.take(&event, &span)) {
             return builder.finish(Some(flaw));
         }
@@ -116,9 +116,11 @@ pub(super) fn read(source: &Source<'_>) -> Documents {
     builder.finish(None)
 }
 
-fn scan_flaw(source: &Source<'_>, error: &ScanError) -> Flaw {
+/// Describes what the parser stumbled over; `understood` is the byte up to which it gave values.
+fn scan_flaw(source: &Source<'_>, understood: usize, error: &ScanError) -> Flaw {
     let marker = error.marker();
-    let at = marker.byte_offset().map_or_else(|| mark(marker), |byte| source.mark(byte));
+    let place = |byte| source.mark(mistake::place(error.kind(), source.text, understood, byte));
+    let at = marker.byte_offset().map_or_else(|| mark(marker), place);
     let (message, hint) = syntax::describe(error.kind(), source.text.get(at.byte..).unwrap_or(""));
     Flaw { at, message, hint }
 }
@@ -153,6 +155,8 @@ struct Builder {
     flaws: Vec<Flaw>,
     nodes: usize,
     bytes: usize,
+    /// Byte after the last text.
+    understood: usize,
     /// Lines on which the last text begins and ends.
     last_text: (u32, u32),
 }
@@ -170,6 +174,7 @@ impl Builder {
                 let value = if null { Value::Null } else { Value::Text { text: text.to_string(), quoted } };
                 self.count(at, 1, text.len())?;
                 let end = span.end.byte_offset().unwrap_or(at.byte).max(at.byte);
+                self.understood = end;
                 self.place(Rc::new(Node::of(at, end, value)), *anchor);
             }
             Event::SequenceStart(_, anchor, tag) => {
