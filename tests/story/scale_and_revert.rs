@@ -28,7 +28,7 @@ fn a_count_is_changed_and_taken_back() {
     let history = cluster.run(&["history", "app", "--json"]).json();
     assert_eq!(history["items"][0]["message"], "reverted to version 1");
     assert_eq!(history["items"][1]["changes"][0], "groups.app.count");
-    assert_eq!(cluster.run(&["revert", "app", "9"]).code, 1, "it is not kept");
+    assert_eq!(cluster.run(&["revert", "app", "9"]).code, 3, "it is not kept");
     let exported = cluster.run(&["export", "app"]).stdout;
     assert_eq!(
         cluster.submit_with(&exported, &["--detach", "--json"]).json()["changed"],

@@ -52,7 +52,7 @@ pub fn export_job(
 /// Makes the description of an earlier version a new one. Nothing changes when it is the present one and runs.
 ///
 /// # Errors
-/// Forbidden; not found; refused when that version is not kept, with those that are; and those of [`Cluster::write`].
+/// Forbidden; not found, with the nearest name or the versions that are kept; and those of [`Cluster::write`].
 pub async fn revert_job(
     cluster: &Cluster,
     caller: &Caller,

@@ -58,7 +58,7 @@ async fn a_job_is_scaled_reverted_restarted_and_its_history_tells_it() {
     assert!(text.contains("count: 3"), "{text}");
     proto::jobfile::parse("exported", text).expect("it is a job file");
     let (status, message, _) = refused(&rig, "/v1/jobs/web/revert", json!({ "version": 9 })).await;
-    assert_eq!((status, message.as_str()), (422, "version 9 of job `web` is not kept: there is 1, 2, 3, 4"));
+    assert_eq!((status, message.as_str()), (404, "version 9 of job `web` is not kept: there is 1, 2, 3, 4"));
     assert_eq!(rig.ask("GET /v1/jobs/web/export?version=9").await.status, 404);
 }
 

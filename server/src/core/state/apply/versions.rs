@@ -55,7 +55,7 @@ impl State {
             let kept: Vec<String> = record.versions.iter().map(|kept| kept.version.to_string()).collect();
             let message = format!("version {to} of job `{key}` is not kept: there is {}", kept.join(", "));
             let hint = format!("`minijob history {}` shows what each of them changed", key.name);
-            return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
+            return Outcome::Refused(Refusal::new(ErrorKind::NotFound, message).hint(hint));
         };
         let job = version.job.as_ref().clone();
         self.put_job(job, None, actor, format!("reverted to version {to}"), changes)

@@ -1,5 +1,6 @@
 //! What people ask for beside submitting and stopping: scale, start, revert, restart, and what they do with nodes.
 
+use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, JobKey, JobVersion};
 use proto::model::{AllocState, Desired, EndReason, EventKind, Job, OnExhausted, StopReason, TaskPhase};
 
@@ -119,6 +120,7 @@ fn reverting_makes_an_earlier_description_a_new_version_and_only_one_that_is_kep
     assert_eq!(record.current().work["web"], JobVersion(1), "the work is the same: nothing is replaced");
     assert_eq!(ask(&mut world, Kind::RevertJob { key: key(), to: JobVersion(3) }), (false, 3));
     let refused = refusal(&mut world, Kind::RevertJob { key: key(), to: JobVersion(9) });
+    assert_eq!(refused.kind, ErrorKind::NotFound);
     assert_eq!(refused.message, "version 9 of job `web` is not kept: there is 1, 2, 3");
 }
 
