@@ -120,7 +120,7 @@ pub struct GroupStatus {
     /// Why something of it waits, or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
-    /// When servers act next (a replacement after its delay), or none.
+    /// When servers place something anew after a failure, or none: also where no node could take it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
 }
@@ -179,6 +179,9 @@ pub struct AllocView {
     pub replaces: Option<AllocId>,
     /// How often its slot was replaced after failures.
     pub replacements: u32,
+    /// What comes after it failed, in words, or empty: also where it did not fail, or something has taken its place.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub next: String,
     /// Its tasks, by name.
     pub tasks: Vec<TaskView>,
 }
@@ -254,8 +257,14 @@ pub struct Placement {
 pub struct GroupPlacement {
     /// Allocations wanted.
     pub wanted: u32,
-    /// Allocations placed, by node name.
+    /// Allocations placed, by node name; those that stay included.
     pub placed: BTreeMap<String, u32>,
+    /// How many of those were there before the write.
+    #[serde(default)]
+    pub stays: u32,
+    /// Allocations that the write has stopped.
+    #[serde(default)]
+    pub stops: u32,
     /// What has no place yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,

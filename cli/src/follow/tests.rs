@@ -61,6 +61,7 @@ fn alloc(index: u32, state: AllocState) -> AllocView {
         ports: BTreeMap::new(),
         replaces: None,
         replacements: 0,
+        next: String::new(),
         tasks: vec![task("running")],
     }
 }

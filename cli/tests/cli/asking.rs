@@ -92,7 +92,7 @@ fn export_prints_the_file_and_nothing_else() {
 #[test]
 fn scale_says_what_is_wanted_now_and_where_it_went() {
     let placed = BTreeMap::from([("n1".to_owned(), 2), ("n2".to_owned(), 1)]);
-    let group = GroupPlacement { wanted: 3, placed, waiting: None };
+    let group = GroupPlacement { wanted: 3, placed, stays: 1, ..GroupPlacement::default() };
     let placement = Placement { groups: BTreeMap::from([("web".to_owned(), group)]) };
     let placement_json = serde_json::to_vec(&placement).expect("serialises").into();
     let server = answering(v1::WriteReply { changed: true, version: 4, revision: 12, placement_json });

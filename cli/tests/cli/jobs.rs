@@ -29,7 +29,7 @@ fn batch(health: Health, revision: u64, allocs: Vec<AllocView>) -> JobStatus {
 
 fn placed(wanted: u32, nodes: &[(&str, u32)], waiting: Option<Waiting>) -> v1::PutJobReply {
     let nodes = nodes.iter().map(|(node, count)| ((*node).to_owned(), *count)).collect();
-    let group = GroupPlacement { wanted, placed: nodes, waiting };
+    let group = GroupPlacement { wanted, placed: nodes, waiting, ..GroupPlacement::default() };
     let placement = Placement { groups: BTreeMap::from([("web".to_owned(), group)]) };
     let placement_json = serde_json::to_vec(&placement).expect("serialises").into();
     v1::PutJobReply { changed: true, version: 1, revision: 10, placement_json }

@@ -71,6 +71,7 @@ pub fn alloc(job: &str, index: u32, state: AllocState) -> AllocView {
         ports: BTreeMap::new(),
         replaces: None,
         replacements: 0,
+        next: String::new(),
         tasks: vec![task(job, "running")],
     }
 }

@@ -46,7 +46,7 @@ pub async fn put_job(cluster: &Cluster, caller: &Caller, put: PutJob) -> Result<
 pub(super) async fn with_placement(cluster: &Cluster, key: &JobKey, mut written: Written) -> Written {
     let shown = cluster.considered(key, written.revision, limits::PLACEMENT_WAIT).await;
     let state = shown.unwrap_or_else(|| cluster.snapshot());
-    written.placement = placement(&state, key, written.version);
+    written.placement = placement(&state, key, &written);
     written
 }
 
@@ -62,9 +62,9 @@ pub fn check_job(caller: &Caller, mut job: Job) -> Result<Job, Error> {
 }
 
 /// Says where a version was placed; none when somebody has submitted another meanwhile.
-fn placement(state: &State, key: &JobKey, version: JobVersion) -> Option<Placement> {
-    let record = state.jobs.get(key).filter(|record| record.current().version == version)?;
-    Some(views::placement(state, record))
+fn placement(state: &State, key: &JobKey, written: &Written) -> Option<Placement> {
+    let record = state.jobs.get(key).filter(|record| record.current().version == written.version)?;
+    Some(views::placement(state, record, written.revision))
 }
 
 /// Stops a job; with `purge` it is also forgotten once everything has ended. Stopping a stopped job changes nothing.

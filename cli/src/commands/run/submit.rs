@@ -149,7 +149,7 @@ mod tests {
             placed("shop", "api", placement).into_iter().map(|line| line.text).collect()
         };
         let one = BTreeMap::from([("n1".to_owned(), 3)]);
-        let mut placement = GroupPlacement { wanted: 3, placed: one, waiting: None };
+        let mut placement = GroupPlacement { wanted: 3, placed: one, ..GroupPlacement::default() };
         assert_eq!(texts(&placement), ["shop.api: 3 placed on n1"]);
         placement.placed.insert("n2".into(), 1);
         placement.waiting = Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into() });

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use proto::error::{Error, Kind};
-use proto::ids::{AllocId, JobKey};
+use proto::ids::{AllocId, JobKey, Revision};
 use proto::model::{AllocState, EndReason, TaskPhase, TaskStatus};
 use proto::view::{EventList, List, ServerView, Written};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn examples() -> BTreeMap<&'static str, Value> {
         "message": "two of them", "expected_version": 0, "request_id": "4f1c0e0d9d9c4ce7a1f6a2b3c4d5e6f7"
     });
     let revision = web.current().revision;
-    let placement = Some(views::placement(state, web));
+    let placement = Some(views::placement(state, web, Revision(0)));
     let written = Written { changed: true, version: web.current().version, revision, placement };
     let mut item = json!({ "namespace": "default", "name": "web" });
     let fields = value(&written);

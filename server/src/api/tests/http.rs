@@ -19,7 +19,10 @@ async fn a_job_is_submitted_placed_shown_and_stopped() {
     assert_eq!(put.status, 200, "{put:?}");
     let item = put.json()["items"][0].clone();
     assert_eq!((&item["name"], &item["changed"], &item["version"]), (&json!("web"), &json!(true), &json!(1)));
-    assert_eq!(item["placement"]["groups"]["web"], json!({ "wanted": 2, "placed": { "n1": 2 } }));
+    assert_eq!(
+        item["placement"]["groups"]["web"],
+        json!({ "wanted": 2, "placed": { "n1": 2 }, "stays": 0, "stops": 0 })
+    );
 
     let again = rig.post("/v1/jobs", &json!({ "job_file": WEB })).await.json();
     assert_eq!(again["items"][0]["changed"], false, "the same file twice changes nothing");

@@ -4,11 +4,13 @@ mod decision;
 mod explain;
 mod feasible;
 mod forecast;
+mod outlook;
 mod rank;
 mod reconcile;
 
 pub use decision::{Decision, Placed};
 pub use forecast::{Forecast, GroupForecast, forecast};
+pub use outlook::{Outlook, outlook};
 
 use std::collections::BTreeSet;
 

@@ -3,15 +3,23 @@
 use std::borrow::Cow;
 
 use proto::ids::NodeId;
-use proto::model::{Desired, TaskEnd, TaskPhase, TaskStatus};
+use proto::model::{Desired, EndReason, TaskEnd, TaskPhase, TaskStatus};
 use proto::view::{AllocView, TaskView};
 
+use super::next::{Prospect, after};
 use super::words::rough;
 use crate::core::state::{Alloc, State, stop_word};
 
 /// Shows an allocation.
 #[must_use]
 pub fn alloc(state: &State, alloc: &Alloc) -> AllocView {
+    let record = state.jobs.get(alloc.job.as_ref());
+    let prospect = record.and_then(|record| Prospect::of(state, record, &alloc.group));
+    alloc_of(state, alloc, prospect.as_ref())
+}
+
+/// The same where it is known already how its group goes on.
+pub(super) fn alloc_of(state: &State, alloc: &Alloc, prospect: Option<&Prospect<'_>>) -> AllocView {
     let (desired, stop_reason) = match alloc.desired {
         Desired::Run => ("run", ""),
         Desired::Stop(reason) => ("stop", stop_word(reason)),
@@ -36,6 +44,7 @@ pub fn alloc(state: &State, alloc: &Alloc) -> AllocView {
         ports: alloc.ports.iter().cloned().collect(),
         replaces: alloc.previous,
         replacements: alloc.replacements,
+        next: after(alloc, prospect),
         tasks: alloc.tasks.iter().map(task).collect(),
     }
 }
@@ -60,8 +69,11 @@ fn task(task: &TaskStatus) -> TaskView {
     }
 }
 
-/// Says how a try ended: `exit code 7 after 2.3s`.
+/// Says how a try ended: `exit code 7 after 2.3s`. What never ran took no time.
 fn end_text(end: &TaskEnd) -> String {
+    if matches!(end.reason, EndReason::StartFailed { .. }) {
+        return end.reason.to_string();
+    }
     format!("{} after {}", end.reason, rough(end.ran))
 }
 

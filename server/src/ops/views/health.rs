@@ -8,6 +8,7 @@ use proto::time::Timestamp;
 use proto::view::Health;
 
 use super::alloc::node_name;
+use super::next::Prospect;
 use super::tally::{Tally, is_current, live};
 use super::words::one_line;
 use crate::core::state::{Alloc, JobRecord, Slot, State};
@@ -31,6 +32,8 @@ struct Cause {
     health: Health,
     since: Option<Timestamp>,
     text: String,
+    /// What comes next: never cut, because it may be a command to type.
+    next: String,
 }
 
 /// Judges a job by the worst of its groups. `tallies` are those of the same state.
@@ -46,7 +49,7 @@ pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>)
         return Verdict { health: Health::Stopped, down_since: None, why };
     }
     let mut causes = failures(state, record);
-    causes.extend(waits(record));
+    causes.extend(waits(state, record));
     causes.extend(delays(state, record, tallies));
     let Some(worst) = causes.iter().map(|cause| cause.health).min() else {
         let batch = record.current().job.kind == JobType::Batch;
@@ -60,52 +63,56 @@ pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>)
 }
 
 fn said(causes: &[Cause]) -> String {
+    // What comes next is said once where it is the same for all.
+    let next = causes.first().map_or("", |cause| cause.next.as_str());
+    let common = if causes.iter().all(|cause| cause.next == next) { next } else { "" };
+    let own = |cause: &Cause| if common.is_empty() { cause.next.clone() } else { String::new() };
     let mut shown: Vec<String> =
-        causes.iter().take(CAUSES_SHOWN).map(|cause| one_line(&cause.text)).collect();
+        causes.iter().take(CAUSES_SHOWN).map(|cause| one_line(&cause.text) + &own(cause)).collect();
     if causes.len() > CAUSES_SHOWN {
         shown.push(format!("and {} more", causes.len() - CAUSES_SHOWN));
     }
-    shown.join("; ")
+    shown.join("; ") + common
 }
 
 /// Slots that failed and are empty, then tasks that fail again and again.
 fn failures(state: &State, record: &JobRecord) -> Vec<Cause> {
     let version = record.current();
-    let slots = record.groups.iter().flat_map(|(name, group)| {
+    let empty = record.groups.iter().flat_map(|(name, group)| {
         let wanted = version.job.groups.get(name).map_or(0, |group| group.count);
-        group.failed.range(..wanted).map(move |(index, slot)| (name.as_str(), *index, slot))
+        let prospect = Prospect::of(state, record, name);
+        let told = move |(index, slot): (&u32, &Slot)| {
+            let next = prospect.as_ref().map_or(String::new(), |told| told.next(*index, slot).with_time());
+            failed_slot(state, record, name, *index, slot, &next)
+        };
+        group.failed.range(..wanted).map(told)
     });
-    let empty = slots.map(|(name, index, slot)| failed_slot(state, record, name, index, slot));
     let looping = live(state, record).filter(|alloc| alloc.is_active() && !alloc.healthy);
     let looping = looping.filter_map(|alloc| crash_loop(state, record, alloc));
     empty.chain(looping).collect()
 }
 
-fn failed_slot(state: &State, record: &JobRecord, group: &str, index: u32, slot: &Slot) -> Cause {
+fn failed_slot(state: &State, record: &JobRecord, group: &str, index: u32, slot: &Slot, next: &str) -> Cause {
     let last = state.allocs.get(slot.last);
     let culprit = last.and_then(|alloc| alloc.tasks.iter().find(|task| ended_badly(record, task).is_some()));
     let why = culprit.and_then(|task| ended_badly(record, task).map(|end| (task, end)));
     let why = why.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason));
-    let next = match slot.due {
-        Some(due) => format!("; replaced at {due}"),
-        None => format!(
-            "; not tried again: once the cause is gone, `minijob restart {}.{group}.{index}`",
-            record.key.name
-        ),
-    };
     let node = node_name(state, slot.node);
     let task = culprit.map(|task| task.name.as_str());
     let since = failing_since(state, record, group, index, task).unwrap_or(slot.failed_at);
-    let text = format!("{}.{group}.{index} failed on {node}{why}{next}", record.key.name);
-    Cause { health: Health::Failing, since: Some(since), text }
+    let text = format!("{}.{group}.{index} failed on {node}{why}", record.key.name);
+    Cause { health: Health::Failing, since: Some(since), text, next: format!("; {next}") }
 }
 
 /// Explains an allocation that is not healthy because a task of it ended badly and is tried again.
 fn crash_loop(state: &State, record: &JobRecord, alloc: &Alloc) -> Option<Cause> {
     let (task, end) = alloc.tasks.iter().find_map(|task| {
         let again = task.window_try > 1 && matches!(task.phase, TaskPhase::Starting | TaskPhase::Running);
-        let down = matches!(task.phase, TaskPhase::Backoff(_) | TaskPhase::Ended);
-        ended_badly(record, task).filter(|_| again || down).map(|end| (task, end))
+        let ended_badly = ended_badly(record, task);
+        // A hook that ended well has done its work: of what is over for good only a failure is told.
+        let over = |end: &TaskEnd| task.phase == TaskPhase::Ended && !end.reason.is_success();
+        let down = |end: &TaskEnd| matches!(task.phase, TaskPhase::Backoff(_)) || over(end);
+        ended_badly.filter(|end| again || down(end)).map(|end| (task, end))
     })?;
     let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
     let next = match task.phase {
@@ -114,9 +121,9 @@ fn crash_loop(state: &State, record: &JobRecord, alloc: &Alloc) -> Option<Cause>
         _ => format!("; try {}{of}", task.window_try),
     };
     let node = node_name(state, alloc.node);
-    let text = format!("{} on {node}: task {}: {}{next}", alloc.name(), task.name, end.reason);
+    let text = format!("{} on {node}: task {}: {}", alloc.name(), task.name, end.reason);
     let since = failing_since(state, record, &alloc.group, alloc.index, Some(&task.name)).unwrap_or(end.at);
-    Some(Cause { health: Health::Failing, since: Some(since), text })
+    Some(Cause { health: Health::Failing, since: Some(since), text, next })
 }
 
 /// Returns how a task last ended, if that is not what it was meant to do: a service is not meant to end at all.
@@ -160,11 +167,14 @@ fn failing_since(
     since
 }
 
-fn waits(record: &JobRecord) -> impl Iterator<Item = Cause> {
-    let waiting = record.groups.iter().filter_map(|(name, group)| Some((name, group.wait.as_ref()?)));
-    waiting.map(|(name, wait)| {
-        let text = format!("{} of {name} cannot be placed: {}", allocations(wait.count), wait.why);
-        Cause { health: Health::Waiting, since: Some(wait.since), text }
+fn waits<'s>(state: &'s State, record: &'s JobRecord) -> impl Iterator<Item = Cause> + 's {
+    let waiting = record.groups.iter().filter_map(|(name, group)| {
+        let since = group.wait.as_ref()?.since;
+        Some((name, Prospect::of(state, record, name)?.waiting()?, since))
+    });
+    waiting.map(|(name, waits, since)| {
+        let text = format!("{} of {name} cannot be placed: {}", allocations(waits.count), waits.why);
+        Cause { health: Health::Waiting, since: Some(since), text, next: String::new() }
     })
 }
 
@@ -194,7 +204,8 @@ fn delay(state: &State, record: &JobRecord, group: &str, tally: &Tally) -> Cause
         parts.push(format!("{} lost with node {}", lost.len(), node_name(state, alloc.node)));
     }
     let since = of_group.iter().filter_map(|alloc| outage(state, record, alloc)).min();
-    Cause { health: Health::Pending, since, text: format!("{group}: {}", parts.join(", ")) }
+    let text = format!("{group}: {}", parts.join(", "));
+    Cause { health: Health::Pending, since, text, next: String::new() }
 }
 
 /// Returns since when the slot of a live allocation has been without healthy work, where it once had some.

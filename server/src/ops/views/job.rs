@@ -3,13 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use proto::time::Timestamp;
+use proto::ids::Revision;
+use proto::model::Desired;
 use proto::view::{
     AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement, Waiting,
 };
 
-use super::alloc::{alloc, node_name};
+use super::alloc::{alloc_of, node_name};
 use super::health::judge;
+use super::next::Prospect;
 use super::tally::{Tally, is_current, live, tally};
 use crate::core::state::{Alloc, GroupState, JobRecord, State};
 use crate::limits;
@@ -28,7 +30,8 @@ pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool) -> JobList {
 #[must_use]
 pub fn job_status(state: &State, record: &JobRecord) -> JobStatus {
     let tallies = tally(state, record);
-    let shown = |(name, tally): (&&str, &Tally)| ((*name).to_owned(), group_status(record, name, tally));
+    let shown =
+        |(name, tally): (&&str, &Tally)| ((*name).to_owned(), group_status(state, record, name, tally));
     JobStatus {
         summary: summary(state, record, &tallies),
         created_at: record.created_at,
@@ -39,9 +42,9 @@ pub fn job_status(state: &State, record: &JobRecord) -> JobStatus {
     }
 }
 
-/// Shows where the present version of a job was placed, and what waits.
+/// Shows where the present version of a job was placed, what waits, and what came of the write of that revision beside it.
 #[must_use]
-pub fn placement(state: &State, record: &JobRecord) -> Placement {
+pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placement {
     let mut groups: BTreeMap<String, GroupPlacement> = BTreeMap::new();
     for (name, group) in &record.current().job.groups {
         let wanted = if record.stopped { 0 } else { group.count };
@@ -51,6 +54,15 @@ pub fn placement(state: &State, record: &JobRecord) -> Placement {
     for alloc in live(state, record).filter(|alloc| alloc.is_active() && is_current(record, alloc)) {
         if let Some(group) = groups.get_mut(&*alloc.group) {
             *group.placed.entry(node_name(state, alloc.node).into_owned()).or_default() += 1;
+            group.stays += u32::from(alloc.created <= write);
+        }
+    }
+    // What the write has stopped may have ended already.
+    let all = record.live.iter().chain(&record.ended).filter_map(|id| state.allocs.get(*id));
+    let stopped = all.filter(|alloc| alloc.desired != Desired::Run && !alloc.lost && alloc.modified > write);
+    for alloc in stopped {
+        if let Some(group) = groups.get_mut(&*alloc.group) {
+            group.stops += 1;
         }
     }
     Placement { groups }
@@ -74,24 +86,20 @@ fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -
     }
 }
 
-fn group_status(record: &JobRecord, name: &str, tally: &Tally) -> GroupStatus {
-    let memory = record.group(name);
+fn group_status(state: &State, record: &JobRecord, name: &str, tally: &Tally) -> GroupStatus {
+    let prospect = Prospect::of(state, record, name);
     GroupStatus {
         wanted: tally.wanted,
         running: tally.running,
         healthy: tally.healthy,
         complete: tally.complete,
-        waiting: memory.and_then(waiting),
-        next_at: memory.filter(|_| !record.stopped).and_then(next_at),
+        waiting: prospect.as_ref().and_then(Prospect::waiting),
+        next_at: prospect.as_ref().and_then(Prospect::next_at),
     }
 }
 
 fn waiting(group: &GroupState) -> Option<Waiting> {
     group.wait.as_ref().map(|wait| Waiting { count: wait.count, why: wait.why.clone() })
-}
-
-fn next_at(group: &GroupState) -> Option<Timestamp> {
-    group.failed.values().filter_map(|slot| slot.due).min()
 }
 
 /// Shows at most `most` allocations with at most `tail_bytes` of output: live ones first, then by group, index and age.
@@ -108,7 +116,11 @@ pub(super) fn allocs(
         rows.truncate(most);
     }
     rows.sort_by_key(|alloc| (alloc.has_ended(), alloc.group.clone(), alloc.index, Reverse(alloc.id)));
-    rows.into_iter().map(|row| with_less_output(alloc(state, row), &mut tail_bytes)).collect()
+    let groups = &record.current().job.groups;
+    let prospects: BTreeMap<&str, Prospect<'_>> =
+        groups.keys().filter_map(|name| Some((name.as_str(), Prospect::of(state, record, name)?))).collect();
+    let shown = |row: &Alloc| alloc_of(state, row, prospects.get(&*row.group));
+    rows.into_iter().map(|row| with_less_output(shown(row), &mut tail_bytes)).collect()
 }
 
 /// Leaves out the output of failed tries once a document holds enough of it; `alloc status` shows it.

@@ -4,6 +4,7 @@ mod alloc;
 mod event;
 mod health;
 mod job;
+mod next;
 mod node;
 mod story;
 mod tally;

@@ -5,28 +5,34 @@
 
 use std::sync::Arc;
 
-use proto::model::{AllocState, Desired, Event, EventKind, TaskPhase, TaskStatus};
-use proto::view::{Sentence, Story};
+use proto::model::{AllocState, Desired, EndReason, Event, EventKind, JobType, TaskPhase, TaskStatus};
+use proto::view::{Health, Sentence, Story};
 
 use super::alloc::node_name;
 use super::health::judge;
+use super::next::{Next, Prospect};
 use super::tally::{live, tally};
 use super::words::rough;
-use crate::core::state::{Alloc, JobRecord, Slot, State, stop_word};
+use crate::core::state::{Alloc, GroupState, JobRecord, Slot, State, stop_word};
 use crate::limits::{STORY_ALLOCS, STORY_PAST};
 
 /// Tells the story of a job.
 #[must_use]
 pub fn of_job(state: &State, record: &JobRecord) -> Story {
     let name = record.key.name.clone();
-    let verdict = judge(state, record, &tally(state, record));
+    let tallies = tally(state, record);
+    let verdict = judge(state, record, &tallies);
     let word = serde_json::to_value(verdict.health).ok();
-    let word = word.as_ref().and_then(|word| word.as_str()).unwrap_or_default().to_owned();
+    let word = word.as_ref().and_then(|word| word.as_str()).unwrap_or_default();
+    let nothing_wanted = verdict.health == Health::Healthy && tallies.values().all(|tally| tally.wanted == 0);
+    let word = if nothing_wanted { "scaled to 0" } else { word };
     let why = if verdict.why.is_empty() { String::new() } else { format!(": {}", verdict.why) };
     let mut present = vec![version(record)];
     present.extend(record.groups.iter().filter_map(|(group, memory)| {
         let wait = memory.wait.as_ref()?;
-        let text = format!("{} of {name}.{group} have no place: {}", wait.count, wait.why);
+        let waits = Prospect::of(state, record, group)?.waiting()?;
+        let verb = if waits.count == 1 { "has" } else { "have" };
+        let text = format!("{} of {name}.{group} {verb} no place: {}", waits.count, waits.why);
         Some(Sentence::new(Some(wait.since), text))
     }));
     let mut rows: Vec<&Alloc> = live(state, record).collect();
@@ -41,9 +47,10 @@ pub fn of_job(state: &State, record: &JobRecord) -> Story {
         present.push(Sentence::new(None, format!("and {left_out} more; `minijob status {name}` lists them")));
     }
     let next = next_of_job(state, record);
+    let past = past(state.events.of_job(&record.key), |event| tells_of_job(event.kind));
     Story {
         headline: format!("{name} is {word}{why}"),
-        past: past(state.events.of_job(&record.key), |event| tells_of_job(event.kind)),
+        past: without_output_of(&present, past),
         present,
         next,
         name,
@@ -56,27 +63,53 @@ pub fn of_job(state: &State, record: &JobRecord) -> Story {
 pub fn of_alloc(state: &State, alloc: &Alloc) -> Story {
     let name = alloc.name();
     let node = node_name(state, alloc.node);
-    let word = if alloc.lost && !alloc.has_ended() {
-        "lost"
-    } else if alloc.healthy {
-        "healthy"
-    } else {
-        alloc.state.word()
-    };
     let mut present = vec![placed(state, alloc)];
     present.extend(replaced(state, alloc));
     present.extend(how_it_is(alloc));
     let next = next_of_alloc(state, alloc);
+    let past = past(state.events.of_job(&alloc.job), |event| {
+        event.subject.alloc == Some(alloc.id) && event.kind != EventKind::AllocPlaced
+    });
     Story {
-        headline: format!("{name} ({}) on {node} is {word}", alloc.id),
-        past: past(state.events.of_job(&alloc.job), |event| {
-            event.subject.alloc == Some(alloc.id) && event.kind != EventKind::AllocPlaced
-        }),
+        headline: format!("{name} ({}) on {node} {}", alloc.id, in_short(alloc)),
+        past: without_output_of(&present, past),
         present,
         next,
         name,
         revision: state.revision,
     }
+}
+
+/// How an allocation is: `is healthy`, `waits for try 2 of 4`.
+fn in_short(alloc: &Alloc) -> String {
+    if alloc.lost && !alloc.has_ended() {
+        return "is lost".to_owned();
+    }
+    let waits = |task: &TaskStatus| match task.phase {
+        TaskPhase::Backoff(until) => Some(format!("waits for {} at {until}", next_try(task))),
+        _ => None,
+    };
+    let between = alloc.tasks.iter().find_map(waits).filter(|_| alloc.is_active());
+    between.unwrap_or_else(|| {
+        let word = if alloc.healthy { "healthy" } else { alloc.state.word() };
+        format!("is {word}")
+    })
+}
+
+/// `try 2 of 4`, or `try 2` where they never end.
+fn next_try(task: &TaskStatus) -> String {
+    let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
+    format!("try {}{of}", task.window_try)
+}
+
+/// Takes the output away from the past that the present tells again: the last end of a task is both.
+fn without_output_of(present: &[Sentence], mut past: Vec<Sentence>) -> Vec<Sentence> {
+    for told in present.iter().filter(|told| !told.tail.is_empty()) {
+        if let Some(again) = past.iter_mut().rev().find(|again| again.tail == told.tail) {
+            again.tail.clear();
+        }
+    }
+    past
 }
 
 /// The latest events that tell something, oldest first.
@@ -179,19 +212,20 @@ fn how_it_is(alloc: &Alloc) -> Vec<Sentence> {
 
 fn of_task(name: &str, task: &TaskStatus) -> Option<Sentence> {
     let end = task.last_end.as_ref();
-    let last = end.map_or(String::new(), |end| {
-        format!("; its last try ended after {}: {}", rough(end.ran), end.reason)
+    let last = end.map_or(String::new(), |end| match end.reason {
+        EndReason::StartFailed { .. } => format!(": {}", end.reason),
+        _ => format!("; its last try ended after {}: {}", rough(end.ran), end.reason),
     });
     let tail = end.map(|end| end.tail.clone()).unwrap_or_default();
-    let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
+    let which = next_try(task);
     let text = match task.phase {
         TaskPhase::Waiting => return None,
         TaskPhase::Running if end.is_none() => return None,
         TaskPhase::Running => {
-            format!("task {} of {name} runs in try {}{of}{last}", task.name, task.window_try)
+            format!("task {} of {name} runs in {which}{last}", task.name)
         }
         TaskPhase::Backoff(_) => {
-            format!("task {} of {name} waits for try {}{of}{last}", task.name, task.window_try)
+            format!("task {} of {name} waits for {which}{last}", task.name)
         }
         TaskPhase::Starting => format!("task {} of {name} is being started{last}", task.name),
         TaskPhase::Stopping => format!("task {} of {name} is being stopped", task.name),
@@ -211,13 +245,20 @@ fn next_of_job(state: &State, record: &JobRecord) -> Vec<Sentence> {
     }
     let mut next = Vec::new();
     for (group, memory) in &record.groups {
-        next.extend(memory.failed.iter().map(|(index, slot)| slot_to_come(name, group, *index, slot)));
-        if memory.wait.is_some() {
+        let Some(prospect) = Prospect::of(state, record, group) else { continue };
+        next.extend(slots_to_come(name, group, memory, &prospect));
+        if memory.failed.is_empty() && memory.wait.is_some() {
             next.push(Sentence::new(None, format!("{name}.{group} is placed as soon as a node can take it")));
         }
     }
     next.extend(live(state, record).flat_map(tries_to_come));
     next.truncate(STORY_ALLOCS);
+    let last = record
+        .live
+        .iter()
+        .chain(record.groups.values().flat_map(|memory| memory.failed.values().map(|slot| &slot.last)));
+    let ends = last.filter_map(|id| state.allocs.get(*id)).any(|alloc| ends_by_itself(record, alloc));
+    next.extend(ends.then(advice_on_batch));
     next
 }
 
@@ -236,32 +277,62 @@ fn next_of_alloc(state: &State, alloc: &Alloc) -> Vec<Sentence> {
         )];
     }
     let memory = record.and_then(|record| record.group(&alloc.group));
-    if let Some(slot) = memory.and_then(|memory| memory.failed.get(&alloc.index)) {
-        return vec![slot_to_come(&alloc.job.name, &alloc.group, alloc.index, slot)];
+    let advice = record.filter(|record| ends_by_itself(record, alloc)).map(|_| advice_on_batch());
+    let prospect = record.and_then(|record| Prospect::of(state, record, &alloc.group));
+    let slot = memory.and_then(|memory| memory.failed.get(&alloc.index));
+    if let Some((slot, prospect)) = slot.zip(prospect) {
+        let next = slot_to_come(&alloc.job.name, &alloc.group, alloc.index, slot, &prospect);
+        return std::iter::once(next).chain(advice).collect();
     }
     if let Some(wait) = memory.filter(|_| present.is_none()).and_then(|memory| memory.wait.as_ref()) {
         let text = format!("a replacement has no place: {}", wait.why);
         return vec![Sentence::new(Some(wait.since), text)];
     }
-    tries_to_come(alloc)
+    tries_to_come(alloc).into_iter().chain(advice).collect()
 }
 
-fn slot_to_come(job: &str, group: &str, index: u32, slot: &Slot) -> Sentence {
-    let name = format!("{job}.{group}.{index}");
-    match slot.due {
-        Some(due) => Sentence::new(Some(due), format!("{name} is placed anew")),
-        None => {
-            let text = format!("{name} is not tried again; once the cause is gone, `minijob restart {name}`");
-            Sentence::new(None, text)
+/// What comes of every slot that failed: one sentence where it is the same for all.
+fn slots_to_come(job: &str, group: &str, memory: &GroupState, prospect: &Prospect<'_>) -> Vec<Sentence> {
+    let all: Vec<Next> = memory.failed.iter().map(|(index, slot)| prospect.next(*index, slot)).collect();
+    match all.as_slice() {
+        [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|one| one == first) => {
+            let text = format!("{} of {job}.{group} are {}", all.len(), first.without_time());
+            vec![Sentence::new(first.at, text)]
+        }
+        _ => {
+            let slots = memory.failed.iter();
+            slots.map(|(index, slot)| slot_to_come(job, group, *index, slot, prospect)).collect()
         }
     }
+}
+
+fn slot_to_come(job: &str, group: &str, index: u32, slot: &Slot, prospect: &Prospect<'_>) -> Sentence {
+    let next = prospect.next(index, slot);
+    Sentence::new(next.at, format!("{job}.{group}.{index} is {}", next.without_time()))
+}
+
+/// Returns whether a service does what a batch job does: it ended well, and is started again for that.
+fn ends_by_itself(record: &JobRecord, alloc: &Alloc) -> bool {
+    // A hook that has done its work has ended well too, and is not started again.
+    let again =
+        |task: &TaskStatus| matches!(task.phase, TaskPhase::Backoff(_)) || alloc.state == AllocState::Failed;
+    let well = |task: &TaskStatus| task.last_end.as_ref().is_some_and(|end| end.reason == EndReason::Exit(0));
+    record.current().job.kind == JobType::Service
+        && alloc.tasks.iter().any(|task| again(task) && well(task))
+        && alloc.tasks.iter().all(|task| task.last_end.is_none() || well(task))
+}
+
+fn advice_on_batch() -> Sentence {
+    Sentence::new(
+        None,
+        "a service is started again whenever it ends; what is meant to end is a batch job: `type: batch` in its file, or `minijob run --batch -- CMD`",
+    )
 }
 
 fn tries_to_come(alloc: &Alloc) -> Vec<Sentence> {
     let again = |task: &TaskStatus| {
         let TaskPhase::Backoff(until) = task.phase else { return None };
-        let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
-        let text = format!("try {}{of} of task {} of {}", task.window_try, task.name, alloc.name());
+        let text = format!("{} of task {} of {}", next_try(task), task.name, alloc.name());
         Some(Sentence::new(Some(until), text))
     };
     alloc.tasks.iter().filter_map(again).collect()

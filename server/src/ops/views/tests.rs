@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proto::ids::{JobKey, NodeId};
-use proto::model::{AllocState, EndReason, TaskPhase, TaskStatus};
+use proto::model::{AllocState, EndReason, StopReason, TaskPhase, TaskStatus};
 use proto::view::{Health, JobStatus};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::core::state::{Plan, PlanStop};
 use crate::ops::testing::{World, batch, end, job, running};
 
 fn status(world: &World, name: &str) -> JobStatus {
@@ -146,7 +147,7 @@ fn a_slot_that_failed_and_is_empty_is_failing_and_says_when_it_is_replaced() {
     let shown = status(&world, "web");
     assert_eq!((shown.summary.health, shown.summary.running), (Health::Failing, 0));
     assert_eq!(shown.summary.down_since, Some(failed_at));
-    let why = "web.web.0 failed on n1: task web: killed by signal 9 (SIGKILL); replaced at 2023-11-14T22:13:26.000Z";
+    let why = "web.web.0 failed on n1: task web: killed by signal 9 (SIGKILL); placed anew at 2023-11-14T22:13:26.000Z";
     assert_eq!(shown.summary.why, why);
     assert_eq!(shown.groups["web"].next_at, Some(failed_at.plus(Duration::from_secs(5))));
     world.pass(6);
@@ -156,6 +157,85 @@ fn a_slot_that_failed_and_is_empty_is_failing_and_says_when_it_is_replaced() {
     assert_eq!(shown.summary.down_since, Some(failed_at), "and down since it failed");
     assert_eq!((shown.allocs[0].id, shown.allocs[0].replaces), (replacement, Some(id)), "live ones first");
     assert_eq!(shown.allocs[1].state, AllocState::Failed);
+}
+
+/// A task that its node cannot start.
+fn cannot_start(world: &World, name: &str) -> TaskStatus {
+    let message = "/no/such: No such file or directory".to_owned();
+    let reason = EndReason::StartFailed { step: "exec".into(), errno: 2, message };
+    TaskStatus { phase: TaskPhase::Ended, ..backoff(world, name, reason, 1) }
+}
+
+#[test]
+fn what_the_only_node_cannot_start_is_not_tried_again_and_says_what_to_do() {
+    let mut world = World::new(1);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    let task = cannot_start(&world, "web");
+    world.report(id, AllocState::Failed, vec![task]);
+    let next = "not tried again: n1 is left out for this version, and there is no other node; mend the cause, then `minijob restart web`, or run the mended file";
+    let why = format!(
+        "web.web.0 failed on n1: task web: could not start: /no/such: No such file or directory; {next}"
+    );
+    for due in [false, true] {
+        let shown = status(&world, "web");
+        assert_eq!((shown.summary.health, &shown.summary.why), (Health::Failing, &why), "due: {due}");
+        assert_eq!((shown.groups["web"].next_at, &shown.groups["web"].waiting), (None, &None), "due: {due}");
+        assert_eq!(shown.allocs[0].next, next);
+        world.pass(60);
+        world.wait("web", 1, "1 of 1 node cannot start it");
+    }
+}
+
+#[test]
+fn what_is_the_same_for_all_that_failed_is_said_once() {
+    let mut world = World::new(1);
+    world.put(&job("web", 3));
+    let ids: Vec<_> = (0..3).map(|index| world.place("web", index, 1)).collect();
+    for id in ids {
+        let task = cannot_start(&world, "web");
+        world.report(id, AllocState::Failed, vec![task]);
+    }
+    let shown = status(&world, "web");
+    let why = &shown.summary.why;
+    assert_eq!((why.matches("`minijob restart web`").count(), why.matches("failed on n1").count()), (1, 2));
+    assert!(why.contains("; and 1 more; not tried again: n1 is left out"), "{why}");
+    let text = "could not start: /no/such: No such file or directory";
+    assert_eq!(shown.allocs[0].tasks[0].last_end_text, text, "it took no time");
+    let record = world.state.jobs.get(&JobKey::new("default", "web")).expect("the job");
+    let next = of_job(&world.state, record).next;
+    assert_eq!(next.len(), 1, "{next:?}");
+    assert!(next[0].text.starts_with("3 of web.web are not tried again: n1 is left out"), "{next:?}");
+}
+
+#[test]
+fn what_one_node_cannot_start_is_placed_on_another_or_waits_for_it() {
+    let mut world = World::new(2);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    let task = cannot_start(&world, "web");
+    world.report(id, AllocState::Failed, vec![task]);
+    let shown = status(&world, "web");
+    let at = shown.groups["web"].next_at.expect("servers act");
+    let next = format!("placed anew at {at} on another node: n1 is left out for this version");
+    assert_eq!(shown.allocs[0].next, next);
+    assert!(shown.summary.why.ends_with(&next), "{}", shown.summary.why);
+    world.lose(2);
+    let shown = status(&world, "web");
+    let why = "1 of 2 nodes is down, 1 of 2 nodes cannot start it (could not start: /no/such: No such file or directory)";
+    assert_eq!(shown.allocs[0].next, format!("placed anew as soon as a node can take it: {why}"));
+    assert_eq!(shown.groups["web"].next_at, None, "no time is promised");
+    assert_eq!(shown.groups["web"].waiting.as_ref().map(|waiting| waiting.count), Some(1));
+}
+
+#[test]
+fn a_hook_that_has_done_its_work_is_no_failure() {
+    let mut world = World::new(1);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    let hook = TaskStatus { phase: TaskPhase::Ended, ..backoff(&world, "prepare", EndReason::Exit(0), 1) };
+    world.report(id, AllocState::Running, vec![hook, running("web", world.now)]);
+    assert_eq!(brief(&world, "web").0, Health::Pending, "{}", status(&world, "web").summary.why);
 }
 
 #[test]
@@ -203,7 +283,7 @@ fn what_has_no_place_waits_and_says_why() {
     let waiting = as_json(&shown.groups["web"].waiting);
     assert_eq!(waiting, json!({"count": 3, "why": "1 of 1 nodes lacks memory"}));
     let record = world.state.jobs.get(&JobKey::new("default", "web")).expect("the job");
-    let group = &placement(&world.state, record).groups["web"];
+    let group = &placement(&world.state, record, world.state.revision).groups["web"];
     assert_eq!((group.wanted, group.placed.len()), (3, 0));
     assert!(group.waiting.is_some());
 }
@@ -248,7 +328,29 @@ fn work_of_an_older_version_does_not_count_as_healthy_for_the_new_one() {
     assert_eq!((shown.summary.version.0, shown.summary.health), (2, Health::Pending));
     assert_eq!(shown.summary.why, "web: 1 of 1 not placed yet, 1 of an older version");
     let record = world.state.jobs.get(&JobKey::new("default", "web")).expect("the job");
-    assert!(placement(&world.state, record).groups["web"].placed.is_empty(), "nothing of it is placed yet");
+    assert!(
+        placement(&world.state, record, world.state.revision).groups["web"].placed.is_empty(),
+        "nothing of it is placed yet"
+    );
+}
+
+#[test]
+fn a_write_says_what_it_has_stopped_and_what_stays() {
+    let mut world = World::new(1);
+    let mut work = job("web", 3);
+    world.put(&work);
+    let ids: Vec<_> = (0..3).map(|index| world.place("web", index, 1)).collect();
+    work.groups.values_mut().for_each(|group| group.count = 1);
+    world.put(&work);
+    let write = world.state.revision;
+    let stop = |id| PlanStop { alloc: id, reason: StopReason::ScaledDown };
+    world.plan(Plan { stops: ids[1..].iter().copied().map(stop).collect(), ..Plan::default() });
+    world.report(ids[2], AllocState::Stopped, vec![]);
+    let record = world.state.jobs.get(&JobKey::new("default", "web")).expect("the job");
+    let group = &placement(&world.state, record, write).groups["web"];
+    assert_eq!((group.stops, group.stays, group.placed["n1"]), (2, 1, 1), "also what has ended since");
+    let group = &placement(&world.state, record, world.state.revision).groups["web"];
+    assert_eq!((group.stops, group.stays), (0, 1), "a later write has stopped nothing");
 }
 
 #[test]
@@ -300,5 +402,5 @@ fn a_very_large_job_has_a_bounded_document_that_keeps_what_is_wrong() {
     assert_eq!(ends.map(|end| end.tail.len()).sum::<usize>(), 2 * tail, "two outputs tell enough");
     let summary = status(&world, "web").summary;
     assert_eq!((summary.wanted, summary.healthy), (60, 55), "the numbers are those of all");
-    assert!(summary.why.ends_with("; and 3 more"), "{}", summary.why);
+    assert!(summary.why.contains("; and 3 more; try 1 of 4 at "), "{}", summary.why);
 }

@@ -99,7 +99,7 @@ fn what_has_no_place_says_why_and_when_it_gets_one() {
         past 0 job `web` was submitted
         past 0 1 allocation of job `web` cannot be placed: 2 of 2 nodes lack memory (16GiB asked)
         present 0 version 1 was made by server
-        present 0 1 of web.web have no place: 2 of 2 nodes lack memory (16GiB asked)
+        present 0 1 of web.web has no place: 2 of 2 nodes lack memory (16GiB asked)
         next - web.web is placed as soon as a node can take it
         ",
     );
@@ -139,9 +139,69 @@ fn what_was_given_up_says_what_a_person_can_do() {
     let id = world.place("web", 0, 1);
     world.report(id, AllocState::Failed, vec![failed(&world, TaskPhase::Ended)]);
     let story = told(&of_one(&world, id));
-    let next = "next - web.web.0 is not tried again; once the cause is gone, `minijob restart web.web.0`";
+    let next = "next - web.web.0 is not tried again: once the cause is gone, `minijob restart web.web.0`";
     assert!(story.ends_with(next), "{story}");
     assert!(told(&of_web(&world)).ends_with(next));
+}
+
+#[test]
+fn what_the_only_node_cannot_start_promises_nothing() {
+    let mut world = World::new(1);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    let reason = EndReason::StartFailed { step: "exec".into(), errno: 2, message: "no such file".into() };
+    let last_end = Some(end(reason, world.now, Duration::ZERO));
+    world.report(id, AllocState::Failed, vec![TaskStatus { last_end, ..failed(&world, TaskPhase::Ended) }]);
+    world.pass(60);
+    world.wait("web", 1, "1 of 1 node cannot start it (could not start: no such file)");
+    let next = "next - web.web.0 is not tried again: n1 is left out for this version, and there is no other node; mend the cause, then `minijob restart web`, or run the mended file";
+    for story in [of_web(&world), of_one(&world, id)] {
+        assert!(told(&story).ends_with(next), "{}", told(&story));
+        assert_eq!(story.next.len(), 1, "{}", told(&story));
+        let present = story.present.iter().filter(|one| one.text.contains("no place"));
+        assert_eq!(present.count(), 0, "it does not wait for a place: {}", told(&story));
+    }
+}
+
+#[test]
+fn an_allocation_between_two_tries_begins_with_that_and_shows_its_output_once() {
+    let mut world = World::new(1);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    let until = world.now.plus(Duration::from_secs(8));
+    world.report(id, AllocState::Running, vec![failed(&world, TaskPhase::Backoff(until))]);
+    let story = of_one(&world, id);
+    let headline = format!("web.web.0 ({id}) on n1 waits for try 2 of 4 at 2023-11-14T22:13:28.000Z");
+    assert_eq!(story.headline, headline);
+    let sentences = [&story.past, &story.present, &story.next].into_iter().flatten();
+    assert_eq!(sentences.filter(|one| one.tail == "boom\n").count(), 1, "{story:?}");
+}
+
+#[test]
+fn a_service_that_ends_well_is_told_of_batch_jobs() {
+    let mut world = World::new(1);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    let last_end = Some(end(EndReason::Exit(0), world.now, Duration::from_secs(1)));
+    let until = world.now.plus(Duration::from_secs(2));
+    let between = TaskStatus { last_end, ..failed(&world, TaskPhase::Backoff(until)) };
+    world.report(id, AllocState::Running, vec![between.clone()]);
+    let advice = |story: &Story| {
+        let last = story.next.last().map(|one| one.text.clone()).unwrap_or_default();
+        assert!(last.contains("`type: batch`") && last.contains("`minijob run --batch -- CMD`"), "{story:?}");
+    };
+    advice(&of_web(&world));
+    advice(&of_one(&world, id));
+    world.report(id, AllocState::Failed, vec![TaskStatus { phase: TaskPhase::Ended, ..between }]);
+    advice(&of_web(&world));
+    advice(&of_one(&world, id));
+}
+
+#[test]
+fn a_job_that_is_scaled_to_0_is_not_called_healthy() {
+    let mut world = World::new(1);
+    world.put(&job("web", 0));
+    assert_eq!(of_web(&world).headline, "web is scaled to 0");
 }
 
 #[test]
