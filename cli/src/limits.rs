@@ -34,6 +34,8 @@ pub const LIVE_LINES: usize = 16;
 pub const LINES_OF_A_KIND: usize = 10;
 /// Ended allocations that `status JOB` shows without `--all`: the last failures, not the whole history.
 pub const ENDED_SHOWN: usize = 5;
+/// Ended allocations of one slot that it shows: what is there or missing now, and how the one before went.
+pub const ENDED_OF_SLOT: usize = 1;
 /// Lines of output shown with a try that is tried again.
 pub const TAIL_OF_TRY: usize = 5;
 /// Lines of output shown with what has failed for good.

@@ -9,7 +9,7 @@ use proto::wire::v1;
 use crate::args::Global;
 use crate::connect::{self, Client, Servers};
 use crate::exit::{Exit, Failure};
-use crate::output::{Out, Tone, Voice};
+use crate::output::{Out, Tone, Voice, relative};
 use crate::read::understood;
 use crate::{limits, runtime};
 
@@ -139,7 +139,12 @@ fn show(out: &mut Out, event: &Event) -> Result<(), Failure> {
         return out.document(event);
     }
     let (tone, word) = severity(event.severity);
-    let text = format!("{}  {word:<8}  {:<SUBJECT$}  {}", event.time, subject(event), event.message);
+    let text = format!(
+        "{}  {word:<8}  {:<SUBJECT$}  {}",
+        event.time,
+        subject(event),
+        relative(&event.message, event.time)
+    );
     out.toned(tone, &text)
 }
 

@@ -8,7 +8,7 @@ use crate::args::Global;
 use crate::connect::{Client, Servers};
 use crate::exit::{Exit, Failure};
 use crate::limits::TAIL_OF_TRY;
-use crate::output::{Out, Tone, ago, last_lines, until};
+use crate::output::{Out, Tone, ago, last_lines, relative, until};
 use crate::read::understood;
 use crate::runtime;
 
@@ -45,7 +45,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 fn show(out: &mut Out, story: &Story, now: Timestamp) -> Result<(), Failure> {
-    out.toned(Tone::Strong, &story.headline)?;
+    out.toned(Tone::Strong, &relative(&story.headline, now))?;
     let parts =
         [("what happened", &story.past), ("how it is", &story.present), ("what comes next", &story.next)];
     for (heading, sentences) in parts {
@@ -64,7 +64,9 @@ fn tell(out: &mut Out, sentence: &Sentence, now: Timestamp) -> Result<(), Failur
         Some(at) if at > now => until(now, at),
         Some(at) => ago(now, at),
     };
-    out.line(&format!("  {when:>10}  {}", sentence.text))?;
+    // What was said in the past is told from then: the next try that it speaks of is long over.
+    let moment = sentence.at.map_or(now, |at| at.min(now));
+    out.line(&format!("  {when:>10}  {}", relative(&sentence.text, moment)))?;
     for line in last_lines(&sentence.tail, TAIL_OF_TRY) {
         out.line(&format!("              | {line}"))?;
     }

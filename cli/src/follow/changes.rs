@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::ids::AllocId;
 use proto::model::{AllocState, TaskEnd};
 use proto::time::Timestamp;
-use proto::view::{AllocView, JobStatus, TaskView};
+use proto::view::{AllocView, JobStatus, TaskView, Waiting};
 
 use super::{alloc_trouble, failed_end, next_start, path, tries, wait_verb};
 use crate::limits;
@@ -32,9 +32,7 @@ pub(super) fn between(
     let fresh = after.allocs.iter().filter(|alloc| !known.contains(&alloc.id) && told != Some(&alloc.name));
     let changes =
         fresh.flat_map(|alloc| of_alloc(seen.get(&alloc.id).copied(), alloc, before.is_some(), now));
-    let mut lines = folded(&after.summary.name, changes.collect());
-    lines.extend(of_groups(before, after));
-    lines
+    folded(&after.summary.name, changes.collect())
 }
 
 /// What became of one allocation, oldest first.
@@ -109,11 +107,11 @@ fn of_end(alloc: &AllocView, task: &TaskView, end: &TaskEnd, now: Timestamp) -> 
     Line::new(Tone::Bad, text).tail(&end.tail, limits::TAIL_OF_TRY)
 }
 
-/// What waits, and what waits no more.
-fn of_groups(before: Option<&JobStatus>, after: &JobStatus) -> Vec<Line> {
+/// What waits, and what waits no more, other than `known`.
+pub(super) fn of_groups(known: &BTreeMap<String, Waiting>, after: &JobStatus) -> Vec<Line> {
     let mut lines = Vec::new();
     for (name, group) in &after.groups {
-        let old = before.and_then(|status| status.groups.get(name)).and_then(|group| group.waiting.as_ref());
+        let old = known.get(name);
         let who = path(&after.summary.name, name);
         match (&group.waiting, old) {
             (Some(waiting), old) if old != Some(waiting) => {

@@ -3,12 +3,12 @@
 mod changes; // what differs between two documents, as lines
 mod verdict; // whether it is over, and how
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{AllocId, JobVersion, Revision};
 use proto::model::TaskEnd;
 use proto::time::Timestamp;
-use proto::view::{AllocView, GroupStatus, JobStatus, TaskView};
+use proto::view::{AllocView, GroupStatus, JobStatus, Placement, TaskView, Waiting};
 
 pub use verdict::{Outcome, Trouble, Verdict, alloc_trouble};
 
@@ -34,6 +34,8 @@ pub struct Follower {
     /// Failures that the submission found: they are not its own.
     past: BTreeSet<AllocId>,
     last: Option<JobStatus>,
+    /// What is known to wait, by group: it is told when it changes.
+    waits: BTreeMap<String, Waiting>,
     /// Whether the last document showed a failure that a replacement might still follow.
     doubted: bool,
 }
@@ -51,7 +53,15 @@ impl Follower {
     /// Begins to follow.
     #[must_use]
     pub fn new(goal: Goal) -> Self {
-        Self { goal, past: BTreeSet::new(), last: None, doubted: false }
+        Self { goal, past: BTreeSet::new(), last: None, waits: BTreeMap::new(), doubted: false }
+    }
+
+    /// Takes what the submission has answered, and its reader has told already.
+    #[must_use]
+    pub fn knowing(self, placement: Option<&Placement>) -> Self {
+        let groups = placement.into_iter().flat_map(|placement| &placement.groups);
+        let waits = groups.filter_map(|(name, group)| Some((name.clone(), group.waiting.clone()?))).collect();
+        Self { waits, ..self }
     }
 
     /// Takes a newer document. One from before the submission (a server that lags) says nothing and changes nothing.
@@ -77,7 +87,13 @@ impl Follower {
             Verdict::Over(Outcome::Failed(trouble)) => Some(trouble.alloc.as_str()),
             _ => None,
         };
-        let lines = changes::between(self.last.as_ref(), &status, &self.untold(&status), told, now);
+        let mut lines = changes::between(self.last.as_ref(), &status, &self.untold(&status), told, now);
+        // With the failure that ends it all is told that comes of it.
+        if told.is_none() {
+            lines.extend(changes::of_groups(&self.waits, &status));
+        }
+        let waits = status.groups.iter().filter_map(|(name, one)| Some((name.clone(), one.waiting.clone()?)));
+        self.waits = waits.collect();
         self.last = Some(status);
         Seen { lines, verdict }
     }

@@ -176,15 +176,15 @@ fn every_try_that_dies_is_told_once_with_its_reason_and_its_last_output() {
 #[test]
 fn a_failed_allocation_ends_it_with_the_reason_and_when_servers_try_again() {
     let mut follower = Follower::new(goal());
-    let mut status = job(Health::Failing, 1, vec![failed(0)]);
-    status.groups.get_mut("web").expect("there").next_at = Some(NOW.plus(Duration::from_secs(5)));
+    let next = "placed anew at 2023-11-14T22:13:26.000Z";
+    let status = job(Health::Failing, 1, vec![AllocView { next: next.into(), ..failed(0) }]);
     let seen = follower.see(status, NOW);
     assert_eq!(texts(&seen), [""; 0], "it is told in full with the outcome");
     let Outcome::Failed(trouble) = outcome(&seen) else { panic!("{seen:?}") };
     assert_eq!(trouble.alloc, "web.web.0");
     assert_eq!(trouble.why, "exit code 7 (try 4 of 4)");
     assert_eq!(trouble.tail, "one\ntwo\n");
-    assert_eq!(trouble.next_at, Some(Timestamp(NOW.0 + 5000)));
+    assert_eq!((trouble.next.as_str(), trouble.next_at), (next, None));
 }
 
 #[test]
@@ -193,6 +193,34 @@ fn tries_that_are_used_up_end_it_also_where_the_allocation_stays() {
     let seen = follower.see(job(Health::Failing, 1, vec![dying(4, Some(4))]), NOW);
     let Outcome::Failed(trouble) = outcome(&seen) else { panic!("{seen:?}") };
     assert_eq!(trouble.why, "exit code 7 (try 4 of 4)");
+}
+
+#[test]
+fn a_service_that_ends_well_has_failed_and_says_so() {
+    let exit = |alloc: AllocView| {
+        let last_end = Some(end(EndReason::Exit(0), 100));
+        let tasks = alloc.tasks.into_iter().map(|task| TaskView { last_end: last_end.clone(), ..task });
+        AllocView { tasks: tasks.collect(), ..alloc }
+    };
+    for alloc in [exit(failed(0)), exit(dying(4, Some(4)))] {
+        let seen = Follower::new(goal()).see(job(Health::Failing, 1, vec![alloc]), NOW);
+        let Outcome::Failed(trouble) = outcome(&seen) else { panic!("{seen:?}") };
+        let why = "exit code 0, and a service is started again whenever it ends (try 4 of 4)";
+        assert_eq!((trouble.why.as_str(), &trouble.reason), (why, &Some(EndReason::Exit(0))));
+    }
+}
+
+#[test]
+fn what_the_submission_told_of_a_wait_is_not_told_again() {
+    let waits = Waiting { count: 3, why: "1 of 1 nodes lacks memory".into() };
+    let group = proto::view::GroupPlacement { waiting: Some(waits.clone()), ..Default::default() };
+    let placement = Placement { groups: BTreeMap::from([("web".to_owned(), group)]) };
+    let mut status = job(Health::Waiting, 3, vec![]);
+    status.groups.get_mut("web").expect("there").waiting = Some(waits);
+    let mut follower = Follower::new(goal()).knowing(Some(&placement));
+    assert_eq!(texts(&follower.see(status, NOW)), [""; 0]);
+    let seen = follower.see(job(Health::Pending, 3, vec![]), NOW);
+    assert_eq!(texts(&seen), ["web: nothing waits any more"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proto::ids::{AllocId, JobVersion};
-use proto::model::{AllocState, JobType};
+use proto::model::{AllocState, EndReason, JobType, TaskEnd};
 use proto::time::Timestamp;
 use proto::view::{AllocView, Health, JobStatus, TaskView};
 
@@ -48,8 +48,12 @@ pub struct Trouble {
     pub why: String,
     /// The last output, or empty.
     pub tail: String,
-    /// When servers or the node try again, if they do.
+    /// When its node tries again, if it does.
     pub next_at: Option<Timestamp>,
+    /// What servers do about it, in words with exact times, or empty.
+    pub next: String,
+    /// How the task ended that explains it.
+    pub reason: Option<EndReason>,
 }
 
 /// Judges a document that is not older than the submission. `past` are the failures that the submission found; `first` says
@@ -74,7 +78,7 @@ pub(super) fn judge(goal: &Goal, past: &BTreeSet<AllocId>, first: bool, status: 
         return judge_end(status, newest.or(known));
     }
     if let Some(alloc) = newest {
-        return Verdict::Over(Outcome::Failed(failure(alloc, status)));
+        return Verdict::Over(Outcome::Failed(alloc_trouble(alloc)));
     }
     if let Some((alloc, task)) = given_up(status) {
         return Verdict::Over(Outcome::Failed(loop_of(alloc, task)));
@@ -82,7 +86,7 @@ pub(super) fn judge(goal: &Goal, past: &BTreeSet<AllocId>, first: bool, status: 
     // The same file again, while the job is failing: that is what the person must hear, not a wait for its recovery.
     let known = failed.max_by_key(|alloc| alloc.ended_at);
     match known.filter(|_| first && !goal.changed && summary.health == Health::Failing) {
-        Some(alloc) => Verdict::Over(Outcome::Failed(failure(alloc, status))),
+        Some(alloc) => Verdict::Over(Outcome::Failed(alloc_trouble(alloc))),
         None => Verdict::Going,
     }
 }
@@ -94,12 +98,13 @@ fn judge_end(status: &JobStatus, newest: Option<&AllocView>) -> Verdict {
     };
     let slot = |other: &&AllocView| other.group == alloc.group && other.index == alloc.index;
     let replaced = status.allocs.iter().filter(slot).any(|other| !other.state.has_ended());
-    let pending = status.groups.get(&alloc.group).is_some_and(|group| group.next_at.is_some());
+    let group = status.groups.get(&alloc.group);
+    let pending = group.is_some_and(|group| group.next_at.is_some() || group.waiting.is_some());
     let live = status.allocs.iter().any(|other| !other.state.has_ended());
     if replaced || pending || live {
         return Verdict::Going;
     }
-    Verdict::Doubtful(Outcome::Failed(failure(alloc, status)))
+    Verdict::Doubtful(Outcome::Failed(alloc_trouble(alloc)))
 }
 
 /// Returns a task whose tries are used up and that waits for its next window, or that is tried for ever and keeps dying.
@@ -111,11 +116,6 @@ fn given_up(status: &JobStatus) -> Option<(&AllocView, &TaskView)> {
         None => task.attempt >= limits::CRASH_LOOP_STARTS,
     };
     tasks.into_iter().find(|(_, task)| task.phase == "backoff" && used_up(task))
-}
-
-fn failure(alloc: &AllocView, status: &JobStatus) -> Trouble {
-    let next_at = status.groups.get(&alloc.group).and_then(|group| group.next_at);
-    Trouble { next_at, ..alloc_trouble(alloc) }
 }
 
 fn loop_of(alloc: &AllocView, task: &TaskView) -> Trouble {
@@ -136,14 +136,18 @@ pub fn alloc_trouble(alloc: &AllocView) -> Trouble {
 }
 
 fn trouble_of(alloc: &AllocView, task: Option<&TaskView>) -> Trouble {
-    let end = task.and_then(failed_end);
+    // A service that ends well has failed too: it is not meant to end.
+    let task =
+        task.or_else(|| alloc.tasks.iter().max_by_key(|task| task.last_end.as_ref().map(|end| end.at)));
+    let ended = task.and_then(|task| task.last_end.as_ref()).filter(|_| alloc.desired == "run");
+    let end = task.and_then(failed_end).or(ended);
     let why = match (task, end) {
         (Some(task), Some(end)) => {
             let named = if alloc.tasks.len() > 1 { format!("{}: ", task.name) } else { String::new() };
             // A start that cannot succeed is not tried again: a count of tries would only puzzle.
             match task.attempt {
-                0 | 1 => format!("{named}{}", end.reason),
-                _ => format!("{named}{} ({})", end.reason, tries(task)),
+                0 | 1 => format!("{named}{}", how(end)),
+                _ => format!("{named}{} ({})", how(end), tries(task)),
             }
         }
         _ => "no reason is known".to_owned(),
@@ -154,5 +158,14 @@ fn trouble_of(alloc: &AllocView, task: Option<&TaskView>) -> Trouble {
         why,
         tail: end.map_or_else(String::new, |end| end.tail.clone()),
         next_at: None,
+        next: alloc.next.clone(),
+        reason: end.map(|end| end.reason.clone()),
+    }
+}
+
+fn how(end: &TaskEnd) -> String {
+    match end.reason.is_success() {
+        true => format!("{}, and a service is started again whenever it ends", end.reason),
+        false => end.reason.to_string(),
     }
 }

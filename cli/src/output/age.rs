@@ -18,6 +18,34 @@ pub fn until(now: Timestamp, at: Timestamp) -> String {
     if length.is_zero() { "now".to_owned() } else { format!("in {}", span(length)) }
 }
 
+/// Returns a server's sentence with its exact times as people say them: `at 2026-11-21T09:30:00.000Z` becomes `in 5s`. What is
+/// over by more than a moment is `(due 3m ago)`: it should have happened, and nobody has heard that it did.
+///
+/// `now` is the moment at which the sentence is true: of a fact of the past its own.
+#[must_use]
+pub fn relative(text: &str, now: Timestamp) -> String {
+    let mut parts = text.split(" at ");
+    let mut said = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match exact_time(part) {
+            Some((at, rest)) if now.since(at) > MOMENT => said += &format!(" (due {}){rest}", ago(now, at)),
+            Some((at, rest)) => said += &format!(" {}{rest}", until(now, at)),
+            None => said += &format!(" at {part}"),
+        }
+    }
+    said
+}
+
+/// A deadline that passed this long ago may just be being kept.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Returns the time that a text begins with, in the very form in which servers write it, and what follows.
+fn exact_time(text: &str) -> Option<(Timestamp, &str)> {
+    let (time, rest) = text.split_at_checked("2026-11-21T09:30:00.000Z".len())?;
+    let at: Timestamp = time.parse().ok()?;
+    (at.to_string() == time).then_some((at, rest))
+}
+
 /// Returns a length in its one or two largest units: `250ms`, `42s`, `3m`, `1h20m`, `2d3h`.
 ///
 /// Minutes stand alone from ten minutes on, seconds are left out from two minutes on: a person wants the size of it.
@@ -51,6 +79,17 @@ mod tests {
         assert_eq!(shown(3_600_000), "1h");
         assert_eq!(shown(4_800_000), "1h20m");
         assert_eq!(shown(2 * 86_400_000 + 3 * 3_600_000 + 59_000), "2d3h");
+    }
+
+    #[test]
+    fn times_in_a_sentence_are_told_from_its_moment() {
+        let at = Timestamp(1_700_000_005_000);
+        let said = |ms: u64| relative(&format!("exit code 7; try 2 of 4 at {at}; more"), Timestamp(ms));
+        assert_eq!(said(1_700_000_000_000), "exit code 7; try 2 of 4 in 5s; more");
+        assert_eq!(said(1_700_000_006_000), "exit code 7; try 2 of 4 now; more");
+        assert_eq!(said(1_700_000_245_000), "exit code 7; try 2 of 4 (due 4m ago); more");
+        let foreign = "listens at 10.0.0.1 at 2023-11-14T22:13:20Z at é";
+        assert_eq!(relative(foreign, at), foreign, "what a server did not write stays");
     }
 
     #[test]

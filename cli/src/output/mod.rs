@@ -10,7 +10,7 @@ mod size; // "12MiB"
 mod table; // columns
 mod voice; // standard error: errors, notices
 
-pub use age::{ago, span, until};
+pub use age::{ago, relative, span, until};
 pub use board::Board;
 pub use harmless::harmless;
 pub use line::{Line, last_lines};

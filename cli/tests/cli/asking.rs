@@ -96,7 +96,11 @@ fn scale_says_what_is_wanted_now_and_where_it_went() {
     let placement = Placement { groups: BTreeMap::from([("web".to_owned(), group)]) };
     let placement_json = serde_json::to_vec(&placement).expect("serialises").into();
     let server = answering(v1::WriteReply { changed: true, version: 4, revision: 12, placement_json });
-    shows(&server, &["scale", "web", "3"], "web: wants 3 now, version 4\nweb: 3 placed on n1 (2), n2 (1)\n");
+    shows(
+        &server,
+        &["scale", "web", "3"],
+        "web: wants 3 now, version 4\nweb: 3 placed on n1 (2), n2 (1), 2 of them new\n",
+    );
     asked(&server, "name: \"web\", group: \"\", count: 3");
     let json = World::new().ask(&server.url(), &["scale", "shop/api", "3", "--json"]).json();
     assert_eq!((&json["changed"], &json["version"]), (&json!(true), &json!(4)));
@@ -216,10 +220,15 @@ fn plan_shows_what_would_change_and_where_it_would_go() {
 fn why_tells_the_story_with_times_and_the_last_lines() {
     let said = |at: Option<Timestamp>, text: &str| Sentence::new(at, text);
     let soon = Timestamp(proto::time::now().0 + 3_600_000 * 2 + 30_000);
+    const AFTER: std::time::Duration = std::time::Duration::from_secs(4);
+    let ended = three_minutes_ago();
     let story = Story {
         name: "web".into(),
-        headline: "web is failing: web.web.0 on n1: task web: exit code 7".into(),
-        past: vec![said(Some(three_minutes_ago()), "job `web` was submitted")],
+        headline: format!("web is failing: web.web.0 on n1: task web: exit code 7; try 2 of 4 at {soon}"),
+        past: vec![said(
+            Some(ended),
+            &format!("task web ended: exit code 7; try 2 of 4 at {}", ended.plus(AFTER)),
+        )],
         present: vec![
             said(None, "version 1 was made by ann"),
             Sentence {
@@ -234,9 +243,9 @@ fn why_tells_the_story_with_times_and_the_last_lines() {
     shows(
         &server,
         &["why", "web"],
-        "web is failing: web.web.0 on n1: task web: exit code 7\n\
+        "web is failing: web.web.0 on n1: task web: exit code 7; try 2 of 4 in 2h\n\
          what happened\n\
-         \x20     3m ago  job `web` was submitted\n\
+         \x20     3m ago  task web ended: exit code 7; try 2 of 4 in 4s\n\
          how it is\n\
          \x20             version 1 was made by ann\n\
          \x20     3m ago  task web of web.web.0 waits for try 2 of 4\n\

@@ -134,7 +134,7 @@ fn run_says_why_a_job_waits_and_gives_up_at_the_timeout() {
     let shown = world().ask(&server.url(), &["run", "web.yml", "--timeout", "500ms"]);
     assert!(began.elapsed() >= Duration::from_millis(500), "it waits");
     let line = "web: 1 of 1 waits: 1 of 1 nodes lack memory (64GiB asked, at most 8GiB free)\n";
-    assert!(shown.stdout.starts_with(&format!("web: submitted, version 1\n{line}")), "{shown:?}");
+    assert_eq!(shown.stdout, format!("web: submitted, version 1\n{line}"), "it is said once");
     assert!(
         shown.stderr.starts_with("error: web: not healthy in time: 1 of 1 nodes lack memory"),
         "{shown:?}"

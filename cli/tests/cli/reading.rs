@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use proto::ids::{JobVersion, Revision};
+use proto::ids::{AllocId, JobVersion, Revision};
 use proto::model::{AllocState, EndReason, Severity, TaskEnd};
 use proto::time::{Timestamp, now};
 use proto::view::{AllocView, EventList, Health, JobSummary, TaskUsage, TaskView, Waiting};
@@ -169,6 +169,60 @@ fn status_of_a_job_tells_where_it_runs_what_failed_and_why_the_rest_waits() {
     let json = world.ask(&server.url(), &["status", "--json", "web"]).json();
     assert_eq!(json["groups"]["web"]["waiting"]["count"], 1);
     assert_eq!(json["allocs"][1]["tasks"][0]["last_end"]["reason"], "oom");
+}
+
+#[test]
+fn a_time_in_a_sentence_is_told_from_now_and_a_script_gets_the_exact_one() {
+    let soon = Timestamp(now().0 + 3_600_000 * 2 + 30_000);
+    let mut status = job("web", Health::Failing, 10, vec![]);
+    status.summary.why = format!("web.web.0 failed on n1; placed anew at {soon} on another node");
+    let list = Script { jobs: vec![status.summary.clone()], ..Script::default() };
+    let (server, world) = (Server::with_job(vec![status]), World::new());
+    let said = "web.web.0 failed on n1; placed anew in 2h on another node";
+    let shown = world.ask(&server.url(), &["status", "web"]).stdout;
+    assert!(shown.starts_with(&format!("web  failing: {said}\n")), "{shown}");
+    let shown = world.ask(&Server::start(list).url(), &["status"]).stdout;
+    assert!(shown.contains(said), "{shown}");
+    let json = world.ask(&server.url(), &["status", "web", "--json"]).json();
+    assert!(json["why"].as_str().is_some_and(|why| why.contains(&soon.to_string())), "{json}");
+}
+
+#[test]
+fn an_event_tells_of_what_was_to_come_as_seen_from_its_own_time() {
+    let message = "task web ended: exit code 7; try 2 of 4 at 2023-11-14T22:13:24.125Z";
+    let list = events(vec![event(10, 0, Severity::Warning, message)]);
+    let server =
+        Server::start(Script { events: VecDeque::from([(vec![list], End::Done)]), ..Script::default() });
+    let shown = World::new().ask(&server.url(), &["events"]).stdout;
+    assert!(shown.ends_with("task web ended: exit code 7; try 2 of 4 in 4s\n"), "{shown}");
+}
+
+#[test]
+fn a_job_that_is_scaled_to_0_says_so_and_when_its_version_was_made() {
+    let stopping = AllocView { desired: "stop".into(), ..healthy("web", 0) };
+    let mut status = job("web", Health::Healthy, 10, vec![stopping]);
+    (status.summary.wanted, status.summary.version) = (0, JobVersion(2));
+    status.created_at = Timestamp(now().0 - 3_600_000 * 2 - 30_000);
+    let list = Script { jobs: vec![status.summary.clone()], ..Script::default() };
+    let (server, world) = (Server::with_job(vec![status]), World::new());
+    let shown = world.ask(&server.url(), &["status", "web"]).stdout;
+    let head = "web  scaled to 0\nservice, version 2 of 3m ago, first submitted 2h ago\n";
+    assert!(shown.starts_with(head), "{shown}");
+    assert!(shown.contains("stopping  1 of 4"), "what is told to stop is not healthy: {shown}");
+    let shown = world.ask(&Server::start(list).url(), &["status"]).stdout;
+    assert!(shown.contains("scaled to 0"), "{shown}");
+}
+
+#[test]
+fn of_a_slot_that_failed_again_and_again_only_the_last_is_shown() {
+    let ended = |id: u64| AllocView { id: AllocId(id), ended_at: Some(Timestamp(id)), ..failed("web", 0) };
+    let live = AllocView { id: AllocId(9), ..healthy("web", 0) };
+    let allocs = std::iter::once(live).chain((1..5).map(ended)).collect();
+    let server = Server::with_job(vec![job("web", Health::Healthy, 10, allocs)]);
+    let shown = World::new().ask(&server.url(), &["status", "web"]).stdout;
+    assert_eq!(shown.matches("web.web.0 ").count(), 2, "{shown}");
+    let last: String = AllocId(4).to_string().chars().take(8).collect();
+    assert!(shown.contains(&last) && shown.contains("and 3 more that ended; --all shows them\n"), "{shown}");
 }
 
 #[test]

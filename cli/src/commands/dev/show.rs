@@ -12,7 +12,7 @@ use crate::commands::{events, logs, run};
 use crate::connect::Servers;
 use crate::exit::Failure;
 use crate::merge::Merger;
-use crate::output::{Board, Line, Out, Tone, Voice};
+use crate::output::{Board, Line, Out, Tone, Voice, relative};
 use crate::{limits, read};
 
 /// Where the cluster is.
@@ -120,7 +120,8 @@ async fn show_events(
             return Ok(());
         }
         let (tone, word) = events::severity(event.severity);
-        out.toned(tone, &format!("{word}: {}: {}", events::subject(event), event.message))
+        let said = relative(&event.message, event.time);
+        out.toned(tone, &format!("{word}: {}: {said}", events::subject(event)))
     })
     .await
 }

@@ -3,7 +3,7 @@
 use proto::error::{Error, Kind};
 use proto::ids::JobKey;
 use proto::model::{EndReason, JobType};
-use proto::time::now;
+use proto::time::{Timestamp, now};
 use proto::view::{JobStatus, Written};
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::Submitted;
 use crate::exit::{Exit, Failure};
 use crate::follow::{Outcome, Trouble};
 use crate::limits;
-use crate::output::{Board, Line, Tone, Voice, count, last_lines, until};
+use crate::output::{Board, Line, Tone, Voice, count, last_lines, relative, until};
 
 /// One job that is not followed any more.
 #[derive(Clone, Debug)]
@@ -96,18 +96,17 @@ impl Report {
     }
 
     fn failed(&self, trouble: &Trouble) -> Error {
-        let Trouble { alloc, node, why, tail, next_at } = trouble;
+        let Trouble { alloc, node, why, tail, .. } = trouble;
         let mut details = last_lines(tail, limits::TAIL_OF_FAILURE);
         details.iter_mut().for_each(|line| line.insert_str(0, "| "));
-        let next = next_at.map_or_else(String::new, |at| format!("it is tried again {}; ", until(now(), at)));
         Error::new(Kind::Refused, format!("{alloc} failed on {node}: {why}"))
             .details(details)
-            .hint(format!("{next}`minijob logs {alloc}` shows all of its output"))
+            .hint(next_of(trouble, now()))
     }
 
     fn why_not(&self) -> String {
         let why = self.last.as_ref().map_or("", |status| status.summary.why.as_str());
-        if why.is_empty() { String::new() } else { format!(": {why}") }
+        if why.is_empty() { String::new() } else { format!(": {}", relative(why, now())) }
     }
 
     fn document(&self) -> Document<'_> {
@@ -198,6 +197,26 @@ fn next_steps(report: &Report) -> Vec<String> {
     vec!["next:".to_owned(), format!("  minijob status {key}"), format!("  minijob logs {follow}{key}")]
 }
 
+/// Says what comes after a failure and what a person can do about it.
+fn next_of(trouble: &Trouble, now: Timestamp) -> String {
+    let mut steps = Vec::new();
+    match trouble.next_at {
+        Some(at) => steps.push(format!("it is tried again {}", until(now, at))),
+        None if trouble.next.is_empty() => {}
+        None => steps.push(format!("it is {}", relative(&trouble.next, now))),
+    }
+    match trouble.reason {
+        // What never ran has printed nothing.
+        Some(EndReason::StartFailed { .. }) if !steps.is_empty() => {}
+        Some(EndReason::Exit(0)) => steps.push(
+            "if it is meant to end, make it a batch job: `type: batch` in its file, or `minijob run --batch -- CMD`"
+                .to_owned(),
+        ),
+        _ => steps.push(format!("`minijob logs {}` shows all of its output", trouble.alloc)),
+    }
+    steps.join("; ")
+}
+
 /// Returns the exit code of the first task, by name, that failed; as a shell would say it where it has none of its own.
 fn own_code(reports: &[Report]) -> Option<u8> {
     let allocs = reports.iter().filter_map(|report| report.last.as_ref()).flat_map(|status| &status.allocs);
@@ -221,6 +240,31 @@ fn code_of(reason: &EndReason) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn trouble(reason: EndReason, next: &str) -> Trouble {
+        Trouble {
+            alloc: "web.web.0".into(),
+            node: "n1".into(),
+            why: reason.to_string(),
+            tail: String::new(),
+            next_at: None,
+            next: next.into(),
+            reason: Some(reason),
+        }
+    }
+
+    #[test]
+    fn the_next_step_is_the_one_that_servers_tell() {
+        let now = Timestamp(1_700_000_000_000);
+        let missing = EndReason::StartFailed { step: "exec".into(), errno: 2, message: "/no/such".into() };
+        let left_out = "not tried again: n1 is left out; mend the cause, then `minijob restart web`";
+        assert_eq!(next_of(&trouble(missing, left_out), now), format!("it is {left_out}"));
+        let crashed = trouble(EndReason::Exit(7), "placed anew at 2023-11-14T22:13:26.000Z");
+        let next = "it is placed anew in 6s; `minijob logs web.web.0` shows all of its output";
+        assert_eq!(next_of(&crashed, now), next);
+        let well = next_of(&trouble(EndReason::Exit(0), ""), now);
+        assert!(well.contains("`type: batch`") && well.contains("`minijob run --batch -- CMD`"), "{well}");
+    }
 
     #[test]
     fn ends_without_a_code_of_their_own_get_the_shells() {

@@ -112,21 +112,13 @@ fn tell(one: &Submitted, note: &str, board: &mut Board) {
     }
 }
 
-/// `web: 3 placed on n1 (2), n2 (1)`, and why the rest has no place.
+/// `web: 3 placed on n1 (2), n2 (1)`, or what of it is new or stops; and why the rest has no place.
 pub(in crate::commands) fn placed(job: &str, group: &str, placement: &GroupPlacement) -> Vec<Line> {
     let who = if job == group { job.to_owned() } else { format!("{job}.{group}") };
     let mut lines = Vec::new();
-    let total: u32 = placement.placed.values().sum();
-    if total > 0 {
-        let nodes: Vec<String> =
-            placement.placed.iter().map(|(node, count)| format!("{node} ({count})")).collect();
-        let text = match nodes.as_slice() {
-            [_] => {
-                format!("{who}: {total} placed on {}", placement.placed.keys().next().map_or("", |name| name))
-            }
-            _ => format!("{who}: {total} placed on {}", nodes.join(", ")),
-        };
-        lines.push(Line::new(Tone::Plain, text));
+    let parts: Vec<String> = stopping(placement).into_iter().chain(there(placement)).collect();
+    if !parts.is_empty() {
+        lines.push(Line::new(Tone::Plain, format!("{who}: {}", parts.join(", "))));
     }
     if let Some(waiting) = &placement.waiting {
         let verb = if waiting.count == 1 { "waits" } else { "wait" };
@@ -134,6 +126,35 @@ pub(in crate::commands) fn placed(job: &str, group: &str, placement: &GroupPlace
         lines.push(Line::new(Tone::Warn, text));
     }
     lines
+}
+
+fn stopping(placement: &GroupPlacement) -> Option<String> {
+    match placement.stops {
+        0 => None,
+        1 => Some("1 stops".to_owned()),
+        stops => Some(format!("{stops} stop")),
+    }
+}
+
+fn there(placement: &GroupPlacement) -> Option<String> {
+    let total: u32 = placement.placed.values().sum();
+    let names: Vec<&str> = placement.placed.keys().map(String::as_str).collect();
+    let on = match names.as_slice() {
+        [only] => (*only).to_owned(),
+        _ => {
+            let nodes = placement.placed.iter().map(|(node, count)| format!("{node} ({count})"));
+            nodes.collect::<Vec<String>>().join(", ")
+        }
+    };
+    let new = total.saturating_sub(placement.stays);
+    match (total, new) {
+        (0, _) => None,
+        (1, 0) if placement.stops > 0 => Some(format!("1 stays on {on}")),
+        (_, 0) if placement.stops > 0 => Some(format!("{total} stay on {on}")),
+        (_, 0) => Some(format!("{total} placed on {on}")),
+        _ if placement.stays > 0 => Some(format!("{total} placed on {on}, {new} of them new")),
+        _ => Some(format!("{total} placed on {on}")),
+    }
 }
 
 #[cfg(test)]
@@ -158,5 +179,20 @@ mod tests {
             texts(&placement),
             ["shop.api: 4 placed on n1 (3), n2 (1)", "shop.api: 1 of 5 waits: 2 of 2 nodes lack memory"]
         );
+    }
+
+    #[test]
+    fn it_is_said_what_a_write_has_stopped_and_what_of_the_rest_is_new() {
+        let said = |on_n1: u32, stays: u32, stops: u32| {
+            let nodes = (on_n1 > 0).then(|| ("n1".to_owned(), on_n1));
+            let placement =
+                GroupPlacement { placed: nodes.into_iter().collect(), stays, stops, ..Default::default() };
+            placed("web", "web", &placement).into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(said(1, 1, 2), "web: 2 stop, 1 stays on n1");
+        assert_eq!(said(0, 0, 1), "web: 1 stops");
+        assert_eq!(said(3, 1, 0), "web: 3 placed on n1, 2 of them new");
+        assert_eq!(said(3, 3, 0), "web: 3 placed on n1", "nothing has changed");
+        assert_eq!(said(2, 0, 2), "web: 2 stop, 2 placed on n1");
     }
 }

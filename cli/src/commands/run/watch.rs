@@ -39,7 +39,7 @@ pub async fn watch(
             changed: one.written.changed,
             to_the_end: follow.to_the_end,
         };
-        let (began, follower) = (boottime(), Follower::new(goal));
+        let (began, follower) = (boottime(), Follower::new(goal).knowing(one.written.placement.as_ref()));
         Watch { servers, one, board: &board, voice, began, deadline, follower }.run()
     });
     let mut results = futures::stream::iter(each).buffer_unordered(limits::FOLLOWED_AT_ONCE);

@@ -10,7 +10,7 @@ use super::show_tail;
 use crate::exit::Failure;
 use crate::follow::failed_end;
 use crate::limits;
-use crate::output::{Cell, Out, Table, Tone, ago, last_lines, size, span};
+use crate::output::{Cell, Out, Table, Tone, ago, last_lines, relative, size, span};
 
 /// Shows an allocation.
 pub(in crate::commands) fn show(out: &mut Out, alloc: &AllocView, now: Timestamp) -> Result<(), Failure> {
@@ -50,6 +50,9 @@ fn facts(alloc: &AllocView, now: Timestamp) -> Vec<(&'static str, String)> {
     }
     if let Some(before) = alloc.replaces {
         facts.push(("replaces", before.to_string()));
+    }
+    if !alloc.next.is_empty() {
+        facts.push(("next", relative(&alloc.next, now)));
     }
     facts
 }

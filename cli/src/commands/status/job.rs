@@ -1,5 +1,8 @@
 //! One job: its groups, its allocations, what failed last.
 
+use std::collections::BTreeMap;
+
+use proto::ids::JobVersion;
 use proto::model::{AllocState, DEFAULT_NAMESPACE};
 use proto::time::Timestamp;
 use proto::view::{AllocView, Health, JobStatus, TaskView};
@@ -8,7 +11,7 @@ use super::{list, show_tail};
 use crate::exit::Failure;
 use crate::follow::{failed_end, tries};
 use crate::limits;
-use crate::output::{Cell, Out, Table, Tone, ago, last_lines, until};
+use crate::output::{Cell, Out, Table, Tone, ago, last_lines, relative, until};
 
 /// Where ports stand in the table of allocations, if anything shown has some: before the last column, which holds sentences.
 const PORTS: usize = 7;
@@ -34,17 +37,19 @@ fn show_head(out: &mut Out, job: &JobStatus, now: Timestamp) -> Result<(), Failu
         DEFAULT_NAMESPACE => summary.name.clone(),
         namespace => format!("{namespace}/{}", summary.name),
     };
-    let health = list::health(summary.health).painted(out.paint);
+    let health = list::health(summary).painted(out.paint);
     let since =
         summary.down_since.map_or_else(String::new, |since| format!(", down since {}", ago(now, since)));
-    let why = if summary.why.is_empty() { String::new() } else { format!(": {}", summary.why) };
+    let why =
+        if summary.why.is_empty() { String::new() } else { format!(": {}", relative(&summary.why, now)) };
     out.line(&format!("{}  {health}{since}{why}", out.paint.text(Tone::Strong, &name)))?;
-    out.line(&format!(
-        "{}, version {}, submitted {}",
-        list::kind(summary.kind),
-        summary.version,
-        ago(now, job.submitted_at)
-    ))
+    // Scaling, restarting and reverting make versions too, and submit nothing.
+    let made = match summary.version {
+        JobVersion(1) => ",".to_owned(),
+        _ => format!(" of {}, first", ago(now, job.submitted_at)),
+    };
+    let first = ago(now, job.created_at);
+    out.line(&format!("{}, version {}{made} submitted {first}", list::kind(summary.kind), summary.version))
 }
 
 fn show_groups(out: &mut Out, job: &JobStatus, now: Timestamp) -> Result<(), Failure> {
@@ -82,10 +87,9 @@ fn show_allocs(out: &mut Out, allocs: &[AllocView], all: bool, now: Timestamp) -
         return Ok(());
     }
     let (live, ended): (Vec<_>, Vec<_>) = allocs.iter().partition(|alloc| !alloc.state.has_ended());
-    let mut newest = ended;
-    newest.sort_by_key(|alloc| std::cmp::Reverse(alloc.ended_at));
-    let hidden = if all { 0 } else { newest.len().saturating_sub(limits::ENDED_SHOWN) };
-    newest.truncate(newest.len() - hidden);
+    let count = ended.len();
+    let newest = newest_ended(ended, all);
+    let hidden = count - newest.len();
     let shown: Vec<&AllocView> = live.into_iter().chain(newest).collect();
     let with_ports = shown.iter().any(|alloc| !alloc.ports.is_empty());
     let mut headings = vec!["ALLOCATION", "ID", "NODE", "VERSION", "STATE", "TRY", "SINCE", "LAST END"];
@@ -108,6 +112,22 @@ fn show_allocs(out: &mut Out, allocs: &[AllocView], all: bool, now: Timestamp) -
         out.toned(Tone::Dim, &format!("and {hidden} more that ended; --all shows them"))?;
     }
     Ok(())
+}
+
+/// Returns what is shown of what ended, the newest first: all, or a few of every slot and no more than a few in all.
+fn newest_ended(mut ended: Vec<&AllocView>, all: bool) -> Vec<&AllocView> {
+    ended.sort_by_key(|alloc| std::cmp::Reverse((alloc.ended_at, alloc.id)));
+    if all {
+        return ended;
+    }
+    let mut of_slot: BTreeMap<(&str, u32), usize> = BTreeMap::new();
+    ended.retain(|alloc| {
+        let count = of_slot.entry((&alloc.group, alloc.index)).or_default();
+        *count += 1;
+        *count <= limits::ENDED_OF_SLOT
+    });
+    ended.truncate(limits::ENDED_SHOWN);
+    ended
 }
 
 /// One row per task; the allocation stands in the first.
@@ -161,6 +181,8 @@ pub(in crate::commands) fn state(alloc: &AllocView, only_task: Option<&TaskView>
         AllocState::Complete => (Tone::Good, "complete"),
         AllocState::Stopped => (Tone::Dim, "stopped"),
         _ if alloc.lost => (Tone::Bad, "lost"),
+        // It runs on until its agent has heard of it.
+        _ if alloc.desired == "stop" => (Tone::Plain, "stopping"),
         AllocState::Stopping => (Tone::Plain, "stopping"),
         AllocState::Pending => (Tone::Plain, "pending"),
         AllocState::Preparing => (Tone::Plain, "preparing"),

@@ -7,7 +7,7 @@ use proto::view::{Health, JobList, JobSummary};
 use serde_json::Value;
 
 use crate::exit::Failure;
-use crate::output::{Cell, Out, Table, Tone, ago};
+use crate::output::{Cell, Out, Table, Tone, ago, relative};
 use crate::read::Document;
 
 /// Whether a job is one of those that somebody has to look at.
@@ -61,12 +61,12 @@ fn row(job: &JobSummary, now: Timestamp) -> Vec<Cell> {
         Cell::toned(Tone::Strong, &job.name),
         kind(job.kind).into(),
         job.version.to_string().into(),
-        health(job.health),
+        health(job),
         job.wanted.to_string().into(),
         job.running.to_string().into(),
         job.healthy.to_string().into(),
         job.down_since.map_or_else(String::new, |since| ago(now, since)).into(),
-        job.why.as_str().into(),
+        relative(&job.why, now).into(),
     ]
 }
 
@@ -78,12 +78,13 @@ pub(super) const fn kind(kind: JobType) -> &'static str {
     }
 }
 
-/// A job's health in its colour.
-pub(super) fn health(health: Health) -> Cell {
-    let (tone, word) = match health {
+/// A job's health in its colour. Where nothing is wanted nothing is healthy either.
+pub(super) fn health(job: &JobSummary) -> Cell {
+    let (tone, word) = match job.health {
         Health::Failing => (Tone::Bad, "failing"),
         Health::Waiting => (Tone::Warn, "waiting"),
         Health::Pending => (Tone::Plain, "pending"),
+        Health::Healthy if job.wanted == 0 => (Tone::Dim, "scaled to 0"),
         Health::Healthy => (Tone::Good, "healthy"),
         Health::Complete => (Tone::Good, "complete"),
         Health::Stopped => (Tone::Dim, "stopped"),
