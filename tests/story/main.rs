@@ -34,6 +34,7 @@ mod restarts;
 mod same_file_twice;
 mod scale_and_revert;
 mod server_dies;
+mod service_that_ends;
 mod stop_reaches_all;
 mod supervise;
 mod thousand_tasks;
