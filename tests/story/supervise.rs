@@ -223,6 +223,24 @@ fn sighup_leaves_alone_what_stays() {
     assert_eq!(all.code(), 0);
 }
 
+/// A program that is not there, or may not be run, ends as in a shell; its name is looked up where the task starts.
+#[test]
+fn a_program_that_cannot_be_run_has_the_exit_code_of_a_shell() {
+    for (program, code) in [("no-such-program", 127), ("./no-such-program", 127), ("/etc/passwd", 126)] {
+        let mut one = Supervised::start(directory(&[]), |_| bare(&["supervise", "--", program]));
+        assert_eq!(one.code(), code, "{program}");
+        one.line("err", "could not start");
+    }
+}
+
+/// A batch command that has succeeded is done.
+#[test]
+fn a_batch_command_is_not_restarted_when_it_has_succeeded() {
+    let mut one = Supervised::start(directory(&[]), |_| bare(&["supervise", "--batch", "--", "echo", "hi"]));
+    assert_eq!(one.code(), 0);
+    assert_eq!(one.out(), "echo | hi\n");
+}
+
 /// Where there is one task, signals that mean nothing to supervise are for it.
 #[test]
 fn a_signal_for_the_only_task_reaches_it() {

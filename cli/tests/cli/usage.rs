@@ -95,6 +95,15 @@ fn what_is_about_files_is_refused_beside_a_command_and_not_ignored() {
 }
 
 #[test]
+fn a_command_that_is_not_here_may_be_on_the_nodes_and_keeps_its_bare_name() {
+    let world = World::new();
+    let shown = world.run(&["run", "--generate", "--batch", "--", "no-such-program", "-v"]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""), "{shown:?}");
+    assert!(shown.stdout.contains("type: batch\n"), "{shown:?}");
+    assert!(shown.stdout.contains("command: no-such-program\n"), "{shown:?}");
+}
+
+#[test]
 fn a_name_that_breaks_the_rule_is_exit_2_and_says_what_is_allowed() {
     let world = World::new();
     let shown = world.run(&["status", "--namespace", "Bad Name"]);

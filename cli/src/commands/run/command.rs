@@ -1,7 +1,6 @@
 //! `-- COMMAND`: a program of the command line as a job, for `run` and `supervise`.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +24,9 @@ pub struct Args {
     /// The job's name [default: the program's]
     #[arg(long, value_name = "NAME", requires = "command", value_parser = name)]
     pub name: Option<String>,
+    /// It runs until it exits with 0, and is done then: `type: batch` [default: a service, which is restarted]
+    #[arg(long, requires = "command")]
+    pub batch: bool,
     /// A variable of its environment; may be repeated
     #[arg(long, value_name = "KEY=VALUE", requires = "command", value_parser = variable)]
     pub env: Vec<(String, String)>,
@@ -37,7 +39,7 @@ pub struct Args {
     /// The user it runs as
     #[arg(long, value_name = "USER", requires = "command")]
     pub user: Option<String>,
-    /// Restarts within 5m before it is given up: a number, -1 for no end, or no [default: 3]
+    /// Restarts within 5m, of a batch job within 24h, before it is given up: a number, -1 for no end, or no [default: 3]
     #[arg(
         long,
         value_name = "N",
@@ -46,7 +48,7 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     pub restart: Option<Restarts>,
-    /// The first delay before a restart; it doubles up to 30s [default: 1s]
+    /// The first delay before a restart; it doubles up to 30s [default: 1s, of a batch job 5s]
     #[arg(long, value_name = "DURATION", requires = "command", value_parser = parse_duration)]
     pub restart_delay: Option<Duration>,
     /// Time between the stop signal and SIGKILL [default: 5s]
@@ -79,16 +81,12 @@ pub struct Restarts(pub Option<u32>);
 impl Args {
     /// Returns the job of the command, checked as a file is; none when no command is given.
     ///
-    /// `default_workdir` is where it starts unless told otherwise. The program is looked up now, in `path`.
+    /// `default_workdir` is where it starts unless told otherwise. A program with a `/` is relative to where this was started. Any
+    /// other stays as it is: it is looked up where the task starts, by whom it runs as, who may not reach what this user finds.
     ///
     /// # Errors
     /// [`Kind::Invalid`] names what is wrong with it, or what does not exist yet.
-    pub fn job(
-        &self,
-        global: &Global,
-        path: &str,
-        default_workdir: Option<&Path>,
-    ) -> Result<Option<Job>, Error> {
+    pub fn job(&self, global: &Global, default_workdir: Option<&Path>) -> Result<Option<Job>, Error> {
         let later = [("--check", &self.check), ("--service", &self.service), ("--node", &self.node)];
         if let Some((flag, _)) = later.iter().find(|(_, given)| given.is_some()) {
             let message = format!("{flag} is not supported yet: it comes with a later version");
@@ -97,19 +95,20 @@ impl Args {
         let Some((program, args)) = self.command.split_first() else { return Ok(None) };
         let here = std::env::current_dir()
             .map_err(|cause| Error::new(Kind::Invalid, format!("cannot tell where this is: {cause}")))?;
-        let program = find(program, path, &here)?;
+        let program = placed(program, &here);
         let name = match &self.name {
             Some(name) => name.clone(),
             None => name_of(&program)?,
         };
         let task = self.task(&program, args, &here, default_workdir)?;
-        let mut group = Group::new(JobType::Service, BTreeMap::from([(name.clone(), task)]));
+        let kind = if self.batch { JobType::Batch } else { JobType::Service };
+        let mut group = Group::new(kind, BTreeMap::from([(name.clone(), task)]));
         group.count = self.count.unwrap_or(1);
         group.ports = self.port.iter().cloned().collect();
-        group.restart = self.restart_policy();
+        group.restart = self.restart_policy(group.restart);
         let namespace = global.namespace().unwrap_or(DEFAULT_NAMESPACE).to_owned();
         let key = JobKey { namespace, name: name.clone() };
-        let job = Job::new(key, JobType::Service, BTreeMap::from([(name, group)]));
+        let job = Job::new(key, kind, BTreeMap::from([(name, group)]));
         checked(&job).map(Some)
     }
 
@@ -134,8 +133,7 @@ impl Args {
         Ok(task)
     }
 
-    fn restart_policy(&self) -> Restart {
-        let usual = Restart::SERVICE;
+    fn restart_policy(&self, usual: Restart) -> Restart {
         let delay = self.restart_delay.unwrap_or(usual.delay);
         let attempts = self.restart.map_or(usual.attempts, |restarts| restarts.0);
         Restart { attempts, delay, max_delay: usual.max_delay.max(delay), ..usual }
@@ -152,25 +150,9 @@ fn checked(job: &Job) -> Result<Job, Error> {
     job.ok_or_else(|| Error::new(Kind::Internal, "the job of the command was not read back"))
 }
 
-/// Returns the absolute path of a program: relative to `here` where it has a `/`, else the first of `path` that may be run.
-fn find(program: &str, path: &str, here: &Path) -> Result<PathBuf, Error> {
-    let may_run = |file: &PathBuf| {
-        file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    let missing = |message: String, hint: &str| Err(Error::new(Kind::Invalid, message).hint(hint));
-    if program.contains('/') {
-        let file = here.join(program);
-        if may_run(&file) {
-            return Ok(file);
-        }
-        let message = format!("{} is no program that can be run", file.display());
-        return missing(message, "give the path of an executable file");
-    }
-    let found = path.split(':').filter(|dir| !dir.is_empty()).map(|dir| here.join(dir).join(program));
-    match found.into_iter().find(may_run) {
-        Some(file) => Ok(file),
-        None => missing(format!("there is no program `{program}` in PATH"), "give its path"),
-    }
+/// Returns a program with a `/` as its absolute path, without `.` in it; a bare name as it is.
+fn placed(program: &str, here: &Path) -> PathBuf {
+    if program.contains('/') { here.join(program).components().collect() } else { PathBuf::from(program) }
 }
 
 fn name_of(program: &Path) -> Result<String, Error> {
@@ -275,7 +257,7 @@ mod tests {
 
     fn job(given: &[&str]) -> Result<Job, Error> {
         let args = args(given).expect("the grammar allows it");
-        Ok(args.job(&Global::default(), "/nowhere:/usr/bin:/bin", None)?.expect("a command is given"))
+        Ok(args.job(&Global::default(), None)?.expect("a command is given"))
     }
 
     fn only(job: &Job) -> (&Group, &Task) {
@@ -288,8 +270,25 @@ mod tests {
         let job = job(&["--", "sh", "-c", "sleep 1"]).expect("a job");
         let (group, task) = only(&job);
         assert_eq!((job.key.name.as_str(), group.count), ("sh", 1));
-        assert!(task.process.command.ends_with("/bin/sh"), "{}", task.process.command);
+        assert_eq!(task.process.command, "sh", "the node looks it up, as the user that it runs as");
         assert_eq!(task.process.args, ["-c", "sleep 1"]);
+        assert_eq!(job.kind, JobType::Service);
+    }
+
+    #[test]
+    fn a_program_with_a_slash_is_relative_to_here_and_need_not_be_here() {
+        let here = std::env::current_dir().expect("is there");
+        let job = job(&["--", "./no/such/app"]).expect("a job");
+        let (_, task) = only(&job);
+        assert_eq!(Path::new(&task.process.command), here.join("no/such/app"));
+    }
+
+    #[test]
+    fn a_batch_job_has_the_defaults_of_batch_jobs() {
+        let usual = job(&["--batch", "--", "backup"]).expect("a job");
+        assert_eq!((usual.kind, only(&usual).0.restart), (JobType::Batch, Restart::BATCH));
+        let never = job(&["--batch", "--restart", "no", "--", "backup"]).expect("a job");
+        assert_eq!(only(&never).0.restart, Restart { attempts: Some(0), ..Restart::BATCH });
     }
 
     #[test]
@@ -351,8 +350,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         let message = |given: &[&str]| job(given).expect_err("refused").message;
-        assert_eq!(message(&["--", "no-such-program"]), "there is no program `no-such-program` in PATH");
-        assert_eq!(message(&["--", "/etc/passwd"]), "/etc/passwd is no program that can be run");
+        assert_eq!(message(&["--", "/"]), "`` gives no name for a job");
         for flag in ["--check", "--service", "--node"] {
             let expected = format!("{flag} is not supported yet: it comes with a later version");
             assert_eq!(message(&[flag, "x", "--", "sh"]), expected);

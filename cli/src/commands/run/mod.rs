@@ -32,6 +32,7 @@ Examples:
   minijob run --wait --exit-code backup.yml    a batch job as if it ran here
   cat web.yml | minijob run -m 'new image' -
   minijob run --port http -- python3 -m http.server '${port.http}'    a command as a job
+  minijob run --batch --wait -- ./backup --all                        one that ends
   minijob run --generate -- sleep 60 > sleep.yml                      its job file";
 
 /// What `run` is asked.
@@ -78,8 +79,7 @@ pub struct Args {
 /// # Errors
 /// Invalid files before anything is submitted; the first refusal of a server.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let command = args.command.job(global, &path, None)?;
+    let command = args.command.job(global, None)?;
     if let Some(job) = command.as_ref().filter(|_| args.generate) {
         return Out::new(global).bytes(proto::jobfile::explain(job).as_bytes()).map(|()| Exit::DONE);
     }

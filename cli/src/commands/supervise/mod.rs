@@ -80,8 +80,7 @@ struct Source {
 impl Source {
     fn of(args: &Args, global: &Global) -> Result<Self, Error> {
         let here = std::env::current_dir().ok();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let command = args.command.job(global, &path, here.as_deref())?;
+        let command = args.command.job(global, here.as_deref())?;
         let namespace = global.namespace().map(str::to_owned);
         Ok(Self { files: args.files.clone(), reading: args.reading.clone(), namespace, command })
     }
