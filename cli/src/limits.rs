@@ -54,6 +54,9 @@ pub const DEV_STOP_NOTICE: Duration = Duration::from_secs(3);
 pub const SUPERVISE_ORDERS: usize = 8;
 /// Bytes of a line that `supervise` holds until its end comes: longer ones are cut. Container engines cut at 16 KiB too.
 pub const SUPERVISE_LINE: usize = 16 << 10;
+/// How long `supervise` holds back the news of a task's end until the task's last output is shown: longer only where nobody reads
+/// that, and then the news must not wait for it.
+pub const SUPERVISE_ORDER: Duration = Duration::from_millis(500);
 /// How long `supervise` waits for the reader of its last output before it ends all the same.
 pub const SUPERVISE_LAST_WORDS: Duration = Duration::from_secs(5);
 /// Bytes of standard input in one message to a command: what a server takes.

@@ -233,6 +233,32 @@ fn a_program_that_cannot_be_run_has_the_exit_code_of_a_shell() {
     }
 }
 
+/// The end of a task is told after what it printed, and to scripts as fields.
+#[test]
+fn an_end_is_told_after_the_output_before_it_and_as_fields() {
+    let script = "echo first; printf last; exit 3";
+    let dir = directory(&[]);
+    // Both into one file, as a person sees them.
+    let both = std::fs::File::create(dir.path().join("out")).expect("writable");
+    let mut command = bare(&["supervise", "--restart", "no", "--", "/bin/sh", "-c", script]);
+    command.stdout(both.try_clone().expect("a copy")).stderr(both);
+    assert_eq!(command.status().expect("it runs").code(), Some(3));
+    let shown = std::fs::read_to_string(dir.path().join("out")).expect("text");
+    let lines: Vec<&str> = shown.lines().filter(|line| !line.contains("started, pid")).collect();
+    assert_eq!(lines[..2], ["sh | first", "sh | last"], "{shown}");
+    assert!(lines[2].ends_with("; gave up"), "{shown}");
+
+    let mut one = Supervised::start(dir, |_| {
+        bare(&["supervise", "--json", "--restart", "no", "--", "/bin/sh", "-c", script])
+    });
+    assert_eq!(one.code(), 3);
+    let ended: serde_json::Value = serde_json::from_str(&one.line("err", "\"ended\"")).expect("a document");
+    assert_eq!((&ended["task"], &ended["try"], &ended["exit_code"]), (&"sh".into(), &1.into(), &3.into()));
+    assert_eq!((&ended["reason"], &ended["then"]), (&"exit".into(), &"gave_up".into()));
+    let time = ended["time"].as_str().and_then(|time| time.parse::<proto::time::Timestamp>().ok());
+    assert!(time.is_some_and(|time| proto::time::now().since(time) < SOON), "{ended}");
+}
+
 /// A batch command that has succeeded is done.
 #[test]
 fn a_batch_command_is_not_restarted_when_it_has_succeeded() {

@@ -18,6 +18,7 @@ use proto::model::Job;
 
 use crate::core::supervise::slots;
 
+pub use crate::core::supervise::lines::{Then, What};
 pub use relay::Output;
 pub use supervisor::{Config, Line, Order, Sinks, StartError, Supervisor};
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use proto::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::supervisor::Line;
@@ -19,8 +20,10 @@ pub struct Output {
     pub label: Arc<str>,
     /// Which of its streams.
     pub stream: Stream,
-    /// At most 64 KiB, as it was printed; empty: nothing more comes of this task.
+    /// At most 64 KiB, as it was printed; empty: a line that has no end yet gets none.
     pub bytes: Bytes,
+    /// All that the task printed up to this end of it was passed on before.
+    pub end: Option<Timestamp>,
 }
 
 /// What one relay needs.
@@ -54,17 +57,22 @@ impl Relay {
         if let Err(error) = result {
             self.tell(format!("its output cannot be read any more: {error}"));
         }
-        for stream in Stream::ALL {
-            let over = Output { label: self.label.clone(), stream, bytes: Bytes::new() };
-            let _ = self.output.send(over).await;
-        }
+        let _ = self.over(None).await;
+    }
+
+    /// Says that nothing more comes of what there is of a line, and of which end of the task that is so.
+    async fn over(&self, end: Option<Timestamp>) -> Result<(), mpsc::error::SendError<Output>> {
+        let piece = |stream, end| Output { label: self.label.clone(), stream, bytes: Bytes::new(), end };
+        self.output.send(piece(Stream::Stdout, None)).await?;
+        self.output.send(piece(Stream::Stderr, end)).await
     }
 
     async fn pass_on(&mut self, reader: &mut Merged) -> std::io::Result<()> {
         let mut last = [None::<Cursor>; 2];
+        let mut told = None;
         loop {
             // In this order: what was written before the end must be read after it is known.
-            let is_over = self.view.borrow_and_update().status.state.has_ended();
+            let (is_over, end) = self.ends();
             self.rope.iter_mut().for_each(|rope| drop(rope.borrow_and_update()));
             while let Some(chunk) = reader.read().await? {
                 let last = &mut last[usize::from(chunk.stream == Stream::Stderr)];
@@ -72,8 +80,15 @@ impl Relay {
                     self.tell("some of its output is not shown: it printed faster than that was read".into());
                 }
                 *last = Some(chunk.next);
-                let piece = Output { label: self.label.clone(), stream: chunk.stream, bytes: chunk.bytes };
+                let label = self.label.clone();
+                let piece = Output { label, stream: chunk.stream, bytes: chunk.bytes, end: None };
                 if self.output.send(piece).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if end > told {
+                told = end;
+                if self.over(end).await.is_err() {
                     return Ok(());
                 }
             }
@@ -88,8 +103,16 @@ impl Relay {
         }
     }
 
+    /// Returns whether its allocation has ended, and when the task did the last time.
+    fn ends(&mut self) -> (bool, Option<Timestamp>) {
+        let view = self.view.borrow_and_update();
+        let task = view.status.tasks.iter().find(|status| status.name == self.task);
+        let end = task.and_then(|status| status.last_end.as_ref()).map(|end| end.at);
+        (view.status.state.has_ended(), end)
+    }
+
     fn tell(&self, text: String) {
-        let _ = self.lines.try_send(Line { label: self.label.to_string(), text });
+        let _ = self.lines.try_send(Line::note(&self.label, text));
     }
 }
 

@@ -19,7 +19,7 @@ use crate::allocs::manager::{Gone, GreetError};
 use crate::allocs::view::View;
 use crate::core::assignments;
 use crate::core::spec::Spec;
-use crate::core::supervise::lines::lines;
+use crate::core::supervise::lines::{What, news};
 use crate::core::supervise::reconcile::{Step, steps};
 use crate::core::supervise::slots::{Slot, label, slots};
 use crate::core::supervise::verdict::{Verdict, verdict};
@@ -76,8 +76,18 @@ pub enum Order {
 pub struct Line {
     /// What people call the task; empty: all of them.
     pub label: String,
-    /// What happened.
+    /// What happened, for scripts.
+    pub what: What,
+    /// What happened, as a sentence.
     pub text: String,
+}
+
+impl Line {
+    /// A sentence that has no more to it.
+    #[must_use]
+    pub fn note(label: &str, text: impl Into<String>) -> Self {
+        Self { label: label.to_owned(), what: What::Note, text: text.into() }
+    }
 }
 
 /// Where news go. The queues are bounded; output waits, lines that find no room are counted.
@@ -325,8 +335,9 @@ impl Supervisor {
     fn tell_changes(&mut self, before: &[TaskStatus], spec: &Spec, after: &[TaskStatus]) {
         for status in after {
             let known = before.iter().find(|known| known.name == status.name);
-            for text in lines(known, status, spec.kind) {
-                self.tell(&label(spec, &status.name), &text);
+            for news in news(known, status, spec.kind) {
+                let label = label(spec, &status.name);
+                self.tell_line(Line { label, what: news.what, text: news.text });
             }
         }
     }
@@ -393,15 +404,18 @@ impl Supervisor {
         }
     }
 
-    /// Says a line; what finds no room is counted and said later.
     fn tell(&mut self, label: &str, text: &str) {
+        self.tell_line(Line::note(label, text));
+    }
+
+    /// Says a line; what finds no room is counted and said later.
+    fn tell_line(&mut self, line: Line) {
         if self.untold > 0 {
             let text = format!("{} lines were dropped: nobody read them", self.untold);
-            if self.sinks.lines.try_send(Line { label: String::new(), text }).is_ok() {
+            if self.sinks.lines.try_send(Line::note("", text)).is_ok() {
                 self.untold = 0;
             }
         }
-        let line = Line { label: label.to_owned(), text: text.to_owned() };
         if self.sinks.lines.try_send(line).is_err() {
             self.untold += 1;
         }

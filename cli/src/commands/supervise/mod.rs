@@ -1,6 +1,7 @@
 //! `minijob supervise`: the agent's core without servers, for one container or one machine.
 
 mod data; // where it keeps its data
+mod document; // what happens to tasks, for scripts
 mod listen; // signals of the owner as orders
 mod show; // what tasks print and what happens to them
 

@@ -1,16 +1,18 @@
 //! What tasks print on standard output, what happens to them on standard error. Each has a thread of its own: whoever does not read
-//! one of them holds up neither the other nor any task.
+//! one of them holds up neither the other nor any task. An end is told after what the task printed before it, where that is read.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use client::logs::Stream;
-use client::supervise::{Line, Output};
+use client::supervise::{Line, Output, What};
+use proto::time::{Timestamp, now};
 use tokio::sync::mpsc;
 
+use super::document::document;
 use crate::args::Global;
 use crate::limits;
 use crate::output::{Paint, Tone, Voice};
@@ -33,8 +35,10 @@ impl Shown {
         let (alive, over) = sync_channel(0);
         let (voice, json) = (Voice::new(global), global.json);
         let paint = Paint::of(global.color, &io::stdout());
-        spawn("output", alive.clone(), move || show_output(output, raw, paint))?;
-        spawn("lines", alive, move || show_lines(lines, json, voice))?;
+        let shown = Arc::new(Ends::default());
+        let told = shown.clone();
+        spawn("output", alive.clone(), move || show_output(output, raw, paint, &shown))?;
+        spawn("lines", alive, move || show_lines(lines, json, voice, &told))?;
         Ok(Self { over })
     }
 
@@ -52,7 +56,29 @@ fn spawn(name: &str, alive: SyncSender<()>, work: impl FnOnce() + Send + 'static
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
-fn show_output(mut output: mpsc::Receiver<Output>, raw: bool, paint: Paint) {
+/// Of every task the latest end up to which its output is shown.
+#[derive(Default)]
+struct Ends {
+    by_label: Mutex<BTreeMap<Arc<str>, Timestamp>>,
+    changed: Condvar,
+}
+
+impl Ends {
+    fn note(&self, label: &Arc<str>, end: Timestamp) {
+        self.by_label.lock().unwrap_or_else(PoisonError::into_inner).insert(label.clone(), end);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the output up to this end is shown; not for long, because nobody may read it.
+    fn wait(&self, label: &str, end: Timestamp) {
+        let ends = self.by_label.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_missing =
+            |ends: &mut BTreeMap<Arc<str>, Timestamp>| ends.get(label).is_none_or(|shown| *shown < end);
+        let _ = self.changed.wait_timeout_while(ends, limits::SUPERVISE_ORDER, is_missing);
+    }
+}
+
+fn show_output(mut output: mpsc::Receiver<Output>, raw: bool, paint: Paint, ends: &Ends) {
     let mut prefixer = Prefixer::new(paint);
     while let Some(piece) = output.blocking_recv() {
         // A reader that has gone is no reason to end tasks; what they print goes on into files.
@@ -63,6 +89,9 @@ fn show_output(mut output: mpsc::Receiver<Output>, raw: bool, paint: Paint) {
         } else {
             write(io::stdout(), &piece.bytes)
         };
+        if let Some(end) = piece.end {
+            ends.note(&piece.label, end);
+        }
     }
 }
 
@@ -71,13 +100,19 @@ fn write(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
     to.flush()
 }
 
-fn show_lines(mut lines: mpsc::Receiver<Line>, json: bool, voice: Voice) {
-    while let Some(Line { label, text }) = lines.blocking_recv() {
+fn show_lines(mut lines: mpsc::Receiver<Line>, json: bool, voice: Voice, ends: &Ends) {
+    while let Some(line) = lines.blocking_recv() {
+        let Line { label, what, text } = &line;
+        if let What::Ended { end, .. } = what {
+            ends.wait(label, end.at);
+        }
         if json {
-            let document = serde_json::json!({ "task": label, "message": text });
-            let _ = write(io::stderr(), format!("{document}\n").as_bytes());
+            // It always can be written as JSON; a reader that has gone is no reason to end tasks.
+            let mut bytes = serde_json::to_vec(&document(&line, now())).unwrap_or_default();
+            bytes.push(b'\n');
+            let _ = write(io::stderr(), &bytes);
         } else if label.is_empty() {
-            voice.notice(&text);
+            voice.notice(text);
         } else {
             voice.notice(&format!("{label}: {text}"));
         }
@@ -131,7 +166,8 @@ mod tests {
     use super::*;
 
     fn taken(prefixer: &mut Prefixer, label: &str, bytes: &str) -> String {
-        let piece = Output { label: label.into(), stream: Stream::Stdout, bytes: bytes.to_owned().into() };
+        let piece =
+            Output { label: label.into(), stream: Stream::Stdout, bytes: bytes.to_owned().into(), end: None };
         String::from_utf8(prefixer.take(&piece)).expect("text")
     }
 
@@ -150,6 +186,26 @@ mod tests {
         assert_eq!(taken(&mut prefixer, "web", ""), "web | half\n");
         assert_eq!(taken(&mut prefixer, "web", ""), "");
         assert!(prefixer.open.is_empty());
+    }
+
+    #[test]
+    fn an_end_waits_for_the_output_before_it_and_not_for_ever() {
+        let ends = Arc::new(Ends::default());
+        let noting = ends.clone();
+        let label: Arc<str> = "web".into();
+        let began = std::time::Instant::now();
+        let thread = thread::spawn(move || {
+            thread::sleep(std::time::Duration::from_millis(50));
+            noting.note(&label, Timestamp(7));
+        });
+        ends.wait("web", Timestamp(7));
+        assert!(began.elapsed() >= std::time::Duration::from_millis(50), "it waited");
+        thread.join().expect("it ends");
+        let began = std::time::Instant::now();
+        ends.wait("web", Timestamp(7));
+        assert!(began.elapsed() < limits::SUPERVISE_ORDER, "that is shown already");
+        ends.wait("web", Timestamp(8));
+        assert!(began.elapsed() >= limits::SUPERVISE_ORDER, "nobody shows it");
     }
 
     #[test]

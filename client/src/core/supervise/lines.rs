@@ -1,41 +1,108 @@
-//! What people are told of a task, a line per change.
+//! What people and scripts are told of a task, a piece of news per change.
 
 use std::time::Duration;
 
 use proto::model::{EndReason, JobType, TaskEnd, TaskPhase, TaskStatus};
+use proto::time::Timestamp;
+
+/// Something that happened to a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// What it is, for scripts.
+    pub what: What,
+    /// The same as a sentence.
+    pub text: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Nothing that has more to it than its sentence.
+    Note,
+    /// It was told to end.
+    Stopping,
+    /// It began.
+    Started {
+        /// Its process.
+        pid: u32,
+        /// Which start of the allocation it is, from 1.
+        attempt: u32,
+        /// When, as far as that is known.
+        at: Option<Timestamp>,
+    },
+    /// It ended.
+    Ended {
+        /// Which start of the allocation it was, from 1.
+        attempt: u32,
+        /// How, when, and how long it had run.
+        end: TaskEnd,
+        /// What comes of that.
+        then: Then,
+    },
+}
+
+/// What follows an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is started again.
+    Again {
+        /// So long after its end; none: it has been already.
+        wait: Option<Duration>,
+        /// Which try of the window that is, and how many there are; none where they are not counted.
+        window: Option<(u32, u32)>,
+    },
+    /// Nothing: it has done what it was meant to do.
+    Done,
+    /// Nothing: somebody wanted it to end.
+    Stopped,
+    /// Nothing: its tries are used up, or no other would end better.
+    GaveUp,
+}
 
 /// Returns what has happened between two looks at a task, in its order. Looks may be far apart: what came and went between them
 /// shows in the later one.
 #[must_use]
-pub fn lines(before: Option<&TaskStatus>, after: &TaskStatus, kind: JobType) -> Vec<String> {
-    let mut lines = Vec::new();
+pub fn news(before: Option<&TaskStatus>, after: &TaskStatus, kind: JobType) -> Vec<News> {
+    let mut news = Vec::new();
     let was_stopping = before.is_some_and(|before| before.phase == TaskPhase::Stopping);
     if after.phase == TaskPhase::Stopping && !was_stopping {
-        lines.push("stopping".to_owned());
+        news.push(News { what: What::Stopping, text: "stopping".to_owned() });
     }
     let known_end = before.and_then(|before| before.last_end.as_ref());
     if let Some(end) = after.last_end.as_ref().filter(|end| known_end != Some(*end)) {
-        lines.push(ended(end, after, kind));
+        news.push(ended(end, after, kind));
     }
     let known_start = before.filter(|before| before.pid != 0).map(|before| before.attempt);
     if after.pid != 0 && known_start != Some(after.attempt) {
         let again = if after.attempt > 1 { tries(after) } else { String::new() };
-        lines.push(format!("started, pid {}{again}", after.pid));
+        let what = What::Started { pid: after.pid, attempt: after.attempt, at: after.started_at };
+        news.push(News { what, text: format!("started, pid {}{again}", after.pid) });
     }
-    lines
+    news
 }
 
-fn ended(end: &TaskEnd, task: &TaskStatus, kind: JobType) -> String {
+fn ended(end: &TaskEnd, task: &TaskStatus, kind: JobType) -> News {
     let how = how(end);
-    match task.phase {
+    let window = task.window_tries.map(|all| (task.window_try, all));
+    let (then, text) = match task.phase {
         TaskPhase::Backoff(until) => {
-            format!("{how}; next try{} in {}", of(task), rough(until.since(end.at)))
+            let wait = until.since(end.at);
+            let text = format!("{how}; next try{} in {}", of(task), rough(wait));
+            (Then::Again { wait: Some(wait), window }, text)
         }
-        TaskPhase::Ended if end.reason == EndReason::Stopped => how,
-        TaskPhase::Ended if end.reason.is_success() && kind == JobType::Batch => format!("{how}; done"),
-        TaskPhase::Ended => format!("{how}; gave up{}", after_tries(task)),
-        _ => how,
-    }
+        TaskPhase::Ended if end.reason == EndReason::Stopped => (Then::Stopped, how),
+        TaskPhase::Ended if end.reason.is_success() && kind == JobType::Batch => {
+            (Then::Done, format!("{how}; done"))
+        }
+        TaskPhase::Ended => (Then::GaveUp, format!("{how}; gave up{}", after_tries(task))),
+        TaskPhase::Stopping => (Then::Stopped, how),
+        _ => (Then::Again { wait: None, window }, how),
+    };
+    // What runs again meanwhile is the start after the one that ended.
+    let attempt = if task.pid == 0 { task.attempt } else { task.attempt.saturating_sub(1) };
+    // Its output is shown as it is; the last lines of it would come twice.
+    let end = TaskEnd { tail: String::new(), ..end.clone() };
+    News { what: What::Ended { attempt, end, then }, text }
 }
 
 fn how(end: &TaskEnd) -> String {
@@ -43,6 +110,8 @@ fn how(end: &TaskEnd) -> String {
     match &end.reason {
         EndReason::StartFailed { .. } | EndReason::EngineGone => end.reason.to_string(),
         EndReason::Stopped if end.ran.is_zero() => "stopped".to_owned(),
+        // `stopped after 3s` could be how long the stopping took.
+        EndReason::Stopped => format!("stopped; it had run for {ran}"),
         EndReason::Exit(code) => format!("exited with code {code} after {ran}"),
         reason => format!("{reason} after {ran}"),
     }
@@ -79,11 +148,13 @@ fn rough(length: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proto::time::Timestamp;
-
     use super::*;
 
     const SERVICE: JobType = JobType::Service;
+
+    fn lines(before: Option<&TaskStatus>, after: &TaskStatus, kind: JobType) -> Vec<String> {
+        news(before, after, kind).into_iter().map(|news| news.text).collect()
+    }
 
     fn running(attempt: u32) -> TaskStatus {
         TaskStatus {
@@ -151,10 +222,30 @@ mod tests {
             "exited with code 1 after 3.2s; gave up after 4 tries"
         );
         assert_eq!(ended(EndReason::Exit(0), JobType::Batch), "exited with code 0 after 3.2s; done");
-        assert_eq!(ended(EndReason::Stopped, SERVICE), "stopped after 3.2s");
+        assert_eq!(ended(EndReason::Stopped, SERVICE), "stopped; it had run for 3.2s");
         let hopeless =
             EndReason::StartFailed { step: "exec".into(), errno: 2, message: "no such program".into() };
         assert_eq!(ended(hopeless, SERVICE), "could not start: no such program; gave up after 4 tries");
+    }
+
+    #[test]
+    fn scripts_are_told_the_same_as_fields() {
+        let what = |before: &TaskStatus, after: &TaskStatus| {
+            news(Some(before), after, SERVICE).into_iter().map(|news| news.what).collect::<Vec<_>>()
+        };
+        let end = TaskEnd { tail: String::new(), ..backoff().last_end.expect("it ended") };
+        let then = Then::Again { wait: Some(Duration::from_secs(2)), window: Some((2, 4)) };
+        let first = What::Ended { attempt: 1, end: end.clone(), then };
+        assert_eq!(what(&running(1), &backoff()), [first]);
+        let again = TaskStatus { last_end: backoff().last_end, ..running(2) };
+        let started = What::Started { pid: 102, attempt: 2, at: Some(Timestamp(1)) };
+        assert_eq!(what(&backoff(), &again), [started.clone()]);
+        let then = Then::Again { wait: None, window: Some((2, 4)) };
+        assert_eq!(
+            what(&running(1), &again),
+            [What::Ended { attempt: 1, end, then }, started],
+            "the end is that of the start before"
+        );
     }
 
     #[test]
