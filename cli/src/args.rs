@@ -16,6 +16,7 @@ use crate::commands::{
 use crate::config::contexts::Context;
 use crate::config::{Given, Origin};
 use crate::output::Voice;
+use crate::usage;
 
 const AFTER_HELP: &str = "\
 Begin with:
@@ -231,13 +232,8 @@ pub fn parse() -> Result<Args, ExitCode> {
 /// # Errors
 /// Wrong usage; also `--help` and `--version`, which are answers.
 pub fn read(given: &[OsString]) -> Result<Args, clap::Error> {
-    let choice = match color_asked(given) {
-        Color::Auto => clap::ColorChoice::Auto,
-        Color::Always => clap::ColorChoice::Always,
-        Color::Never => clap::ColorChoice::Never,
-    };
-    let mut grammar = Args::command().color(choice);
-    let matches = grammar.try_get_matches_from_mut(given)?;
+    let mut grammar = Args::command().color(colour_choice(given));
+    let matches = grammar.try_get_matches_from_mut(given).map_err(|error| usage::explained(error, given))?;
     let mut args = Args::from_arg_matches(&matches)?;
     // The daemons say where each of their values came from, which the parsed values do not know.
     let chosen = matches.subcommand().and_then(|(name, own)| Some((grammar.find_subcommand(name)?, own)));
@@ -249,6 +245,16 @@ pub fn read(given: &[OsString]) -> Result<Args, clap::Error> {
         _ => {}
     }
     Ok(args)
+}
+
+/// Returns the colour of wrong usage and of help.
+#[must_use]
+pub fn colour_choice(given: &[OsString]) -> clap::ColorChoice {
+    match color_asked(given) {
+        Color::Auto => clap::ColorChoice::Auto,
+        Color::Always => clap::ColorChoice::Always,
+        Color::Never => clap::ColorChoice::Never,
+    }
 }
 
 /// Returns what `--color` says before the grammar is applied, because wrong usage is shown in colour too.
