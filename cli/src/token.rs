@@ -93,7 +93,7 @@ pub fn find(given: Option<&str>, addresses: &[Address], dev: Option<&Note>) -> R
 #[must_use]
 pub fn hint_for_none() -> String {
     format!(
-        "give a token with --token or MINIJOB_TOKEN; the server made one on its first start, in {SYSTEM_SERVER}/token"
+        "give a token with --token or MINIJOB_TOKEN; the server made one on its first start: the file `token` in its data directory, {SYSTEM_SERVER} unless it was given another"
     )
 }
 
@@ -140,6 +140,12 @@ mod tests {
         let found = find(Some(" abc "), &addresses("10.0.0.1:4650"), Some(&note("http://127.0.0.1:1")));
         assert_eq!(found.expect("valid").expect("some").header(), "Bearer abc");
         assert!(find(Some("a\nb"), &addresses("h:1"), None).is_err());
+    }
+
+    #[test]
+    fn who_has_no_token_is_told_that_the_servers_directory_may_be_another() {
+        let hint = hint_for_none();
+        assert!(hint.contains("unless it was given another") && hint.contains(SYSTEM_SERVER), "{hint}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `minijob completion`: what lets a shell complete commands.
 
 use clap::{CommandFactory as _, ValueEnum};
+use proto::error::{Error, Kind};
 
 use crate::args::{self, Global};
 use crate::exit::{Exit, Failure};
@@ -35,8 +36,12 @@ pub enum Shell {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Output`].
+/// [`Kind::Invalid`] with `--json`: a script is no document. [`Failure::Output`].
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    if global.json {
+        let error = Error::new(Kind::Invalid, "what a shell reads is a script, and never JSON");
+        return Err(error.hint("leave out --json").into());
+    }
     Out::new(global).bytes(&script(args.shell))?;
     Ok(Exit::DONE)
 }

@@ -1,6 +1,5 @@
 //! `minijob context`: the clusters that a person works with.
 
-use proto::error::{Error, Kind};
 use serde::Serialize;
 
 use crate::address::Address;
@@ -52,7 +51,7 @@ struct Shown {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Kind::Invalid`] for a file with faults and a name that no context has; what keeps the file from being written.
+/// [`proto::error::Kind::Invalid`] for a file with faults and a name that no context has; what keeps the file from being written.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let contexts = contexts::load()?;
     let mut out = Out::new(global);
@@ -79,9 +78,9 @@ fn list(contexts: &Contexts, global: &Global, out: &mut Out) -> Result<(), Failu
         return out.document(&serde_json::json!({"items": all}));
     }
     if all.is_empty() {
-        let hint = "write `NAME: {address: 10.0.0.1:4650, token_file: FILE}` into it";
-        let message = format!("there is no context in {}", contexts::shown());
-        return Err(Error::new(Kind::NotFound, message).hint(hint).into());
+        out.line(&format!("no contexts yet: {} holds none", contexts::shown()))?;
+        return out
+            .line("write `NAME: {address: 10.0.0.1:4650, token_file: FILE}` into it for every cluster");
     }
     let mut table = Table::new(out, &["CURRENT", "NAME", "NAMESPACE", "TOKEN", "SERVERS"]);
     for context in all {

@@ -3,31 +3,33 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use proto::convert::Note;
+use proto::convert::{Format, Note};
 use proto::error::{Error, Kind};
 use serde::Serialize;
 
 use super::validate;
 use crate::args::Global;
 use crate::exit::{Exit, Failure};
-use crate::files::{self, Checked, Reading};
+use crate::files::{self, Checked, Reading, Wrong};
 use crate::output::{Out, Voice};
 
 const EXAMPLES: &str = "\
 Examples:
   minijob convert monexec shop.yaml > shop.yml    what has no counterpart is named on standard error
+  minijob convert shop.yaml                       whose file it is shows in what is in it
   minijob convert monexec a.yaml b.yaml           jobs of several files, parted by `---`
 
 `minijob run` and `supervise` take such files as they are.";
 
+/// The next step for files that nobody recognises.
+const FORMATS: &str =
+    "nothing was converted; files of monexec can be: `minijob convert monexec FILE` reads them as that";
+
 /// What `convert` is asked.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = "minijob convert [OPTIONS] [FORMAT] <FILE>...")]
 pub struct Args {
-    /// Whose files they are
-    #[arg(value_enum, value_name = "FORMAT")]
-    pub format: Tool,
-    /// The files; a directory means its *.yml and *.yaml, `-` is standard input
+    /// The files; a directory means its *.yml and *.yaml, `-` is standard input. Before them may stand whose they are: `monexec`
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -65,15 +67,32 @@ struct FileDocument<'a> {
 /// # Errors
 /// [`Kind::Invalid`]: a format that is not converted yet; every fault of every file.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let format = match args.format {
-        Tool::Monexec => files::Format::Monexec,
-        Tool::Compose => return Err(later("docker-compose", "containers come with a later version").into()),
-        Tool::Nomad => return Err(later("Nomad", "that comes with a later version").into()),
+    let (tool, paths) = told(&args.files);
+    let format = match tool {
+        None => None,
+        Some(Tool::Monexec) => Some(files::Format::Monexec),
+        Some(Tool::Compose) => {
+            return Err(later("docker-compose", "containers come with a later version").into());
+        }
+        Some(Tool::Nomad) => return Err(later("Nomad", "that comes with a later version").into()),
     };
-    let reading = Reading { format: Some(format), ..Reading::default() };
-    let checked = files::check(&args.files, &reading, global.namespace());
+    if paths.is_empty() {
+        let error = Error::new(Kind::Invalid, "the files are missing");
+        return Err(error.hint("`minijob convert monexec shop.yaml` converts one of monexec").into());
+    }
+    let reading = Reading { format, ..Reading::default() };
+    let checked = files::check(paths, &reading, global.namespace());
+    let is_ours = |file: &&Checked| file.format == Format::Job && format.is_none();
     if let Some(error) = files::refusal(&checked) {
-        return Err(error.hint("nothing was converted").into());
+        let is_foreign = |file: &Checked| is_ours(&file) && matches!(file.result, Err(Wrong::Faults(_)));
+        let hint = if checked.iter().any(is_foreign) { FORMATS } else { "nothing was converted" };
+        return Err(error.hint(hint).into());
+    }
+    if let Some(file) = checked.iter().find(is_ours) {
+        let message = format!("{} is a job file already: there is nothing to convert", file.name);
+        let hint =
+            format!("`minijob validate --explain {}` shows it with every default filled in", file.name);
+        return Err(Error::new(Kind::Invalid, message).hint(hint).into());
     }
     let mut out = Out::new(global);
     if out.json {
@@ -83,6 +102,15 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     }
     files::tell_notes(&checked, Voice::new(global));
     Ok(Exit::DONE)
+}
+
+/// Returns the tool that is named before the files, if one is, and the files. A file of such a name is `./monexec`.
+fn told(given: &[PathBuf]) -> (Option<Tool>, &[PathBuf]) {
+    let named = |word: &PathBuf| word.to_str().and_then(|word| Tool::from_str(word, false).ok());
+    match given.split_first() {
+        Some((word, files)) if named(word).is_some() => (named(word), files),
+        _ => (None, given),
+    }
 }
 
 fn later(tool: &str, when: &str) -> Error {

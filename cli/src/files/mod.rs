@@ -98,7 +98,7 @@ pub fn check(paths: &[PathBuf], reading: &Reading, namespace: Option<&str>) -> V
 pub fn load(paths: &[PathBuf], reading: &Reading, namespace: Option<&str>) -> Result<Loaded, Error> {
     let checked = check(paths, reading, namespace);
     if let Some(error) = refusal(&checked) {
-        return Err(error.hint("nothing was submitted"));
+        return Err(error);
     }
     let loaded = Loaded::of(checked);
     if loaded.jobs.is_empty() && !paths.is_empty() {
@@ -106,6 +106,12 @@ pub fn load(paths: &[PathBuf], reading: &Reading, namespace: Option<&str>) -> Re
         return Err(error.hint("name the file that has them, too"));
     }
     Ok(loaded)
+}
+
+/// Says what became of the good files beside the wrong ones, where the error has no better next step.
+#[must_use]
+pub fn no_harm(error: Error, what: &str) -> Error {
+    if error.hint.is_empty() { error.hint(what) } else { error }
 }
 
 /// Returns the refusal of all files together, if there is anything to refuse.

@@ -278,9 +278,11 @@ fn node_status_shows_all_nodes_or_one_with_what_runs_there() {
     let cordoned = NodeView { eligibility: Eligibility::Cordoned, ..node("n2", Liveness::Up) };
     let nodes = json!([node("n1", Liveness::Up), cordoned, node("n3", Liveness::Down)]);
     let server = with("list_nodes", &list(nodes));
+    let short = World::new().ask(&server.url(), &["node"]);
+    assert_eq!(short.stdout, World::new().ask(&server.url(), &["node", "status"]).stdout);
     shows(
         &server,
-        &["node", "status"],
+        &["node"],
         "NODE  STATE     SINCE   ADDRESS   VERSION  CPU        MEMORY           ALLOCATIONS\n\
          n1    up        3m ago  10.0.0.1  0.1.0    250m of 4  64MiB of 8.0GiB  2\n\
          n2    cordoned  3m ago  10.0.0.1  0.1.0    250m of 4  64MiB of 8.0GiB  2\n\

@@ -136,6 +136,17 @@ fn a_context_chooses_servers_token_and_namespace() {
 }
 
 #[test]
+fn no_contexts_are_an_empty_answer_that_says_where_they_would_be() {
+    let world = World::new();
+    let listed = world.run(&["context", "list"]);
+    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""), "{listed:?}");
+    let file = world.path(".config/minijob/contexts.yml").display().to_string();
+    assert!(listed.stdout.starts_with(&format!("no contexts yet: {file} holds none\n")), "{listed:?}");
+    let json = world.run(&["context", "list", "--json"]);
+    assert_eq!((json.code, &json.json()["items"]), (Some(0), &serde_json::json!([])));
+}
+
+#[test]
 fn a_contexts_token_goes_to_its_own_servers_only() {
     let server = Server::start(Script::default());
     let world = World::new();

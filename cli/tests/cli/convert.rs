@@ -58,6 +58,27 @@ fn convert_prints_a_job_file_that_is_valid_and_explains_to_itself() {
 }
 
 #[test]
+fn convert_finds_out_whose_file_it_is_or_says_what_it_converts() {
+    let world = world();
+    let told = world.run(&["convert", "monexec", "shop.yaml"]);
+    let found = world.run(&["convert", "shop.yaml"]);
+    assert_eq!((found.code, found.stdout), (Some(0), told.stdout));
+    world.file("web.yml", "name: web\ncommand: /bin/web\n");
+    world.run(&["convert", "web.yml"]).expect(
+        2,
+        "",
+        "error: web.yml is a job file already: there is nothing to convert\n\
+         hint: `minijob validate --explain web.yml` shows it with every default filled in\n",
+    );
+    world.file("notes.yml", "shopping: [milk]\n");
+    let neither = world.run(&["convert", "notes.yml"]);
+    assert_eq!(neither.code, Some(2), "{neither:?}");
+    assert!(neither.stderr.contains("`minijob convert monexec FILE` reads them as that"), "{neither:?}");
+    let none = world.run(&["convert", "monexec"]);
+    assert!(none.code == Some(2) && none.stderr.contains("the files are missing"), "{none:?}");
+}
+
+#[test]
 fn convert_takes_several_files_and_standard_input() {
     let world = world();
     world.file("one.yaml", "services: [{command: /bin/one}]\n");

@@ -85,6 +85,39 @@ fn wrong_usage_is_exit_2_also_as_json() {
 }
 
 #[test]
+fn a_usage_line_asks_for_nothing_that_a_variable_says() {
+    let world = World::new();
+    for words in [&["supervise"][..], &["completion"], &["logs"], &["scale", "web"]] {
+        let shown = world.ask("http://127.0.0.1:1", words);
+        assert_eq!(shown.code, Some(2), "{shown:?}");
+        let usage = shown.stderr.lines().find(|line| line.starts_with("Usage:")).expect("there is one");
+        assert!(!usage.contains("--addr") && !usage.contains("--token"), "{usage}");
+    }
+}
+
+#[test]
+fn wrong_files_hint_at_what_the_command_would_have_done() {
+    let world = World::new();
+    world.file("bad.yml", "name: x\n");
+    for (command, hint) in [
+        ("run", "nothing was submitted"),
+        ("supervise", "nothing was started"),
+        ("dev", "nothing was started"),
+    ] {
+        let shown = world.run(&[command, "bad.yml"]);
+        assert!(shown.stderr.ends_with(&format!("hint: {hint}\n")), "{shown:?}");
+    }
+    assert!(!world.run(&["plan", "bad.yml"]).stderr.contains("was submitted"), "plan submits nothing anyway");
+}
+
+#[test]
+fn a_script_for_a_shell_is_never_json() {
+    let shown = World::new().run(&["completion", "bash", "--json"]);
+    assert_eq!((shown.code, shown.stdout.as_str()), (Some(2), ""), "{shown:?}");
+    assert_eq!(shown.error_json()["hint"], "leave out --json");
+}
+
+#[test]
 fn what_is_about_files_is_refused_beside_a_command_and_not_ignored() {
     let world = World::new();
     for about_files in [&["run", "--var", "x=1"][..], &["run", "--prune"], &["supervise", "--var", "x=1"]] {

@@ -62,7 +62,8 @@ pub struct Args {
 /// # Errors
 /// Invalid files before anything is started; what keeps server or agent from running.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let loaded = files::load(&args.files, &args.reading, global.namespace())?;
+    let loaded = files::load(&args.files, &args.reading, global.namespace())
+        .map_err(|error| files::no_harm(error, "nothing was started"))?;
     loaded.tell(Voice::new(global), true);
     let data = Data::open(args.data_dir.as_deref())?;
     let keeper = daemon::keeper::ensure(&data.agent(), Some(data.removals()))?;

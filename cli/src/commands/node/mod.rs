@@ -15,7 +15,7 @@ use crate::{read, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
-  minijob node status        all nodes
+  minijob node               all nodes
   minijob node status n1     one: what it is, what runs there, what happened
   minijob node cordon n1     it keeps what it has and takes nothing new
   minijob node uncordon n1
@@ -25,9 +25,9 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What to do
+    /// What to do; none: shows all nodes
     #[command(subcommand)]
-    pub what: What,
+    pub what: Option<What>,
 }
 
 /// What can be done.
@@ -59,11 +59,11 @@ pub struct One {
 /// The server's refusal.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     match &args.what {
-        What::Status { node: None } => all(global),
-        What::Status { node: Some(node) } => status(node, global),
-        What::Cordon(One { node }) => eligibility(node, false, global),
-        What::Uncordon(One { node }) => eligibility(node, true, global),
-        What::Purge(One { node }) => purge(node, global),
+        None | Some(What::Status { node: None }) => all(global),
+        Some(What::Status { node: Some(node) }) => status(node, global),
+        Some(What::Cordon(One { node })) => eligibility(node, false, global),
+        Some(What::Uncordon(One { node })) => eligibility(node, true, global),
+        Some(What::Purge(One { node })) => purge(node, global),
     }
 }
 

@@ -87,7 +87,8 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let jobs = match command {
         Some(job) => vec![job],
         None => {
-            let loaded = files::load(&args.files, &args.reading, global.namespace())?;
+            let loaded = files::load(&args.files, &args.reading, global.namespace())
+                .map_err(|error| files::no_harm(error, "nothing was submitted"))?;
             loaded.tell(Voice::new(global), true);
             loaded.jobs
         }

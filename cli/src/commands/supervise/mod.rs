@@ -90,7 +90,8 @@ impl Source {
     fn read(&self) -> Result<Loaded, Error> {
         let loaded = match &self.command {
             Some(job) => Loaded::only(job.clone()),
-            None => files::load(&self.files, &self.reading, self.namespace.as_deref())?,
+            None => files::load(&self.files, &self.reading, self.namespace.as_deref())
+                .map_err(|error| files::no_harm(error, "nothing was started"))?,
         };
         let clashes = supervise::clashes(&loaded.jobs);
         if clashes.is_empty() {
