@@ -72,16 +72,17 @@ fn number_wanted(error: &Error) -> Option<String> {
         );
     }
     let cause = cause.to_string();
-    let (_, range) = cause.split_once(" is not in ")?;
+    let (given, range) = cause.split_once(" is not in ")?;
     let (least, most) = range.split_once("..")?;
     let most = most.trim_start_matches('=');
-    let is_end = most.is_empty()
-        || [u32::MAX.to_string(), i64::MAX.to_string(), u64::MAX.to_string()].contains(&most.to_owned());
-    Some(if is_end {
-        format!("write a whole number of at least {least}")
-    } else {
-        format!("write a whole number between {least} and {most}")
-    })
+    let is_end = |most| most == u64::from(u32::MAX) || most == i64::MAX.unsigned_abs() || most == u64::MAX;
+    match (given.parse::<i128>(), most.parse::<u64>()) {
+        (Ok(given), Ok(most)) if is_end(most) && given > i128::from(most) => {
+            Some("write a smaller number".to_owned())
+        }
+        (_, Ok(most)) if !is_end(most) => Some(format!("write a whole number between {least} and {most}")),
+        _ => Some(format!("write a whole number of at least {least}")),
+    }
 }
 
 /// Returns the same error without its cause, which says `invalid digit found in string`.

@@ -174,7 +174,7 @@ fn sigterm_ends_all_in_order_and_waits() {
     assert_eq!(two.code(), 0);
     assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
     assert!(!process::is_alive(deaf));
-    assert!(two.read("err").contains("minijob: deaf: stopped after "), "{}", two.read("err"));
+    assert!(two.read("err").contains("minijob: deaf: stopped; it had run for "), "{}", two.read("err"));
     two.leaves_nothing(SOON);
 }
 
@@ -390,7 +390,7 @@ fn as_process_1_it_leaves_no_zombies() {
     assert!(inside("cat /proc/1/cmdline").contains("supervise"));
     process::signal(first.parse().expect("a pid"), Signal::SIGTERM);
     assert_eq!(one.code(), 0);
-    assert!(one.read("err").contains("a: stopped after "), "{}", one.read("err"));
+    assert!(one.read("err").contains("a: stopped; it had run for "), "{}", one.read("err"));
 }
 
 /// A container with nothing in it: a root that cannot be written, no users, no control groups, somebody without rights.

@@ -67,7 +67,7 @@ struct FileDocument<'a> {
 /// # Errors
 /// [`Kind::Invalid`]: a format that is not converted yet; every fault of every file.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let (tool, paths) = told(&args.files);
+    let (tool, paths) = told(&args.files)?;
     let format = match tool {
         None => None,
         Some(Tool::Monexec) => Some(files::Format::Monexec),
@@ -105,12 +105,20 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 /// Returns the tool that is named before the files, if one is, and the files. A file of such a name is `./monexec`.
-fn told(given: &[PathBuf]) -> (Option<Tool>, &[PathBuf]) {
-    let named = |word: &PathBuf| word.to_str().and_then(|word| Tool::from_str(word, false).ok());
-    match given.split_first() {
-        Some((word, files)) if named(word).is_some() => (named(word), files),
-        _ => (None, given),
+///
+/// # Errors
+/// [`Kind::Invalid`] for a word that can only be meant as a tool and is none.
+fn told(given: &[PathBuf]) -> Result<(Option<Tool>, &[PathBuf]), Error> {
+    let Some((first, files)) = given.split_first() else { return Ok((None, given)) };
+    let word = first.to_str().unwrap_or_default();
+    if let Ok(tool) = Tool::from_str(word, false) {
+        return Ok((Some(tool), files));
     }
+    if files.is_empty() || word.contains(['.', '/']) || word == "-" || first.exists() {
+        return Ok((None, given));
+    }
+    let error = Error::new(Kind::Invalid, format!("`{word}` is no format that is converted, and no file"));
+    Err(error.hint("files of monexec can be: `minijob convert monexec FILE`, or the files alone"))
 }
 
 fn later(tool: &str, when: &str) -> Error {

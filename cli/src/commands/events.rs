@@ -9,7 +9,7 @@ use proto::wire::v1;
 use crate::args::Global;
 use crate::connect::{self, Client, Servers};
 use crate::exit::{Exit, Failure};
-use crate::output::{Out, Tone, Voice, relative};
+use crate::output::{Out, Tone, Voice, behind, relative};
 use crate::read::understood;
 use crate::{limits, runtime};
 
@@ -139,12 +139,8 @@ fn show(out: &mut Out, event: &Event) -> Result<(), Failure> {
         return out.document(event);
     }
     let (tone, word) = severity(event.severity);
-    let text = format!(
-        "{}  {word:<8}  {:<SUBJECT$}  {}",
-        event.time,
-        subject(event),
-        relative(&event.message, event.time)
-    );
+    let prefix = format!("{}  {word:<8}  {:<SUBJECT$}  ", event.time, subject(event));
+    let text = behind(&prefix, &relative(&event.message, event.time), out.width);
     out.toned(tone, &text)
 }
 
@@ -158,7 +154,8 @@ pub const fn severity(severity: Severity) -> (Tone, &'static str) {
     }
 }
 
-/// The most exact name of what an event is about: `web.api.0/server`, `web`, `node n1`.
+/// The most exact name of what an event is about: `web.api.0/server`, `web`, `node n1`. A task that bears its group's name is not said
+/// once more: the message names it.
 #[must_use]
 pub fn subject(event: &Event) -> String {
     let subject = &event.subject;
@@ -178,7 +175,7 @@ pub fn subject(event: &Event) -> String {
         name = format!("{name}.{index}");
     }
     match &subject.task {
-        Some(task) => format!("{name}/{task}"),
-        None => name,
+        Some(task) if subject.group.as_ref() != Some(task) => format!("{name}/{task}"),
+        _ => name,
     }
 }

@@ -6,6 +6,7 @@ mod harmless; // a task's output among our own lines
 mod line; // a sentence with its meaning
 mod out; // standard output: text, bytes, documents
 mod paint; // colour, or none
+mod paragraph; // sentences on lines that have an end
 mod size; // "12MiB"
 mod table; // columns
 mod voice; // standard error: errors, notices
@@ -16,6 +17,7 @@ pub use harmless::harmless;
 pub use line::{Line, last_lines};
 pub use out::Out;
 pub use paint::{Paint, Tone};
+pub use paragraph::behind;
 pub use size::size;
 pub use table::{Cell, Table};
 pub use voice::Voice;

@@ -14,9 +14,20 @@ pub struct Out {
     pub json: bool,
     /// Whether a person looks at it directly.
     pub terminal: bool,
+    /// Columns of a line: as `COLUMNS` says, else those of the terminal; none elsewhere: there it has no end.
+    pub width: Option<u16>,
     /// Colour.
     pub paint: Paint,
     to: Box<dyn Write>,
+}
+
+/// Reads `COLUMNS`; what is no number, or none that a line can have, asks for nothing.
+fn asked_width(columns: Option<&str>) -> Option<u16> {
+    columns?.trim().parse().ok().filter(|width| *width > 0)
+}
+
+fn terminal_width() -> Option<u16> {
+    crate::terminal::size().and_then(|(_, columns)| u16::try_from(columns).ok())
 }
 
 impl Out {
@@ -24,9 +35,12 @@ impl Out {
     #[must_use]
     pub fn new(global: &Global) -> Self {
         let stdout = std::io::stdout();
+        let terminal = stdout.is_terminal() && !global.json;
         Self {
             json: global.json,
-            terminal: stdout.is_terminal() && !global.json,
+            terminal,
+            width: asked_width(std::env::var("COLUMNS").ok().as_deref())
+                .or_else(|| terminal.then(terminal_width).flatten()),
             paint: Paint::of(global.color, &stdout),
             to: Box::new(stdout),
         }
@@ -73,5 +87,18 @@ impl Out {
     /// See [`Out::line`].
     pub fn passed_on(&mut self, document: &[u8]) -> Result<(), Failure> {
         self.bytes(&[document.trim_ascii_end(), b"\n"].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_width_is_asked_for_by_a_number_of_columns() {
+        assert_eq!(asked_width(Some("80")), Some(80));
+        for none in [None, Some(""), Some("0"), Some("wide"), Some("-1")] {
+            assert_eq!(asked_width(none), None, "{none:?}");
+        }
     }
 }

@@ -1,15 +1,14 @@
-//! Columns for people: no borders, two spaces apart, fitted to the terminal and never cut in a pipe.
+//! Columns for people: no borders, two spaces apart, fitted to the line and never cut in a pipe that has none.
 
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Width};
 
+use super::paragraph::{SENTENCE, glued, longest_command, loosened, paragraph};
 use super::{Out, Paint, Tone};
 
 /// Between two columns.
 const GAP: u16 = 2;
 /// How much narrower a line stands below its row.
 const INDENT: u16 = 4;
-/// The least that the last column is given of a line: a sentence in less is a column of single words.
-const SENTENCE: u16 = 20;
 
 /// One cell.
 pub struct Cell {
@@ -40,7 +39,7 @@ impl<T: Into<String>> From<T> for Cell {
 pub struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
-    /// Columns of the terminal; none: there is no end of a line.
+    /// Columns of a line; none: it has no end.
     width: Option<u16>,
     coloured: bool,
 }
@@ -49,9 +48,7 @@ impl Table {
     /// Begins a table with these headings.
     #[must_use]
     pub fn new(out: &Out, headings: &[&'static str]) -> Self {
-        // A terminal that does not know its size says 0.
-        let width = comfy_table::Table::new().width().filter(|width| out.terminal && *width > 0);
-        Self { headings: headings.to_vec(), rows: Vec::new(), width, coloured: out.paint.0 }
+        Self { headings: headings.to_vec(), rows: Vec::new(), width: out.width, coloured: out.paint.0 }
     }
 
     /// Adds a row; it has as many cells as there are headings.
@@ -61,15 +58,16 @@ impl Table {
 
     /// Returns the text, without spaces at the ends of lines.
     ///
-    /// On a terminal the last column takes what the others leave; where that is too little for a sentence, its text stands
-    /// below the row. So do, with their headings, further columns that do not fit.
+    /// Where a line has an end the last column takes what the others leave; where that is too little for a sentence, or for a command
+    /// in it, its text stands below the row. So do further columns that do not fit; all that stands there has its heading.
     #[must_use]
     pub fn render(self) -> String {
         let all = self.headings.len();
         let mut grid = self.grid(all);
-        let Some(width) = self.width else { return grid.trim_fmt() };
+        let Some(width) = self.width else { return loosened(&grid.trim_fmt()) };
         let widths = grid.column_max_content_widths();
-        let beside = columns_beside(&widths, width);
+        let commands = self.rows.iter().filter_map(|row| row.last()).map(|cell| longest_command(&cell.text));
+        let beside = columns_beside(&widths, width, commands.max().unwrap_or(0));
         if beside == all {
             let others: u16 = widths.iter().rev().skip(1).map(|column| column + GAP).sum();
             let constraint = ColumnConstraint::UpperBoundary(Width::Fixed(width.saturating_sub(others)));
@@ -77,9 +75,9 @@ impl Table {
             if let Some(last) = grid.column_mut(all - 1) {
                 last.set_constraint(constraint);
             }
-            return grid.trim_fmt();
+            return loosened(&grid.trim_fmt());
         }
-        let lines = self.grid(beside).trim_fmt();
+        let lines = loosened(&self.grid(beside).trim_fmt());
         let mut lines = lines.lines();
         let mut shown: Vec<String> = lines.next().map(str::to_owned).into_iter().collect();
         for (line, row) in lines.zip(&self.rows) {
@@ -111,31 +109,19 @@ impl Table {
         grid
     }
 
-    /// What stands below a row, wrapped between words: the columns from `beside` on, the last without its heading.
+    /// What stands below a row, wrapped between words: the columns from `beside` on, each with its heading.
     fn below(&self, row: &[Cell], beside: usize, width: u16) -> Option<String> {
-        let last = self.headings.len() - 1;
-        let named = |(number, (heading, cell)): (usize, (&&str, &Cell))| match number {
-            _ if cell.text.is_empty() => None,
-            _ if number == last => Some(cell.text.clone()),
-            _ => Some(format!("{} {}", heading.to_lowercase(), cell.text)),
+        let named = |(heading, cell): (&&str, &Cell)| {
+            (!cell.text.is_empty()).then(|| format!("{}: {}", heading.to_lowercase(), cell.text))
         };
-        let texts = self.headings.iter().zip(row).enumerate().skip(beside).filter_map(named);
+        let texts = self.headings.iter().zip(row).skip(beside).filter_map(named);
         let text = texts.collect::<Vec<_>>().join("; ");
-        if text.is_empty() {
-            return None;
-        }
-        let mut paragraph = comfy_table::Table::new();
-        paragraph.load_style(comfy_table::presets::NOTHING);
-        paragraph.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        paragraph.add_row([one_line(&text)]);
-        if let Some(column) = paragraph.column_mut(0) {
-            column.set_padding((INDENT, 0));
-        }
-        Some(paragraph.trim_fmt())
+        (!text.is_empty()).then(|| paragraph(&one_line(&text), width, INDENT))
     }
 
     fn cell_of(&self, cell: &Cell) -> comfy_table::Cell {
-        let made = comfy_table::Cell::new(one_line(&cell.text));
+        let text = one_line(&cell.text);
+        let made = comfy_table::Cell::new(glued(&text, self.width.unwrap_or(u16::MAX)));
         if !self.coloured {
             return made;
         }
@@ -150,12 +136,12 @@ impl Table {
     }
 }
 
-/// Returns how many columns stand beside each other in a line: all, where the last has room for a sentence or for all that it
-/// holds; else as many of the others as fit, at least one.
-fn columns_beside(widths: &[u16], line: u16) -> usize {
+/// Returns how many columns stand beside each other in a line: all, where the last has room for a sentence and the longest command in
+/// it, or for all that it holds; else as many of the others as fit, at least one.
+fn columns_beside(widths: &[u16], line: u16, command: u16) -> usize {
     let Some((last, others)) = widths.split_last() else { return 0 };
     let taken: u16 = others.iter().map(|column| column.saturating_add(GAP)).fold(0, u16::saturating_add);
-    if others.is_empty() || line.saturating_sub(taken) >= SENTENCE.min(*last) {
+    if others.is_empty() || line.saturating_sub(taken) >= SENTENCE.max(command).min(*last) {
         return widths.len();
     }
     let mut end = 0u16;
@@ -217,8 +203,8 @@ mod tests {
             "JOB          HEALTH   DOWN SINCE\n\
              web          healthy\n\
              a-long-name  failing  3m ago\n\
-             \x20   web.api.0: exit code 1, and that for the third\n\
-             \x20   time"
+             \x20   why: web.api.0: exit code 1, and that for the\n\
+             \x20   third time"
         );
     }
 
@@ -229,11 +215,23 @@ mod tests {
             "JOB          HEALTH\n\
              web          healthy\n\
              a-long-name  failing\n\
-             \x20   down since 3m ago;\n\
+             \x20   down since: 3m ago; why:\n\
              \x20   web.api.0: exit code 1,\n\
              \x20   and that for the third\n\
              \x20   time"
         );
+    }
+
+    #[test]
+    fn a_command_in_the_last_column_is_never_broken() {
+        for width in 40..120 {
+            let mut table = table(Some(width));
+            let why = "it failed; once the cause is gone, `minijob restart web.web.0`";
+            table.row(vec!["c".into(), "failing".into(), "".into(), why.into()]);
+            let shown = table.render();
+            assert!(shown.contains("`minijob restart web.web.0`"), "{width}:\n{shown}");
+            assert!(shown.lines().all(|line| line.len() <= usize::from(width)), "{width}:\n{shown}");
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn what_is_not_converted_yet_is_refused_by_name() {
     }
     let shown = world.run(&["convert", "systemd", "shop.yaml"]);
     assert_eq!(shown.code, Some(2), "{shown:?}");
-    assert!(shown.stderr.contains("[possible values: monexec]"), "{shown:?}");
+    assert!(shown.stderr.contains("`systemd` is no format that is converted"), "{shown:?}");
 }
 
 #[test]

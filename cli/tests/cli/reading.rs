@@ -10,7 +10,7 @@ use proto::wire::v1::LogChunk;
 
 use crate::server::{End, Script, Server};
 use crate::views::{alloc, event, failed, healthy, job, summary, task, three_minutes_ago};
-use crate::world::World;
+use crate::world::{World, outcome};
 
 #[test]
 fn status_lists_jobs_as_the_server_orders_them_with_down_since() {
@@ -89,13 +89,18 @@ fn on_a_narrow_terminal_no_word_of_a_table_is_broken() {
         world.show(&server.url(), 80, &["status"]),
         "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN SINCE\n\
          web  service  1        failing  1       1        0        3m ago\n\
-         \x20   web.web.0: exit code 7 (try 4 of 4)\n"
+         \x20   why: web.web.0: exit code 7 (try 4 of 4)\n"
     );
+    let mut piped = world.command(&["status"]);
+    piped.env("MINIJOB_ADDR", server.url()).env("MINIJOB_TOKEN", crate::server::TOKEN).env("COLUMNS", "80");
+    let piped = outcome(piped.spawn().expect("it starts"));
+    assert_eq!(piped.stdout, world.show(&server.url(), 80, &["status"]), "COLUMNS is honoured in a pipe");
     assert_eq!(
         world.show(&server.url(), 60, &["status"]),
         "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY\n\
          web  service  1        failing  1       1        0\n\
-         \x20   down since 3m ago; web.web.0: exit code 7 (try 4 of 4)\n"
+         \x20   down since: 3m ago; why: web.web.0: exit code 7 (try 4\n\
+         \x20   of 4)\n"
     );
     let wide = world.show(&server.url(), 120, &["status"]);
     assert!(wide.contains("3m ago      web.web.0: exit code 7 (try 4 of 4)\n"), "{wide}");
@@ -406,6 +411,25 @@ fn events_are_lines_with_time_severity_subject_and_message() {
 }
 
 #[test]
+fn events_are_wrapped_on_a_terminal_and_say_a_tasks_name_once() {
+    let message = "task web of web.web.0 ended: exit code 7; its tries are used up and it is placed anew";
+    let mut of_task = event(5, 0, Severity::Warning, message);
+    of_task.subject.task = Some("web".into());
+    let mut of_other = event(6, 0, Severity::Info, "started");
+    of_other.subject.task = Some("shipper".into());
+    let list = events(vec![of_task, of_other]);
+    let events = VecDeque::from([(vec![list], End::Done)]);
+    let server = Server::start(Script { events, ..Script::default() });
+    assert_eq!(
+        World::new().show(&server.url(), 80, &["events"]),
+        "2023-11-14T22:13:20.125Z  warning   web.web.0\n\
+         \x20   task web of web.web.0 ended: exit code 7; its tries are used up and it is\n\
+         \x20   placed anew\n\
+         2023-11-14T22:13:20.125Z  info      web.web.0/shipper         started\n"
+    );
+}
+
+#[test]
 fn events_about_nodes_show_the_name_and_an_older_server_gives_the_id() {
     let about = |revision: u64, name: Option<&str>| {
         let mut event = event(revision, 0, Severity::Info, "registered");
@@ -425,7 +449,7 @@ fn events_about_nodes_show_the_name_and_an_older_server_gives_the_id() {
 fn no_events_at_all_cannot_be_asked_for() {
     let shown = World::new().run(&["events", "--limit", "0"]);
     assert_eq!(shown.code, Some(2), "{shown:?}");
-    assert!(shown.stderr.contains("0 is not in 1.."), "{shown:?}");
+    assert!(shown.stderr.contains("tip: write a whole number of at least 1"), "{shown:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use proto::view::{NodeStatus, NodeView};
 use crate::commands::events;
 use crate::commands::status::job::state;
 use crate::exit::Failure;
-use crate::output::{Cell, Out, Table, Tone, ago, relative};
+use crate::output::{Cell, Out, Table, Tone, ago, behind, relative};
 
 /// Shows all nodes.
 pub(super) fn list(out: &mut Out, nodes: &[NodeView], now: Timestamp) -> Result<(), Failure> {
@@ -69,7 +69,8 @@ pub(super) fn one(out: &mut Out, status: &NodeStatus, now: Timestamp) -> Result<
     }
     for event in &status.events {
         let (tone, _) = events::severity(event.severity);
-        out.toned(tone, &format!("{:>10}  {}", ago(now, event.time), relative(&event.message, event.time)))?;
+        let text = behind(&format!("{:>10}  ", ago(now, event.time)), &relative(&event.message, event.time), out.width);
+        out.toned(tone, &text)?;
     }
     Ok(())
 }
