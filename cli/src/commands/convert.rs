@@ -98,7 +98,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     if out.json {
         out.document(&Document { files: checked.iter().map(document).collect() })?;
     } else {
-        out.bytes(validate::explained(&checked).as_bytes())?;
+        out.bytes(validate::as_file(&checked, proto::jobfile::brief).as_bytes())?;
     }
     files::tell_notes(&checked, Voice::new(global));
     Ok(Exit::DONE)
@@ -128,6 +128,6 @@ fn later(tool: &str, when: &str) -> Error {
 }
 
 fn document(checked: &Checked) -> FileDocument<'_> {
-    let job_file = validate::explained(std::slice::from_ref(checked));
+    let job_file = validate::as_file(std::slice::from_ref(checked), proto::jobfile::brief);
     FileDocument { file: &checked.name, job_file, notes: &checked.notes }
 }

@@ -74,7 +74,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     if out.json {
         out.document(&document(&checked, args.explain))?;
     } else if args.explain {
-        out.bytes(explained(&checked).as_bytes())?;
+        out.bytes(as_file(&checked, proto::jobfile::explain).as_bytes())?;
     } else {
         for file in &checked {
             if let Ok(jobs) = &file.result {
@@ -108,10 +108,10 @@ fn allocations(job: &Job) -> u64 {
     job.groups.values().map(|group| u64::from(group.count)).sum()
 }
 
-/// All jobs of all valid files as one file: YAML documents.
-pub(super) fn explained(checked: &[Checked]) -> String {
+/// All jobs of all valid files as one file: YAML documents, each as `write` has it.
+pub(super) fn as_file(checked: &[Checked], write: impl Fn(&Job) -> String) -> String {
     let jobs = checked.iter().filter_map(|file| file.result.as_ref().ok()).flatten();
-    let texts: Vec<String> = jobs.map(proto::jobfile::explain).collect();
+    let texts: Vec<String> = jobs.map(write).collect();
     texts.join("---\n")
 }
 

@@ -74,8 +74,8 @@ fn history_shows_versions_with_what_changed_and_passes_the_document_on() {
 }
 
 #[test]
-fn export_prints_the_file_and_nothing_else() {
-    let file = "name: web\ngroups:\n  web:\n    count: 2\n";
+fn export_prints_the_file_without_its_defaults_and_nothing_else() {
+    let file = "name: web\nnamespace: default\ngroups:\n  web:\n    count: 2\n    tasks:\n      web:\n        command: b\n";
     let export = Export {
         namespace: "default".into(),
         name: "web".into(),
@@ -83,7 +83,7 @@ fn export_prints_the_file_and_nothing_else() {
         job_file: file.into(),
     };
     let server = with("export_job", &export);
-    shows(&server, &["export", "web", "--version", "3"], file);
+    shows(&server, &["export", "web", "--version", "3"], "name: web\ncount: 2\ncommand: b\n");
     asked(&server, "version: Some(3)");
     let json = World::new().ask(&server.url(), &["export", "web", "--json"]).json();
     assert_eq!(json["job_file"], file);

@@ -4,18 +4,37 @@
 #[derive(Default)]
 pub(super) struct Lines {
     text: String,
+    /// Whether what goes without saying is left out.
+    brief: bool,
+    /// Columns that every line stands further to the left than its writer says.
+    left: usize,
 }
 
 impl Lines {
+    /// Begins a text that leaves out what goes without saying.
+    pub fn brief() -> Self {
+        Self { brief: true, ..Self::default() }
+    }
+
+    /// Returns whether a value is written: of a brief text only one that is not what is read without it.
+    pub const fn wants(&self, is_special: bool) -> bool {
+        !self.brief || is_special
+    }
+
+    /// Writes what follows so many columns further to the left: the levels above it are not written.
+    pub const fn outdent(&mut self, columns: usize) {
+        self.left = columns;
+    }
+
     /// Writes `key: text` at an indentation, in quotes or as a block where needed.
     pub fn text(&mut self, indent: usize, key: &str, text: &str) {
-        let (key, value) = (scalar(key), scalar_or_block(text, indent));
+        let (key, value) = (scalar(key), scalar_or_block(text, self.column(indent)));
         self.raw(indent, &format!("{key}: {value}"));
     }
 
     /// Writes `- key: text`, the first line of an entry that is a mapping; its other keys stand two columns deeper.
     pub fn first_text(&mut self, indent: usize, key: &str, text: &str) {
-        let (key, value) = (scalar(key), scalar_or_block(text, indent + 2));
+        let (key, value) = (scalar(key), scalar_or_block(text, self.column(indent) + 2));
         self.raw(indent, &format!("- {key}: {value}"));
     }
 
@@ -26,7 +45,7 @@ impl Lines {
 
     /// Writes an entry of a list.
     pub fn item(&mut self, indent: usize, text: &str) {
-        let value = scalar_or_block(text, indent);
+        let value = scalar_or_block(text, self.column(indent));
         self.raw(indent, &format!("- {value}"));
     }
 
@@ -42,9 +61,13 @@ impl Lines {
 
     /// Writes a line as it is.
     pub fn raw(&mut self, indent: usize, line: &str) {
-        self.text.extend(std::iter::repeat_n(' ', indent));
+        self.text.extend(std::iter::repeat_n(' ', self.column(indent)));
         self.text.push_str(line);
         self.text.push('\n');
+    }
+
+    const fn column(&self, indent: usize) -> usize {
+        indent.saturating_sub(self.left)
     }
 
     /// Returns what was written.

@@ -95,6 +95,19 @@ pub fn explain(job: &Job) -> String {
     explain::explain(job)
 }
 
+/// Writes a job as briefly as a job file can say it: in the short form where it has one task that bears its name, without what goes
+/// without saying. [`parse`] reads it back as an equal job; where it came from (`origin`) is left out.
+#[must_use]
+pub fn brief(job: &Job) -> String {
+    let text = explain::brief(job);
+    let job_of_file = Job { origin: None, ..job.clone() };
+    // Whatever a later version leaves out too much of is written in full.
+    match parse("", &text) {
+        Ok(read) if read == [job_of_file] => text,
+        _ => explain(job),
+    }
+}
+
 /// Returns the JSON Schema (draft 2020-12) of a job file, for editors. It is made of the tables that the reader has its keys from.
 #[must_use]
 pub fn schema() -> serde_json::Value {

@@ -341,10 +341,10 @@ mod tests {
     fn what_is_generated_is_a_job_file_of_the_same_job() {
         let job = job(&["--env", "A=1", "--port", "http", "--restart", "no", "--", "sh", "-c", "x"])
             .expect("a job");
-        let text = jobfile::explain(&job);
+        let text = jobfile::brief(&job);
         let read = jobfile::parse("generated.yml", &text).expect("it is valid");
         assert_eq!(read, [job]);
-        assert_eq!(jobfile::explain(&read[0]), text);
+        assert_eq!(jobfile::brief(&read[0]), text);
     }
 
     #[test]

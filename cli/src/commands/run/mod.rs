@@ -81,7 +81,7 @@ pub struct Args {
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let command = args.command.job(global, None)?;
     if let Some(job) = command.as_ref().filter(|_| args.generate) {
-        return Out::new(global).bytes(proto::jobfile::explain(job).as_bytes()).map(|()| Exit::DONE);
+        return Out::new(global).bytes(proto::jobfile::brief(job).as_bytes()).map(|()| Exit::DONE);
     }
     let is_command = command.is_some();
     let jobs = match command {

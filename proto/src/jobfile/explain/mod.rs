@@ -1,42 +1,96 @@
-//! A job as its full form.
+//! A job as a job file: its full form, or the shortest that says the same.
 
 mod task; // its tasks
 
 use std::collections::BTreeMap;
 
 use super::emit::Lines;
+use super::restart::{default_reschedule, default_restart};
 use crate::model::{
-    Backoff, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Restart, RestartOn, Volume,
-    VolumeSource,
+    Backoff, DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Interval, Job, JobType, OnExhausted, Port,
+    Reschedule, Restart, RestartOn, Volume, VolumeSource,
 };
 use crate::units::show_duration;
 
 /// Writes a job, see [`super::explain`].
 pub(super) fn explain(job: &Job) -> String {
     let mut lines = Lines::default();
-    lines.text(0, "name", &job.key.name);
-    lines.text(0, "namespace", &job.key.namespace);
-    let kind = match job.kind {
-        JobType::Service => "service",
-        JobType::Batch => "batch",
+    head(&mut lines, job);
+    groups(&mut lines, job);
+    lines.finish()
+}
+
+/// Writes a job, see [`super::brief`].
+pub(super) fn brief(job: &Job) -> String {
+    let mut lines = Lines::brief();
+    head(&mut lines, job);
+    let only = job.groups.get(&job.key.name).filter(|_| job.groups.len() == 1);
+    let Some(group) = only else {
+        groups(&mut lines, job);
+        return lines.finish();
     };
-    lines.yaml(0, "type", kind);
-    lines.yaml(0, "priority", &job.priority.to_string());
-    texts(&mut lines, 0, "meta", &job.meta);
-    lines.open(0, "groups");
-    for (name, group) in &job.groups {
-        lines.open(2, name);
-        explain_group(&mut lines, group);
+    lines.outdent(4);
+    match group.tasks.get(&job.key.name).filter(|_| group.tasks.len() == 1) {
+        Some(task) => {
+            count(&mut lines, group);
+            lines.outdent(8);
+            task::explain(&mut lines, task);
+            lines.outdent(4);
+            shared(&mut lines, group, job.kind);
+        }
+        None => whole(&mut lines, group, job.kind),
     }
     lines.finish()
 }
 
-fn explain_group(lines: &mut Lines, group: &Group) {
-    lines.yaml(4, "count", &group.count.to_string());
-    if group.ports.is_empty() {
-        lines.yaml(4, "ports", "{}");
-    } else {
+fn head(lines: &mut Lines, job: &Job) {
+    lines.text(0, "name", &job.key.name);
+    if lines.wants(job.key.namespace != DEFAULT_NAMESPACE) {
+        lines.text(0, "namespace", &job.key.namespace);
+    }
+    let kind = match job.kind {
+        JobType::Service => "service",
+        JobType::Batch => "batch",
+    };
+    if lines.wants(job.kind != JobType::Service) {
+        lines.yaml(0, "type", kind);
+    }
+    if lines.wants(job.priority != DEFAULT_PRIORITY) {
+        lines.yaml(0, "priority", &job.priority.to_string());
+    }
+    texts(lines, 0, "meta", &job.meta);
+}
+
+fn groups(lines: &mut Lines, job: &Job) {
+    lines.open(0, "groups");
+    for (name, group) in &job.groups {
+        lines.open(2, name);
+        whole(lines, group, job.kind);
+    }
+}
+
+fn whole(lines: &mut Lines, group: &Group, kind: JobType) {
+    count(lines, group);
+    shared(lines, group, kind);
+    lines.open(4, "tasks");
+    for (name, task) in &group.tasks {
+        lines.open(6, name);
+        task::explain(lines, task);
+    }
+}
+
+fn count(lines: &mut Lines, group: &Group) {
+    if lines.wants(group.count != 1) {
+        lines.yaml(4, "count", &group.count.to_string());
+    }
+}
+
+/// What the tasks of a group share.
+fn shared(lines: &mut Lines, group: &Group, kind: JobType) {
+    if !group.ports.is_empty() {
         lines.open(4, "ports");
+    } else if lines.wants(false) {
+        lines.yaml(4, "ports", "{}");
     }
     for (name, port) in &group.ports {
         match port {
@@ -46,19 +100,19 @@ fn explain_group(lines: &mut Lines, group: &Group) {
     }
     volumes(lines, &group.volumes);
     let max_run = group.max_run.map_or_else(|| "none".to_owned(), show_duration);
-    lines.yaml(4, "max_run", &max_run);
-    restart(lines, &group.restart);
-    reschedule(lines, &group.reschedule);
-    lines.open(4, "tasks");
-    for (name, task) in &group.tasks {
-        lines.open(6, name);
-        task::explain(lines, task);
+    if lines.wants(group.max_run.is_some()) {
+        lines.yaml(4, "max_run", &max_run);
     }
+    restart(lines, &group.restart, &default_restart(kind));
+    reschedule(lines, &group.reschedule, &default_reschedule(kind));
 }
 
 fn volumes(lines: &mut Lines, volumes: &BTreeMap<String, Volume>) {
     if volumes.is_empty() {
-        return lines.yaml(4, "volumes", "{}");
+        if lines.wants(false) {
+            lines.yaml(4, "volumes", "{}");
+        }
+        return;
     }
     lines.open(4, "volumes");
     for (name, volume) in volumes {
@@ -67,43 +121,82 @@ fn volumes(lines: &mut Lines, volumes: &BTreeMap<String, Volume>) {
             VolumeSource::Host(host) => lines.text(8, "host", host),
             VolumeSource::Path(path) => lines.text(8, "path", path),
         }
-        lines.bool(8, "read_only", volume.read_only);
+        if lines.wants(volume.read_only) {
+            lines.bool(8, "read_only", volume.read_only);
+        }
     }
 }
 
-fn restart(lines: &mut Lines, restart: &Restart) {
+fn restart(lines: &mut Lines, restart: &Restart, usual: &Restart) {
+    if !lines.wants(restart != usual) {
+        return;
+    }
     lines.open(4, "restart");
-    lines.yaml(6, "attempts", &attempts(restart.attempts));
+    if lines.wants(restart.attempts != usual.attempts) {
+        lines.yaml(6, "attempts", &attempts(restart.attempts));
+    }
     let interval = match restart.interval {
         Interval::Window(length) => show_duration(length),
         Interval::Forever => "forever".to_owned(),
     };
-    lines.yaml(6, "interval", &interval);
-    lines.yaml(6, "delay", &show_duration(restart.delay));
-    lines.yaml(6, "backoff", backoff(restart.backoff));
-    lines.yaml(6, "max_delay", &show_duration(restart.max_delay));
-    lines.yaml(6, "jitter", &format!("{}%", restart.jitter_percent));
-    let on_exhausted = match restart.on_exhausted {
+    if lines.wants(restart.interval != usual.interval) {
+        lines.yaml(6, "interval", &interval);
+    }
+    if lines.wants(restart.delay != usual.delay) {
+        lines.yaml(6, "delay", &show_duration(restart.delay));
+    }
+    if lines.wants(restart.backoff != usual.backoff) {
+        lines.yaml(6, "backoff", backoff(restart.backoff));
+    }
+    // One that is not written is raised to the delay.
+    if lines.wants(restart.max_delay != usual.max_delay.max(restart.delay)) {
+        lines.yaml(6, "max_delay", &show_duration(restart.max_delay));
+    }
+    if lines.wants(restart.jitter_percent != usual.jitter_percent) {
+        lines.yaml(6, "jitter", &format!("{}%", restart.jitter_percent));
+    }
+    if lines.wants(restart.on_exhausted != usual.on_exhausted) {
+        lines.yaml(6, "on_exhausted", on_exhausted(restart.on_exhausted));
+    }
+    if lines.wants(restart.on != usual.on) {
+        // Not in quotes: since YAML 1.2 it is no word for true.
+        lines.raw(6, &format!("on: {}", on(restart.on)));
+    }
+}
+
+const fn on_exhausted(then: OnExhausted) -> &'static str {
+    match then {
         OnExhausted::Move => "move",
         OnExhausted::Stay => "stay",
         OnExhausted::Fail => "fail",
-    };
-    lines.yaml(6, "on_exhausted", on_exhausted);
-    let on = match restart.on {
+    }
+}
+
+const fn on(on: RestartOn) -> &'static str {
+    match on {
         RestartOn::Any => "any",
         RestartOn::Failure => "failure",
         RestartOn::Never => "never",
-    };
-    // Not in quotes: since YAML 1.2 it is no word for true.
-    lines.raw(6, &format!("on: {on}"));
+    }
 }
 
-fn reschedule(lines: &mut Lines, reschedule: &Reschedule) {
+fn reschedule(lines: &mut Lines, reschedule: &Reschedule, usual: &Reschedule) {
+    if !lines.wants(reschedule != usual) {
+        return;
+    }
     lines.open(4, "reschedule");
-    lines.yaml(6, "attempts", &attempts(reschedule.attempts));
-    lines.yaml(6, "delay", &show_duration(reschedule.delay));
-    lines.yaml(6, "backoff", backoff(reschedule.backoff));
-    lines.yaml(6, "max_delay", &show_duration(reschedule.max_delay));
+    if lines.wants(reschedule.attempts != usual.attempts) {
+        lines.yaml(6, "attempts", &attempts(reschedule.attempts));
+    }
+    if lines.wants(reschedule.delay != usual.delay) {
+        lines.yaml(6, "delay", &show_duration(reschedule.delay));
+    }
+    if lines.wants(reschedule.backoff != usual.backoff) {
+        lines.yaml(6, "backoff", backoff(reschedule.backoff));
+    }
+    if lines.wants(reschedule.max_delay != usual.max_delay.max(reschedule.delay)) {
+        lines.yaml(6, "max_delay", &show_duration(reschedule.max_delay));
+    }
 }
 
 fn attempts(attempts: Option<u32>) -> String {
@@ -119,7 +212,10 @@ const fn backoff(backoff: Backoff) -> &'static str {
 
 fn texts(lines: &mut Lines, indent: usize, key: &str, texts: &BTreeMap<String, String>) {
     if texts.is_empty() {
-        return lines.yaml(indent, key, "{}");
+        if lines.wants(false) {
+            lines.yaml(indent, key, "{}");
+        }
+        return;
     }
     lines.open(indent, key);
     for (name, text) in texts {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::test_runner::{Config as ProptestConfig, TestRunner};
 
-use super::super::{Files, Given, explain, keys, parse, read as read_jobs, schema};
+use super::super::{Files, Given, brief, explain, keys, parse, read as read_jobs, schema};
 use crate::model::Job;
 
 fn repository() -> PathBuf {
@@ -150,6 +150,7 @@ fn the_schema_takes_whatever_can_be_explained() {
     let job = crate::jobfile::testing::job();
     let taken = runner.run(&job, |job| {
         must_be_valid(&validator, "explained", &explain(&job));
+        must_be_valid(&validator, "brief", &brief(&job));
         Ok(())
     });
     taken.expect("is taken");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{explain, parse, parse_in};
+use super::super::{brief, explain, parse, parse_in};
 use crate::model::{
     Backoff, Confinement, Interval, Isolate, Job, JobType, Lifecycle, Limits, Mount, NodeEnvFile,
     OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Rlimit, Task, Volume, VolumeSource,
@@ -348,6 +348,23 @@ fn counts_of_everything_are_limited() {
     let faults = parse("job.yml", &"a: b\nc: d\n---\n".repeat(100)).expect_err("is no job");
     assert_eq!(faults.0.len(), crate::limits::ERRORS_PER_FILE);
     assert!(faults.to_string().ends_with("(only the first 100 errors are shown)"));
+}
+
+#[test]
+fn what_goes_without_saying_is_left_out_of_the_brief_form() {
+    for text in [
+        "name: a\ncommand: b\n",
+        "name: a\ncount: 2\ncommand: b\nargs:\n  - c\nports:\n  admin: {static: 9000}\n  http: {}\nrestart:\n  delay: 45s\n",
+        "name: a\nnamespace: n\ntype: batch\npriority: 7\ncommand: b\nresources:\n  memory: 1MiB\nmax_run: 1h\n",
+        "name: a\ncommand: b\nresources:\n  cpu: 1\n  memory_limit: 1GiB\n",
+        "name: a\ncommand: b\nresources:\n  memory: 1GiB\n  memory_limit: none\n",
+        "name: a\ncommand: b\ncapabilities: []\nisolate:\n  network: none\n",
+        "name: a\ncommand: b\nargs:\n  - |\n    two\n    lines\n",
+        "name: a\ntasks:\n  b:\n    command: c\n    lifecycle: {hook: prestart}\n  d:\n    command: e\n",
+        "name: a\ngroups:\n  b:\n    tasks:\n      b:\n        command: c\n",
+    ] {
+        assert_eq!(brief(&job(text)), text);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{explain, parse, testing};
+use super::super::{brief, explain, parse, testing};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
@@ -15,6 +15,16 @@ proptest! {
         let read = parse("job.yml", &text).map_err(|faults| TestCaseError::fail(format!("{faults}\n{text}")))?;
         prop_assert_eq!(&read, &vec![job], "{}", text);
         prop_assert_eq!(explain(&read[0]), text);
+    }
+
+    #[test]
+    fn a_job_said_briefly_reads_back_as_the_same_job_and_is_never_longer(job in testing::job()) {
+        // Not through `brief`, which would write in full what it cannot say briefly.
+        let text = super::super::explain::brief(&job);
+        let read = parse("job.yml", &text).map_err(|faults| TestCaseError::fail(format!("{faults}\n{text}")))?;
+        let full = explain(&job);
+        prop_assert!(text.lines().count() < full.lines().count(), "{}", text);
+        prop_assert_eq!(read, vec![job], "{}", text);
     }
 
     #[test]
@@ -49,7 +59,8 @@ proptest! {
         let text: String = text.into_iter().collect();
         if let Ok(jobs) = parse("job.yml", &text) {
             for job in jobs {
-                prop_assert_eq!(parse("job.yml", &explain(&job)), Ok(vec![job]), "{}", text);
+                prop_assert_eq!(parse("job.yml", &explain(&job)), Ok(vec![job.clone()]), "{}", text);
+                prop_assert_eq!(parse("job.yml", &brief(&job)), Ok(vec![job]), "{}", text);
             }
         }
     }
