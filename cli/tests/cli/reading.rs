@@ -60,6 +60,33 @@ fn status_shows_only_what_fails_where_that_is_asked() {
 }
 
 #[test]
+fn alloc_alone_lists_what_is_not_over_of_all_jobs() {
+    let web = job("web", Health::Healthy, 10, vec![healthy("web", 0), failed("web", 1)]);
+    let api = job("api", Health::Healthy, 10, vec![healthy("api", 0)]);
+    let statuses = [("web", web), ("api", api)].map(|(name, job)| (name.to_owned(), VecDeque::from([job])));
+    let jobs = ["web", "api", "gone"].map(|name| summary(name, Health::Healthy)).into();
+    let server = Server::start(Script { jobs, statuses: statuses.into(), ..Script::default() });
+    let world = World::new();
+    let ids = [healthy("web", 0), healthy("api", 0)].map(|alloc| alloc.id.to_string()[..8].to_owned());
+    world.ask(&server.url(), &["alloc"]).expect(
+        0,
+        &format!(
+            "ALLOCATION  ID        NODE  VERSION  STATE    SINCE\n\
+             web.web.0   {}  n1    1        healthy  3m ago\n\
+             api.api.0   {}  n1    1        healthy  3m ago\n",
+            ids[0], ids[1]
+        ),
+        "",
+    );
+    let json = world.ask(&server.url(), &["alloc", "--json"]).json();
+    assert_eq!(json["items"][1]["name"], "api.api.0");
+    assert_eq!(json["items"].as_array().map(Vec::len), Some(2), "{json}");
+    let none = Server::start(Script::default());
+    let empty = "no allocations; `minijob status` shows the jobs\n";
+    world.ask(&none.url(), &["alloc"]).expect(0, empty, "");
+}
+
+#[test]
 fn status_of_an_allocation_shows_what_its_tasks_use() {
     let usage = TaskUsage {
         memory_bytes: Some(12 << 20),
