@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(what(&running(1), &backoff()), [first]);
         let again = TaskStatus { last_end: backoff().last_end, ..running(2) };
         let started = What::Started { pid: 102, attempt: 2, at: Some(Timestamp(1)) };
-        assert_eq!(what(&backoff(), &again), [started.clone()]);
+        assert_eq!(what(&backoff(), &again), std::slice::from_ref(&started));
         let then = Then::Again { wait: None, window: Some((2, 4)) };
         assert_eq!(
             what(&running(1), &again),
