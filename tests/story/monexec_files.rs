@@ -154,7 +154,11 @@ critical: [vital]
     let out = all.read("out");
     assert_eq!(out.matches("critical.vital.0 | start\n").count(), 2, "one restart is two starts: {out}");
     assert_eq!(out.matches("critical.brief.0 | start\n").count(), 2, "{out}");
-    assert!(all.read("err").contains("minijob: critical.other.0: stopped; it had run for "), "{}", all.read("err"));
+    assert!(
+        all.read("err").contains("minijob: critical.other.0: stopped; it had run for "),
+        "{}",
+        all.read("err")
+    );
     let left = process::mentioning(all.dir.path());
     assert!(left.is_empty(), "{left:?}");
 }

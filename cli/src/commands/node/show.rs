@@ -69,7 +69,11 @@ pub(super) fn one(out: &mut Out, status: &NodeStatus, now: Timestamp) -> Result<
     }
     for event in &status.events {
         let (tone, _) = events::severity(event.severity);
-        let text = behind(&format!("{:>10}  ", ago(now, event.time)), &relative(&event.message, event.time), out.width);
+        let text = behind(
+            &format!("{:>10}  ", ago(now, event.time)),
+            &relative(&event.message, event.time),
+            out.width,
+        );
         out.toned(tone, &text)?;
     }
     Ok(())
