@@ -37,8 +37,9 @@ impl Merger {
         format!("{}.{}.{}", self.job, source.group, source.index)
     }
 
-    /// Returns what to write for a chunk. Bytes are kept as they are; a line that another source interrupts is ended.
-    pub fn take(&mut self, source: Source, data: &[u8]) -> Vec<u8> {
+    /// Returns what to write for a chunk: before each line where it comes from, and `time`, if there is one. Bytes are kept as they
+    /// are; a line that another source interrupts is ended.
+    pub fn take(&mut self, source: Source, time: Option<&str>, data: &[u8]) -> Vec<u8> {
         self.prefixes |= self.first.as_ref().is_some_and(|first| *first != source);
         self.first.get_or_insert_with(|| source.clone());
         if data.is_empty() {
@@ -53,6 +54,7 @@ impl Merger {
         for line in data.split_inclusive(|byte| *byte == b'\n') {
             if !std::mem::take(&mut goes_on) {
                 bytes.extend_from_slice(prefix.as_bytes());
+                bytes.extend(time.iter().flat_map(|time| [time.as_bytes(), b" "]).flatten());
             }
             bytes.extend_from_slice(line);
         }
@@ -77,13 +79,13 @@ mod tests {
     }
 
     fn text(merger: &mut Merger, index: u32, data: &str) -> String {
-        String::from_utf8(merger.take(source(index), data.as_bytes())).expect("text")
+        String::from_utf8(merger.take(source(index), None, data.as_bytes())).expect("text")
     }
 
     #[test]
     fn one_source_is_passed_on_as_it_is() {
         let mut merger = Merger::new("web", false, Paint(false));
-        assert_eq!(merger.take(source(0), b"a\x00\xff\x1b[31m\n"), b"a\x00\xff\x1b[31m\n");
+        assert_eq!(merger.take(source(0), None, b"a\x00\xff\x1b[31m\n"), b"a\x00\xff\x1b[31m\n");
         assert_eq!(text(&mut merger, 0, "no end"), "no end");
     }
 
@@ -101,6 +103,16 @@ mod tests {
         assert_eq!(text(&mut merger, 0, "b\n"), "b\n");
         assert_eq!(text(&mut merger, 1, "c\n"), "web.api.1/server | c\n");
         assert_eq!(text(&mut merger, 0, "d\n"), "web.api.0/server | d\n");
+    }
+
+    #[test]
+    fn every_line_has_its_time_behind_its_source_but_not_in_its_middle() {
+        let mut merger = Merger::new("web", true, Paint(false));
+        let mut text = |time, data: &str| {
+            String::from_utf8(merger.take(source(0), Some(time), data.as_bytes())).expect("text")
+        };
+        assert_eq!(text("09:30", "a\nb"), "web.api.0/server | 09:30 a\nweb.api.0/server | 09:30 b");
+        assert_eq!(text("09:31", "c\nd\n"), "c\nweb.api.0/server | 09:31 d\n");
     }
 
     #[test]

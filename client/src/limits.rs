@@ -84,14 +84,18 @@ pub const LOG_TAIL_SCAN_BYTES: u64 = 16 << 20;
 /// Pause between two looks at a log that is followed.
 pub const LOG_FOLLOW_POLL: Duration = Duration::from_millis(100);
 
-/// At the most so often a log file's marks say when its bytes were written, ...
-pub const LOG_MARK_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of marks that every log file may have beside it, one per millisecond with output: a short log knows the time of every
+/// line, ...
+pub const LOG_MARK_ROOM: u64 = 64 << 10;
 
-/// ... and only after so many bytes: marks take a tenth of the log's own room at the most, ...
-pub const LOG_MARK_BYTES: u64 = 256;
+/// ... and a long one that of every third or so: beyond that, marks take one byte for so many of the log, ...
+pub const LOG_MARK_SHARE: u64 = 10;
 
-/// ... but after so much time with any output, that a slow log has places to begin at too.
+/// ... but after so much time with any output there is one, that a slow log has places to begin at too.
 pub const LOG_MARK_QUIET: Duration = Duration::from_secs(10);
+
+/// Bytes of a line that are held back until it is whole, so that lines of two streams do not mix.
+pub const LOG_LINE_BYTES: usize = 64 << 10;
 
 /// Longest message to the journal, in bytes: a longer line is sent in parts. journald's own limit for a line is 48 KiB.
 pub const JOURNAL_LINE_BYTES_MAX: usize = 16 << 10;

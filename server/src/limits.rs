@@ -123,8 +123,12 @@ pub const PLACEMENT_WAIT: Duration = Duration::from_millis(500);
 pub const MESSAGE_OF_VERSION_BYTES: usize = 4 << 10;
 /// Facts in one list: each carries at most 4 KiB of output, and a list must pass in one message of 8 MiB.
 pub const EVENTS_PER_LIST: usize = 1_000;
-/// Output streams that one reader has open at once: each is a connection of an agent.
+/// Tasks whose output one follower reads at once: each is a connection of an agent.
 pub const LOG_SOURCES: usize = 256;
+/// Tasks whose kept output is merged in the order of time at once: an agent has 32 such connections for all readers.
+pub const LOG_MERGED: usize = 24;
+/// Bytes of lines that go to a reader as one piece.
+pub const LOG_PIECE_BYTES: usize = 64 << 10;
 /// Pieces of output on their way to one reader: a slow one holds its sources back, not our memory.
 pub const LOG_PIECES_QUEUED: usize = 32;
 /// Bytes of a line that are held back until it is whole.

@@ -22,6 +22,7 @@ mod kills_differ;
 mod logs_elsewhere;
 mod logs_follow;
 mod logs_kept;
+mod logs_order;
 mod loud_task;
 mod monexec_files;
 mod newcomer;

@@ -22,10 +22,13 @@ const EXAMPLES: &str = "\
 Examples:
   minijob logs -f web                  all allocations of a job, merged, through replacements
   minijob logs web.api.0 --tail 100    the last lines of one allocation
+  minijob logs -t web                  with the time of each line
   minijob logs web --since 10m         what was printed in the last ten minutes
   minijob logs shop shipper --stderr   one task of a job, its errors only
 
-With --json every line is a document of its own.";
+What is kept comes in the order of time, what is followed as it arrives. Of each slot that is wanted
+the newest allocation is shown, and the one that it replaced in the same version. Exit code 1 says
+that something could not be read. With --json every line is a document of its own.";
 
 /// What `logs` is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +42,7 @@ pub struct Args {
     /// Goes on with what is printed from now on
     #[arg(short, long)]
     pub follow: bool,
-    /// Begins with the last N lines of each source [default: all that is kept]
+    /// Begins with the last N lines of each task [default: all that is kept]
     #[arg(long, value_name = "N")]
     pub tail: Option<u32>,
     /// Begins where this was printed: so long ago (10m), or then (2026-11-21T09:30:00Z)
@@ -48,6 +51,12 @@ pub struct Args {
     /// Only standard error
     #[arg(long)]
     pub stderr: bool,
+    /// Shows when each line was written, as far as its node knows
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// Also older allocations, and those of slots that are no longer wanted
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Where to begin in time.
@@ -81,8 +90,11 @@ fn since(text: &str) -> Result<Since, String> {
 /// One line of output as `--json` shows it.
 #[derive(Serialize)]
 struct LineDocument<'a> {
+    /// None where it is not known.
+    time: Option<Timestamp>,
     alloc: AllocId,
     name: String,
+    node: &'a str,
     task: &'a str,
     stream: &'a str,
     line: std::borrow::Cow<'a, str>,
@@ -94,7 +106,7 @@ struct LineDocument<'a> {
 /// The server's refusal; without `-f` also the end of the connection.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let mut out = Out::new(global);
-    runtime::small(async {
+    let read = runtime::small(async {
         let servers = Servers::new(global)?;
         let found = target::find(&servers, global, &args.target).await?;
         let (job, namespace, target, sources) = match &found {
@@ -115,11 +127,16 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             stdout: false,
             stderr: args.stderr,
             last_ms: args.since.map(|since| since.ago_ms(now())),
+            all: args.all,
+            times: args.timestamps || out.json,
         };
         let merged = sources > 1 && (args.task.is_none() || matches!(found, Target::Job(_)));
         stream(&servers, request, Merger::new(job, merged, out.paint), &mut out, Voice::new(global)).await
     })?;
-    Ok(Exit::DONE)
+    Ok(match read {
+        Read::All => Exit::DONE,
+        Read::NotAll => Exit::FAILED,
+    })
 }
 
 /// Tasks of slots: what was replaced is no other source than its replacement.
@@ -132,6 +149,15 @@ fn slots_of(alloc: &AllocView) -> impl Iterator<Item = (&str, u32, &str)> {
     alloc.tasks.iter().map(|task| (alloc.group.as_str(), alloc.index, task.name.as_str()))
 }
 
+/// Whether all that was asked for could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// All of it.
+    All,
+    /// Something is missing, and was told.
+    NotAll,
+}
+
 /// Writes what comes until the server says that it is all. With `follow` a lost connection is made again, and said.
 ///
 /// # Errors
@@ -142,11 +168,12 @@ pub async fn stream(
     mut merger: Merger,
     out: &mut Out,
     voice: Voice,
-) -> Result<(), Failure> {
-    let mut away = false;
+) -> Result<Read, Failure> {
+    let (mut away, mut read) = (false, Read::All);
     loop {
-        let error = match once(servers, &request, &mut merger, out, voice, &mut away).await {
-            Ok(()) => return Ok(()),
+        let mut place = Place { merger: &mut merger, out, read: &mut read, away: &mut away };
+        let error = match once(servers, &request, &mut place, voice).await {
+            Ok(()) => return Ok(read),
             Err(Failure::Refused(error)) if request.follow && is_passing(&error) => error,
             Err(failure) => return Err(failure),
         };
@@ -164,33 +191,52 @@ fn is_passing(error: &Error) -> bool {
     matches!(error.kind, Kind::Unavailable | Kind::NotLeader)
 }
 
+/// Where lines go, and what is remembered from one connection to the next.
+struct Place<'a> {
+    merger: &'a mut Merger,
+    out: &'a mut Out,
+    read: &'a mut Read,
+    /// Whether the reader knows that the connection is lost.
+    away: &'a mut bool,
+}
+
 async fn once(
     servers: &Servers,
     request: &v1::LogsRequest,
-    merger: &mut Merger,
-    out: &mut Out,
+    place: &mut Place<'_>,
     voice: Voice,
-    away: &mut bool,
 ) -> Result<(), Failure> {
     let call = |mut client: Client| {
         let request = request.clone();
         async move { client.logs(request).await }
     };
     let mut chunks = servers.ask(call).await?;
-    if std::mem::take(away) {
+    if std::mem::take(place.away) {
         voice.notice("connected again; `minijob logs --tail N` shows what was printed meanwhile");
     }
     while let Some(chunk) = chunks.message().await.map_err(|status| connect::refusal(&status))? {
         if !chunk.notice.is_empty() {
             voice.notice(&chunk.notice);
-        } else if out.json {
-            documents(&chunk, merger, out)?;
+            if chunk.missing {
+                *place.read = Read::NotAll;
+            }
+        } else if place.out.json {
+            documents(&chunk, place.merger, place.out)?;
         } else {
-            let bytes = merger.take(source_of(&chunk), &chunk.data);
-            out.bytes(&bytes)?;
+            let time =
+                request.times.then(|| chunk.at_ms.map_or_else(|| "-".to_owned(), |at| local(Timestamp(at))));
+            let bytes = place.merger.take(source_of(&chunk), time.as_deref(), &chunk.data);
+            place.out.bytes(&bytes)?;
         }
     }
     Ok(())
+}
+
+/// Shows a time on this machine's clock: `2026-11-21T09:30:00.250+01:00`.
+fn local(at: Timestamp) -> String {
+    let zoned = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let zoned = zoned.map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    zoned.map_or_else(|| at.to_string(), |zoned| zoned.strftime("%Y-%m-%dT%H:%M:%S.%3f%:z").to_string())
 }
 
 fn source_of(chunk: &v1::LogChunk) -> Source {
@@ -203,7 +249,9 @@ fn documents(chunk: &v1::LogChunk, merger: &Merger, out: &mut Out) -> Result<(),
     let count = chunk.data.split(|byte| *byte == b'\n').count() - usize::from(ended);
     for line in lines.take(count) {
         out.document(&LineDocument {
+            time: chunk.at_ms.map(Timestamp),
             alloc: AllocId(chunk.alloc_id),
+            node: &chunk.node,
             name: merger.name(&source_of(chunk)),
             task: &chunk.task,
             stream: if chunk.stderr { "stderr" } else { "stdout" },

@@ -383,6 +383,47 @@ fn logs_as_json_are_one_document_per_line() {
     assert_eq!(lines.len(), 2, "{shown}");
     assert_eq!(lines[1]["line"], "b");
     assert_eq!((&lines[1]["name"], &lines[1]["stream"]), (&"web.web.0".into(), &"stdout".into()));
+    assert_eq!(lines[1]["time"], serde_json::Value::Null, "it is not known");
+    let known =
+        LogChunk { at_ms: Some(1_790_000_000_250), node: "n1".into(), stderr: true, ..chunk(0, "a\n") };
+    let server = log_server(1, vec![(vec![known], End::Done)]);
+    let shown = World::new().ask(&server.url(), &["logs", "web", "--json"]).stdout;
+    let line: serde_json::Value = serde_json::from_str(&shown).expect("a document");
+    assert_eq!(line["time"], "2026-09-21T14:13:20.250Z", "{line}");
+    assert_eq!(
+        (&line["node"], &line["stream"], &line["task"]),
+        (&"n1".into(), &"stderr".into(), &"web".into())
+    );
+    assert!(server.script().log_requests[0].times);
+}
+
+#[test]
+fn logs_show_the_time_of_each_line_on_request_and_say_where_it_is_not_known() {
+    let known = LogChunk { at_ms: Some(1_790_000_000_250), ..chunk(0, "a\nb\n") };
+    let server = log_server(1, vec![(vec![known, chunk(0, "c\n")], End::Done)]);
+    let shown = World::new().ask(&server.url(), &["logs", "web", "-t", "--all"]).stdout;
+    let lines: Vec<&str> = shown.lines().collect();
+    for (line, text) in lines.iter().zip(["a", "b"]) {
+        let (time, rest) = line.split_once(' ').expect("a time");
+        assert_eq!(rest, text, "{shown}");
+        let at: proto::time::Timestamp = time.parse().expect("RFC 3339");
+        assert_eq!((at.0, time.len()), (1_790_000_000_250, "2026-09-21T14:13:20.250+00:00".len()), "{time}");
+    }
+    assert_eq!(lines[2..], ["- c"]);
+    let request = server.script().log_requests[0].clone();
+    assert!(request.times && request.all);
+}
+
+#[test]
+fn logs_that_could_not_all_be_read_end_with_1_after_what_could() {
+    let left_out = LogChunk { notice: "one is left out".into(), ..LogChunk::default() };
+    let down = LogChunk { notice: "node n1 is down".into(), missing: true, ..LogChunk::default() };
+    let said = |chunks: Vec<LogChunk>, code, stderr: &str| {
+        let server = log_server(1, vec![(chunks, End::Done)]);
+        World::new().ask(&server.url(), &["logs", "web"]).expect(code, "a\n", stderr);
+    };
+    said(vec![left_out, chunk(0, "a\n")], 0, "minijob: one is left out\n");
+    said(vec![down, chunk(0, "a\n")], 1, "minijob: node n1 is down\n");
 }
 
 #[test]

@@ -5,17 +5,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proto::time::Timestamp;
 use tokio::sync::watch;
 
-use super::files::{self, Stream};
-use super::times;
-use crate::limits::{LOG_CHUNK_BYTES, LOG_FOLLOW_POLL, LOG_TAIL_SCAN_BYTES};
+use super::files::Stream;
+use super::source::Source;
+use super::tail;
+use crate::limits::LOG_FOLLOW_POLL;
 
 /// A place in a stream; later places are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -33,8 +32,6 @@ pub enum Begin {
     Start,
     /// So that this many lines come; fewer when the last 16 MiB hold fewer.
     Tail(usize),
-    /// With the line in which a byte was written then or later, or as much as 10 s earlier where little is written.
-    Since(Timestamp),
     /// Here, or at the next byte that is still kept.
     At(Cursor),
 }
@@ -58,13 +55,6 @@ pub struct Reader {
     open: Option<(u64, Arc<File>)>,
 }
 
-#[derive(Debug)]
-struct Source {
-    dir: PathBuf,
-    task: String,
-    stream: Stream,
-}
-
 /// Reads both streams of a task, taking turns.
 #[derive(Debug)]
 pub struct Merged {
@@ -84,11 +74,8 @@ impl Reader {
             Begin::At(cursor) => cursor,
             Begin::Tail(lines) => {
                 let source = Arc::clone(&source);
-                blocking(move || source.tail(lines)).await?
-            }
-            Begin::Since(since) => {
-                let source = Arc::clone(&source);
-                blocking(move || source.since(since)).await?
+                let begins = blocking(move || tail::begins(&[&source], lines)).await?;
+                begins.into_iter().next().unwrap_or_default()
             }
         };
         Ok(Reader { source, cursor, open: None })
@@ -164,126 +151,16 @@ impl Merged {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+/// Runs what blocks.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-type Open = Option<(u64, Arc<File>)>;
-
-impl Source {
-    fn read(&self, mut cursor: Cursor, mut open: Open) -> io::Result<(Option<Chunk>, Open)> {
-        loop {
-            let file = match open.take().filter(|(number, _)| *number == cursor.file) {
-                Some((_, file)) => Some(file),
-                None => self.open(cursor.file)?,
-            };
-            if let Some(file) = &file
-                && let Some(chunk) = self.chunk(file, cursor)?
-            {
-                return Ok((Some(chunk), Some((cursor.file, Arc::clone(file)))));
-            }
-            let Some(newer) = self.numbers()?.into_iter().find(|&number| number > cursor.file) else {
-                return Ok((None, file.map(|file| (cursor.file, file))));
-            };
-            // The writer had finished this file before it made the newer one, but perhaps not before we read it.
-            if let Some(file) = &file
-                && let Some(chunk) = self.chunk(file, cursor)?
-            {
-                return Ok((Some(chunk), Some((cursor.file, Arc::clone(file)))));
-            }
-            cursor = Cursor { file: newer, at: 0 };
-        }
-    }
-
-    fn chunk(&self, file: &File, cursor: Cursor) -> io::Result<Option<Chunk>> {
-        let mut bytes = vec![0; LOG_CHUNK_BYTES];
-        let count = file.read_at(&mut bytes, cursor.at)?;
-        bytes.truncate(count);
-        let next = Cursor { at: cursor.at + count as u64, ..cursor };
-        Ok((count > 0).then(|| Chunk { stream: self.stream, next, bytes: bytes.into() }))
-    }
-
-    fn path(&self, number: u64) -> PathBuf {
-        files::path(&self.dir, &self.task, self.stream, number)
-    }
-
-    fn open(&self, number: u64) -> io::Result<Option<Arc<File>>> {
-        match File::open(self.path(number)) {
-            Ok(file) => Ok(Some(Arc::new(file))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn numbers(&self) -> io::Result<Vec<u64>> {
-        files::numbers(&self.dir, &self.task, self.stream)
-    }
-
-    /// Finds the line in which something was written at this moment or later; the end, when there is none.
-    fn since(&self, since: Timestamp) -> io::Result<Cursor> {
-        let mut end = Cursor::default();
-        for number in self.numbers()? {
-            let Some(file) = self.open(number)? else { continue };
-            if let Some(at) = times::find(&self.path(number), &file, since)? {
-                return Ok(Cursor { file: number, at: line_behind(&file, at)? });
-            }
-            end = Cursor { file: number, at: file.metadata()?.len() };
-        }
-        Ok(end)
-    }
-
-    /// Finds where the last `lines` lines begin.
-    fn tail(&self, lines: usize) -> io::Result<Cursor> {
-        let mut numbers = self.numbers()?;
-        let Some(newest) = numbers.pop() else { return Ok(Cursor::default()) };
-        let mut cursor = Cursor { file: newest, at: u64::MAX };
-        if lines == 0 {
-            let size = self.open(newest)?.map_or(Ok(0), |file| file.metadata().map(|meta| meta.len()))?;
-            return Ok(Cursor { at: size, ..cursor });
-        }
-        let (mut missing, mut scanned, mut last_byte_seen) = (lines, 0, false);
-        for number in [newest].into_iter().chain(numbers.into_iter().rev()) {
-            let Some(file) = self.open(number)? else { break };
-            let mut at = file.metadata()?.len();
-            cursor.at = cursor.at.min(at);
-            while at > 0 && scanned < LOG_TAIL_SCAN_BYTES {
-                let start = at.saturating_sub(LOG_CHUNK_BYTES as u64);
-                let mut block = vec![0; (at - start) as usize];
-                file.read_exact_at(&mut block, start)?;
-                for (offset, byte) in block.iter().enumerate().rev() {
-                    // The end of the last line is not the beginning of another.
-                    if *byte == b'\n' && last_byte_seen {
-                        missing -= 1;
-                        if missing == 0 {
-                            return Ok(Cursor { file: number, at: start + offset as u64 + 1 });
-                        }
-                    }
-                    last_byte_seen = true;
-                }
-                scanned += at - start;
-                at = start;
-                cursor = Cursor { file: number, at };
-            }
-            if scanned >= LOG_TAIL_SCAN_BYTES {
-                break;
-            }
-        }
-        Ok(cursor)
-    }
-}
-
-/// Returns where the line begins that begins at `at` or next behind it; `at` itself, where that is not near.
-fn line_behind(file: &File, at: u64) -> io::Result<u64> {
-    let Some(before) = at.checked_sub(1) else { return Ok(0) };
-    let mut bytes = vec![0; LOG_CHUNK_BYTES];
-    let count = file.read_at(&mut bytes, before)?;
-    let end = bytes[..count].iter().position(|byte| *byte == b'\n');
-    Ok(end.map_or(at, |end| before + end as u64 + 1))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::Policy;
+    use super::super::files::{self, Policy};
     use super::super::writer::{Place, Sink};
     use super::*;
 
@@ -333,24 +210,6 @@ mod tests {
         assert!(rest(&mut open(dir.path(), Begin::Tail(0)).await).await.is_empty());
         let kept = rest(&mut open(dir.path(), Begin::Start).await).await;
         assert_eq!(rest(&mut open(dir.path(), Begin::Tail(usize::MAX)).await).await, kept);
-    }
-
-    #[tokio::test]
-    async fn since_a_moment_come_whole_lines_also_across_files() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut sink = Sink::default();
-        write(dir.path(), &mut sink, 0..600);
-        let pause = || std::thread::sleep(crate::limits::LOG_MARK_EVERY);
-        pause();
-        let between = proto::time::now();
-        pause();
-        write(dir.path(), &mut sink, 600..700);
-        let lines = rest(&mut open(dir.path(), Begin::Since(between)).await).await;
-        assert_eq!((lines.len(), lines[0].as_str()), (100, "this is line 600"));
-        let all = rest(&mut open(dir.path(), Begin::Since(Timestamp(0))).await).await;
-        assert_eq!(all, rest(&mut open(dir.path(), Begin::Start).await).await);
-        let later = Begin::Since(proto::time::now().plus(crate::limits::LOG_MARK_EVERY));
-        assert!(rest(&mut open(dir.path(), later).await).await.is_empty());
     }
 
     #[tokio::test]

@@ -1,20 +1,26 @@
 //! When the bytes of a log file were written: marks in a file beside it, `TASK.stdout.N.times`.
 //!
-//! The bytes themselves are the task's own and carry no time. A mark stands where a second with output begins, so a reader finds
-//! where the last ten minutes begin without reading what came before. Marks are a help and no promise: one that cannot be written
-//! is left out, a file without marks is taken as a whole, and a clock that jumps makes a reader show more, never less.
+//! The bytes themselves are the task's own and carry no time. A mark stands where a millisecond with output begins, so a reader finds
+//! where the last ten minutes begin without reading what came before, and puts the lines of two streams in order. In a long log
+//! that is written slowly marks are some lines apart. Marks are a help and no promise: one that cannot be written is left out, a
+//! file without marks is taken as a whole, and a clock that jumps makes a reader show more, never less.
 
+use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use proto::time::Timestamp;
 
-use crate::limits::{LOG_MARK_BYTES, LOG_MARK_EVERY, LOG_MARK_QUIET};
+use crate::limits::{LOG_MARK_QUIET, LOG_MARK_ROOM, LOG_MARK_SHARE};
 
 /// Bytes of a mark: three numbers, little endian.
 const MARK_BYTES: usize = 24;
+
+/// Marks that are read at once.
+const MARKS_AT_ONCE: u64 = 128;
 
 /// A place in a file, and the moments on both sides of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +51,11 @@ impl Mark {
         Mark { at, before: Timestamp(before), behind: Timestamp(behind) }
     }
 
-    /// Whether the next mark is due where so much is written at this moment.
-    fn is_followed(&self, at: u64, now: Timestamp) -> bool {
-        let (passed, bytes) = (now.since(self.behind), at.saturating_sub(self.at));
-        now < self.behind || passed >= LOG_MARK_QUIET || (passed >= LOG_MARK_EVERY && bytes >= LOG_MARK_BYTES)
+    /// Whether the next mark is due where so much is written at this moment, with so many bytes of marks already.
+    fn is_followed(&self, at: u64, now: Timestamp, marks: u64) -> bool {
+        let room = LOG_MARK_ROOM + at / LOG_MARK_SHARE;
+        let fits = marks + MARK_BYTES as u64 <= room;
+        now < self.behind || now.since(self.behind) >= LOG_MARK_QUIET || (now > self.behind && fits)
     }
 }
 
@@ -63,6 +70,8 @@ pub(super) fn path(log: &Path) -> PathBuf {
 #[derive(Debug, Default)]
 pub(super) struct Marker {
     file: Option<File>,
+    /// Bytes of marks that the file has.
+    size: u64,
     last: Option<Mark>,
     written: Timestamp,
 }
@@ -79,21 +88,25 @@ impl Marker {
             if odd > 0 {
                 file.set_len(size - odd)?;
             }
-            Ok::<_, io::Error>(file)
+            Ok::<_, io::Error>((file, size - odd))
         };
-        Self { file: open().ok(), last: None, written }
+        let (file, size) = open().map_or((None, 0), |(file, size)| (Some(file), size));
+        Self { file, size, last: None, written }
     }
 
     /// Says that bytes are about to be written at `at`.
     pub(super) fn note(&mut self, at: u64, now: Timestamp) {
         let before = std::mem::replace(&mut self.written, now);
-        if self.last.is_some_and(|last| !last.is_followed(at, now)) {
+        if self.last.is_some_and(|last| !last.is_followed(at, now, self.size)) {
             return;
         }
         let mark = Mark { at, before, behind: now };
         let Some(file) = &mut self.file else { return };
         match file.write(&mark.to_bytes()) {
-            Ok(MARK_BYTES) => self.last = Some(mark),
+            Ok(MARK_BYTES) => {
+                self.last = Some(mark);
+                self.size += MARK_BYTES as u64;
+            }
             // Half a mark would shift those behind it: this file gets no more of them.
             Ok(_) => self.file = None,
             // The disk is full: the next write tries again.
@@ -127,6 +140,72 @@ fn first_part(mut marks: impl Read, since: Timestamp) -> u64 {
         begin = mark.at;
     }
     begin
+}
+
+/// When places of one log file were written, asked for in one direction.
+#[derive(Debug)]
+pub(super) struct Clock {
+    file: Option<File>,
+    /// The next mark that is read from the file; going backwards, the one behind it.
+    next: u64,
+    read: VecDeque<Mark>,
+    /// The mark before the place that was asked for last.
+    here: Option<Timestamp>,
+}
+
+impl Clock {
+    /// Places are asked for from the beginning on.
+    pub(super) fn forwards(log: &Path) -> Self {
+        Self { file: File::open(path(log)).ok(), next: 0, read: VecDeque::new(), here: None }
+    }
+
+    /// Places are asked for from the end back.
+    pub(super) fn backwards(log: &Path) -> Self {
+        let file = File::open(path(log)).ok();
+        let size = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
+        Self { file, next: size / MARK_BYTES as u64, read: VecDeque::new(), here: None }
+    }
+
+    /// Returns when the byte at `at` was written, and the place from which on that is another time, as far as is known. Marks that
+    /// come later are seen; a place before the last one that was asked for has its time.
+    pub(super) fn forwards_at(&mut self, at: u64) -> (Option<Timestamp>, u64) {
+        loop {
+            if self.read.is_empty() {
+                let marks = self.marks(self.next, MARKS_AT_ONCE);
+                self.next += marks.len() as u64;
+                self.read = marks.into();
+            }
+            match self.read.front() {
+                Some(mark) if mark.at <= at => self.here = self.read.pop_front().map(|mark| mark.behind),
+                Some(mark) => return (self.here, mark.at),
+                None => return (self.here, u64::MAX),
+            }
+        }
+    }
+
+    /// Returns when the byte at `at` was written, as far as is known.
+    pub(super) fn backwards_at(&mut self, at: u64) -> Option<Timestamp> {
+        loop {
+            if self.read.is_empty() {
+                let from = self.next.saturating_sub(MARKS_AT_ONCE);
+                self.read = self.marks(from, self.next - from).into();
+                self.next = from;
+            }
+            let last = self.read.back()?;
+            if last.at <= at {
+                return Some(last.behind);
+            }
+            self.read.pop_back();
+        }
+    }
+
+    /// Reads marks; fewer, where there are fewer.
+    fn marks(&self, from: u64, count: u64) -> Vec<Mark> {
+        let mut bytes = vec![0; count as usize * MARK_BYTES];
+        let at = from * MARK_BYTES as u64;
+        let got = self.file.as_ref().and_then(|file| file.read_at(&mut bytes, at).ok()).unwrap_or(0);
+        bytes[..got].as_chunks().0.iter().map(|bytes| Mark::from_bytes(*bytes)).collect()
+    }
 }
 
 /// Returns when a file was last written to.
@@ -189,14 +268,39 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_far_apart_in_a_busy_log_and_in_a_slow_one() {
+    fn every_millisecond_of_a_short_log_has_its_time_and_the_marks_of_a_long_one_are_few() {
+        let marks = |log: &Path| std::fs::metadata(path(log)).unwrap().len();
         let dir = tempfile::tempdir().unwrap();
-        let busy: Vec<u64> = (0..5_000).map(|write| 1_000 + write).collect();
-        let marks = |log: &Path| std::fs::metadata(path(log)).unwrap().len() / MARK_BYTES as u64;
-        assert_eq!(marks(&log(dir.path(), &busy, 100)), 5);
+        let short: Vec<u64> = (0..1_000).map(|write| 1_000 + write / 2).collect();
+        assert_eq!(marks(&log(dir.path(), &short, 10)), 500 * MARK_BYTES as u64);
         let other = tempfile::tempdir().unwrap();
-        let slow: Vec<u64> = (0..100).map(|write| 1_000 + write * 1_000).collect();
-        assert_eq!(marks(&log(other.path(), &slow, 1)), 10);
+        let long: Vec<u64> = (0..50_000).map(|write| 1_000 + write).collect();
+        let bytes = marks(&log(other.path(), &long, 40));
+        let room = LOG_MARK_ROOM + 50_000 * 40 / LOG_MARK_SHARE;
+        assert!(bytes > room / 2 && bytes <= room, "{bytes} of {room}");
+        let third = tempfile::tempdir().unwrap();
+        let slow: Vec<u64> = (0..10_000).map(|write| 1_000 + write * 1_000).collect();
+        let most = LOG_MARK_ROOM + 10_000 / 10 * MARK_BYTES as u64;
+        assert!(marks(&log(third.path(), &slow, 1)) <= most, "beyond its room one in ten seconds");
+    }
+
+    #[test]
+    fn a_place_has_the_time_of_its_write_in_both_directions() {
+        let dir = tempfile::tempdir().unwrap();
+        let moments: Vec<u64> = (0..1000).map(|write| 1_000_000 + write * 3).collect();
+        let log = log(dir.path(), &moments, 10);
+        let mut clock = Clock::forwards(&log);
+        for write in [0, 1, 2, 400, 999] {
+            let end = if write == 999 { u64::MAX } else { (write + 1) * 10 };
+            assert_eq!(clock.forwards_at(write * 10 + 5), (Some(Timestamp(moments[write as usize])), end));
+        }
+        let mut clock = Clock::backwards(&log);
+        for write in [999, 998, 400, 1, 0_u64] {
+            assert_eq!(clock.backwards_at(write * 10), Some(Timestamp(moments[write as usize])));
+        }
+        std::fs::remove_file(path(&log)).unwrap();
+        assert_eq!(Clock::forwards(&log).forwards_at(10), (None, u64::MAX));
+        assert_eq!(Clock::backwards(&log).backwards_at(10), None);
     }
 
     #[test]

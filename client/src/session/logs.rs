@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use proto::ids::AllocId;
 use proto::time::{Timestamp, now};
-use proto::wire::v1::{LogsUp, OpenLogs};
+use proto::wire::v1::{LogLines, LogsUp, OpenLogs};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -16,7 +16,7 @@ use crate::allocs::manager::Handle;
 use crate::allocs::view::View;
 use crate::limits::{LOG_FOLLOW_POLL, LOG_QUEUE};
 use crate::logs::Stream;
-use crate::logs::reader::{Begin, Reader};
+use crate::logs::ordered::{Lines, Ordered};
 use crate::tasks::folders::Folders;
 
 /// Serves one ticket: dials the server, and sends until the end of the output, or until the server has enough.
@@ -48,15 +48,28 @@ pub(super) async fn serve(
 async fn send_all(manager: Handle, allocs: PathBuf, ask: OpenLogs, sender: mpsc::Sender<LogsUp>) {
     let ticket = ask.ticket;
     // Says at once which ticket this is: a task that prints nothing may keep the server waiting.
-    let hello = LogsUp { ticket, data: Bytes::new(), error: String::new() };
+    let hello = LogsUp { ticket, both: ask.both, ..LogsUp::default() };
     if sender.send(hello).await.is_err() {
         return;
     }
-    let error = match read(&manager, &allocs, &ask, &sender).await {
-        Ok(()) => String::new(),
-        Err(error) => error,
+    let last = match read(&manager, &allocs, &ask, &sender).await {
+        Ok(()) => LogsUp::default(),
+        Err(Trouble { error, gone }) => LogsUp { error, gone, ..LogsUp::default() },
     };
-    let _ = sender.send(LogsUp { ticket: 0, data: Bytes::new(), error }).await;
+    let _ = sender.send(last).await;
+}
+
+/// Why output cannot be read.
+struct Trouble {
+    error: String,
+    /// It is kept no longer.
+    gone: bool,
+}
+
+impl From<String> for Trouble {
+    fn from(error: String) -> Self {
+        Self { error, gone: false }
+    }
 }
 
 async fn read(
@@ -64,33 +77,43 @@ async fn read(
     allocs: &Path,
     ask: &OpenLogs,
     sender: &mpsc::Sender<LogsUp>,
-) -> Result<(), String> {
+) -> Result<(), Trouble> {
     let id = AllocId(ask.alloc_id);
     let view = manager.watch(id).await.map_err(|error| error.to_string())?;
-    let mut view = view.ok_or_else(|| {
-        format!(
+    let mut view = view.ok_or_else(|| Trouble {
+        error: format!(
             "its node keeps nothing of allocation {id} (any more): output goes `logs.retain` after the end, or when the disk is low"
-        )
+        ),
+        gone: true,
     })?;
     let group_has_it = view.borrow().spec.group.tasks.contains_key(&ask.task);
     if !group_has_it {
-        return Err(format!("allocation {id} has no task `{}`", ask.task));
+        return Err(format!("allocation {id} has no task `{}`", ask.task).into());
     }
     let folder = Folders::of(&allocs.join(id.to_string()), &ask.task).logs;
-    let stream = if ask.stderr { Stream::Stderr } else { Stream::Stdout };
-    let begins = begins(ask, now());
+    let streams: &[Stream] = match (ask.both, ask.stderr) {
+        (true, _) => &Stream::ALL,
+        (false, false) => &[Stream::Stdout],
+        (false, true) => &[Stream::Stderr],
+    };
+    let tail = ask.tail.map(|lines| lines as usize);
+    let since = ask.last_ms.map(|ms| Timestamp(now().0.saturating_sub(ms)));
     let fail = |error: io::Error| format!("cannot read the output of `{}`: {error}", ask.task);
-    let mut reader = match open(&folder, &ask.task, stream, begins).await {
-        Ok(reader) => reader,
+    let mut output = match Ordered::open(&folder, &ask.task, streams, tail, since).await {
+        Ok(output) => output,
         // Nothing was ever started there.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(fail(error)),
+        Err(error) => return Err(fail(error).into()),
     };
     loop {
         // In this order: what was written before the end must be read after it is known.
         let is_over = !ask.follow || view.borrow_and_update().status.state.has_ended();
-        while let Some(chunk) = reader.read().await.map_err(fail)? {
-            if sender.send(LogsUp { ticket: 0, data: chunk.bytes, error: String::new() }).await.is_err() {
+        loop {
+            let lines = output.read(is_over).await.map_err(fail)?;
+            if lines.is_empty() {
+                break;
+            }
+            if sender.send(message(lines)).await.is_err() {
                 return Ok(());
             }
         }
@@ -100,22 +123,19 @@ async fn read(
     }
 }
 
-/// Where to begin by each of what was asked; the latest counts.
-fn begins(ask: &OpenLogs, now: Timestamp) -> Vec<Begin> {
-    let tail = ask.tail.map(|lines| Begin::Tail(lines as usize));
-    let since = ask.last_ms.map(|ms| Begin::Since(Timestamp(now.0.saturating_sub(ms))));
-    tail.into_iter().chain(since).collect()
-}
-
-async fn open(folder: &Path, task: &str, stream: Stream, begins: Vec<Begin>) -> io::Result<Reader> {
-    let mut reader = Reader::open(folder, task, stream, Begin::Start).await?;
-    for begin in begins {
-        let other = Reader::open(folder, task, stream, begin).await?;
-        if other.cursor() > reader.cursor() {
-            reader = other;
-        }
-    }
-    Ok(reader)
+/// Lines one after the other, and of each part which it is.
+fn message(lines: Vec<Lines>) -> LogsUp {
+    let part = |lines: &Lines| LogLines {
+        bytes: lines.bytes.len() as u64,
+        stderr: lines.stream == Stream::Stderr,
+        at_ms: lines.time.map(|time| time.0),
+    };
+    let parts = lines.iter().map(part).collect();
+    let data = lines.iter().fold(BytesMut::new(), |mut data, lines| {
+        data.extend_from_slice(&lines.bytes);
+        data
+    });
+    LogsUp { data: data.freeze(), lines: parts, ..LogsUp::default() }
 }
 
 /// Waits for more output; false when nobody wants it any more.

@@ -93,8 +93,8 @@ impl Hub {
         self.shared.closing.cancel();
     }
 
-    /// Asks an agent for the output of a task and returns it chunk by chunk, as soon as the agent has dialled. The last chunk may
-    /// carry an error; dropping the receiver ends the reading on the agent too.
+    /// Asks an agent for the output of a task and returns it chunk by chunk, as soon as the agent has dialled. The first chunk says
+    /// whether both streams come, the last one may carry an error; dropping the receiver ends the reading on the agent too.
     ///
     /// # Errors
     /// `unavailable` when the agent is not connected here, does not dial within 10 s, or too many readers wait.
@@ -134,12 +134,12 @@ impl Hub {
         let Seat { generation, out, .. } = self.seat(node)?;
         let mut asked = self.shared.asks.expect(node, generation)?;
         let ask = server_message::Kind::Ask(question.to_wire(asked.number));
-        send(node, &out, ask)?;
+        self.send(node, &out, ask)?;
         match timeout(within, &mut asked.answer).await {
             Ok(Ok(answer::Kind::Refused(refused))) => Err(asks::refusal(refused)),
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(unavailable(node, "went away before it answered")),
-            Err(_) => Err(unavailable(node, "did not answer in time")),
+            Ok(Err(_)) => Err(self.unavailable(node, "went away before it answered")),
+            Err(_) => Err(self.unavailable(node, "did not answer in time")),
         }
     }
 
@@ -150,17 +150,17 @@ impl Hub {
         mut dial: Dial<T>,
         ask: server_message::Kind,
     ) -> Result<(), Error> {
-        send(node, &self.seat(node)?.out, ask)?;
+        self.send(node, &self.seat(node)?.out, ask)?;
         match timeout(DIAL_WITHIN, &mut dial.dialled).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(unavailable(node, "did not answer in time")),
+            Ok(Err(_)) | Err(_) => Err(self.unavailable(node, "did not answer in time")),
         }
     }
 
     fn seat(&self, node: NodeId) -> Result<Seat, Error> {
         let seat = self.seats().get(&node).cloned();
         seat.ok_or_else(|| {
-            unavailable(node, "is not connected")
+            self.unavailable(node, "is not connected")
                 .hint("`minijob status` shows the nodes; its agent comes back by itself if it can")
         })
     }
@@ -214,13 +214,16 @@ impl Hub {
     fn seats(&self) -> MutexGuard<'_, HashMap<NodeId, Seat>> {
         self.shared.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-fn send(node: NodeId, out: &Outgoing, kind: server_message::Kind) -> Result<(), Error> {
-    let sent = out.try_send(Ok(v1::ServerMessage { kind: Some(kind) }));
-    sent.map_err(|_| unavailable(node, "does not read what it is sent"))
-}
+    fn send(&self, node: NodeId, out: &Outgoing, kind: server_message::Kind) -> Result<(), Error> {
+        let sent = out.try_send(Ok(v1::ServerMessage { kind: Some(kind) }));
+        sent.map_err(|_| self.unavailable(node, "does not read what it is sent"))
+    }
 
-fn unavailable(node: NodeId, what: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("node {node} {what}"))
+    fn unavailable(&self, node: NodeId, what: &str) -> Error {
+        let state = self.shared.cluster.snapshot();
+        let known = state.nodes.get(&node).map(|record| record.identity.name.clone());
+        let name = known.unwrap_or_else(|| node.to_string());
+        Error::new(ErrorKind::Unavailable, format!("node {name} {what}"))
+    }
 }

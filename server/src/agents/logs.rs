@@ -18,6 +18,8 @@ pub struct LogsSpec {
     pub alloc: AllocId,
     /// Of which task.
     pub task: String,
+    /// Both streams as one; `stderr` counts for agents that do not know this.
+    pub both: bool,
     /// Standard error, not standard output.
     pub stderr: bool,
     /// Go on when the end is reached.
@@ -35,6 +37,7 @@ impl LogsSpec {
             alloc_id: self.alloc.0,
             task: self.task.clone(),
             stderr: self.stderr,
+            both: self.both,
             follow: self.follow,
             tail: self.tail,
             last_ms: self.last.map(proto::time::millis),
@@ -53,7 +56,11 @@ pub(super) async fn serve(dials: &Dials<Reader>, mut up: Streaming<v1::LogsUp>) 
         .ok_or_else(|| Status::invalid_argument("no ticket came"))?;
     let reader = dials.take(first.ticket);
     let chunks = reader.ok_or_else(|| Status::not_found("nobody waits with this ticket"))?;
-    let mut next = Some(first);
+    // The first is passed on in any case: it says what the agent understood.
+    if chunks.send(v1::LogsUp { ticket: 0, ..first }).await.is_err() {
+        return Ok(());
+    }
+    let mut next = Some(v1::LogsUp::default());
     while let Some(chunk) = next {
         let says_something = !chunk.data.is_empty() || !chunk.error.is_empty();
         if says_something && chunks.send(chunk).await.is_err() {

@@ -193,6 +193,8 @@ impl v1::control_server::Control for Control {
             portion: Portion { tail: asked.tail, last: asked.last_ms.map(Duration::from_millis) },
             stdout: asked.stdout,
             stderr: asked.stderr,
+            all: asked.all,
+            times: asked.times,
         };
         let pieces = ops::logs::logs(&self.context.cluster, &self.context.sources, &caller, query)?;
         Ok(Response::new(Box::pin(pieces.map(|piece| Ok(chunk(piece))))))
@@ -279,5 +281,8 @@ fn chunk(piece: Piece) -> v1::LogChunk {
         stderr: piece.stderr,
         data: piece.data,
         notice: piece.notice,
+        at_ms: piece.time.map(|time| time.0),
+        node: piece.node,
+        missing: piece.missing,
     }
 }

@@ -388,6 +388,7 @@ async fn output_comes_on_a_connection_that_the_agent_dials() {
     let spec = LogsSpec {
         alloc: proto::ids::AllocId(7),
         task: "web".into(),
+        both: false,
         stderr: true,
         follow: true,
         tail: Some(3),
@@ -401,7 +402,7 @@ async fn output_comes_on_a_connection_that_the_agent_dials() {
     assert_eq!((ask.tail, ask.last_ms), (Some(3), Some(60_000)));
     let (chunks, up) = tokio::sync::mpsc::channel(4);
     let chunk =
-        |data: &'static str| v1::LogsUp { ticket: ask.ticket, data: data.into(), error: String::new() };
+        |data: &'static str| v1::LogsUp { ticket: ask.ticket, data: data.into(), ..Default::default() };
     chunks.send(chunk("one\n")).await.unwrap();
     chunks.send(chunk("two\n")).await.unwrap();
     let up = tokio_stream::wrappers::ReceiverStream::new(up);
@@ -422,6 +423,7 @@ async fn output_of_a_node_that_is_not_connected_is_unavailable() {
     let spec = LogsSpec {
         alloc: proto::ids::AllocId(7),
         task: "web".into(),
+        both: true,
         stderr: false,
         follow: false,
         tail: None,

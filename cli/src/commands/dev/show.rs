@@ -141,6 +141,6 @@ async fn output(servers: &Servers, job: &Job, global: &Global, voice: Voice) -> 
             voice.notice(&format!("{}: no more output: {}", job.key, error.message));
             Ok(())
         }
-        result => result,
+        result => result.map(|_| ()),
     }
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use http::header;
 use proto::error::{Error, Kind};
@@ -53,6 +53,10 @@ pub(super) struct LogsParams {
     stdout: bool,
     #[serde(default, deserialize_with = "switch")]
     stderr: bool,
+    #[serde(default, deserialize_with = "switch")]
+    all: bool,
+    #[serde(default, deserialize_with = "switch")]
+    timestamps: bool,
 }
 
 /// One list of the most recent facts; with `follow` one fact per line, without end.
@@ -104,16 +108,34 @@ pub(super) async fn logs(
         portion: Portion { tail: params.tail, last: params.since.map(|since| since.0) },
         stdout: params.stdout,
         stderr: params.stderr,
+        all: params.all,
+        times: params.timestamps,
     };
     let pieces = ops::logs::logs(&context.cluster, &context.sources, &caller, query)?;
-    Ok(streamed("text/plain; charset=utf-8", pieces.map(text)))
+    let times = params.timestamps;
+    Ok(streamed("text/plain; charset=utf-8", pieces.map(move |piece| text(piece, times))))
 }
 
-fn text(piece: Piece) -> Bytes {
-    if piece.notice.is_empty() {
-        return piece.data;
+fn text(piece: Piece, times: bool) -> Bytes {
+    let Piece { group, index, task, notice, .. } = &piece;
+    if notice.is_empty() {
+        return if times { timed(&piece) } else { piece.data };
     }
-    format!("minijob: {}.{} {}: {}\n", piece.group, piece.index, piece.task, piece.notice).into()
+    // What is of no single task speaks for itself.
+    let text = if group.is_empty() { notice.clone() } else { format!("{group}.{index} {task}: {notice}") };
+    format!("minijob: {text}\n").into()
+}
+
+/// Every line with its time before it; `-` where that is not known.
+fn timed(piece: &Piece) -> Bytes {
+    let time = piece.time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+    let mut text = BytesMut::with_capacity(piece.data.len() + 64);
+    for line in piece.data.split_inclusive(|byte| *byte == b'\n') {
+        text.extend_from_slice(time.as_bytes());
+        text.extend_from_slice(b" ");
+        text.extend_from_slice(line);
+    }
+    text.freeze()
 }
 
 fn streamed(content_type: &'static str, stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {

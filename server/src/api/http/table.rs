@@ -56,11 +56,13 @@ const STOP: &[Param] =
 const LOGS: &[Param] = &[
     NAMESPACE,
     Param("task", "string", "one task; none: all"),
-    Param("tail", "integer", "the last so many lines"),
+    Param("tail", "integer", "the last so many lines of each task"),
     Param("since", "string", "what was printed in this time: `10m`"),
     Param("follow", "boolean", "goes on with what is printed"),
     Param("stdout", "boolean", "leaves out the other stream"),
     Param("stderr", "boolean", "leaves out the other stream"),
+    Param("all", "boolean", "also the older allocations of a job"),
+    Param("timestamps", "boolean", "when each line was written"),
 ];
 const EVENTS: &[Param] = &[
     NAMESPACE,

@@ -19,6 +19,7 @@ pub use node::{node, node_list, node_status};
 pub use story::{of_alloc, of_job};
 pub use tally::{Tally, tally};
 pub use versions::{export, history, kept, plan, version_of};
+pub(super) use words::rough;
 
 #[cfg(test)]
 mod tests;
