@@ -17,7 +17,7 @@ const CANDIDATES: usize = 10;
 pub enum Target {
     /// A job by its name.
     Job(JobKey),
-    /// A slot by `job.group.index`.
+    /// A slot by `job.group.index`, or `job.index` where there is one group.
     Slot(JobKey, String, u32),
     /// An allocation by its id, or the beginning of it.
     Alloc(AllocId),
@@ -165,11 +165,17 @@ fn no_alloc(text: &str) -> Error {
     Error::new(Kind::NotFound, format!("there is no allocation `{text}`"))
 }
 
-/// Reads `job.group.index`; none when the text has another form (names hold no dots).
+/// Reads `job.group.index`, and `job.index` of a job with one group; none when the text has another form (names hold no dots).
 fn slot(state: &State, caller: &Caller, namespace: &str, text: &str) -> Option<Result<Target, Error>> {
-    let mut parts = text.split('.');
-    let (name, group, index) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
-    if parts.next().is_some() {
+    let (name, index) = text.rsplit_once('.')?;
+    let index = index.parse().ok()?;
+    let Some((name, group)) = name.split_once('.') else {
+        let key = JobKey::new(namespace, name);
+        let groups = &state.jobs.get(&key)?.current().job.groups;
+        let only = groups.keys().next().filter(|_| groups.len() == 1)?.clone();
+        return Some(Ok(Target::Slot(key, only, index)));
+    };
+    if group.contains('.') {
         return None;
     }
     let key = JobKey::new(namespace, name);

@@ -15,13 +15,14 @@ fn one(world: &World, text: &str) -> Result<AllocId, Error> {
 }
 
 #[test]
-fn an_allocation_has_four_names() {
+fn an_allocation_has_five_names() {
     let (world, ids) = world();
     let shown = ids[1].to_string();
     assert_eq!(one(&world, &shown), Ok(ids[1]));
     assert_eq!(one(&world, &shown.to_uppercase()), Ok(ids[1]));
     assert_eq!(one(&world, &shown[..7]), Ok(ids[1]));
     assert_eq!(one(&world, "web.web.1"), Ok(ids[1]));
+    assert_eq!(one(&world, "web.1"), Ok(ids[1]), "of the only group");
     assert_eq!(one(&world, "db"), Ok(ids[3]));
 }
 

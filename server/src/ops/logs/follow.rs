@@ -137,14 +137,15 @@ impl Follow {
         let new = |source: &&Source<'_>| !self.known.contains_key(&source.key()) && is_down(&source.node());
         for source in sources.iter().filter(new) {
             self.told_down.insert(source.node());
-            unreadable.note(source.node(), source.name(), &Error::new(Kind::Unavailable, "it is down"));
+            let error = Error::new(Kind::Unavailable, "it is down");
+            unreadable.note(source.node(), source.name(), &error, source.superseded);
         }
         self.tell_unreadable(unreadable, state).await;
     }
 
     async fn tell_unreadable(&self, unreadable: Unreadable, state: &State) {
-        for notice in unreadable.sentences(state, now()) {
-            self.reading.tell(Piece::notice(notice, true)).await;
+        for (notice, missing) in unreadable.sentences(state, now()) {
+            self.reading.tell(Piece::notice(notice, missing)).await;
         }
     }
 
@@ -164,7 +165,7 @@ impl Follow {
             (true, _) => {}
             (false, false) => {
                 let mut unreadable = Unreadable::default();
-                unreadable.note(node, name, &error);
+                unreadable.note(node, name, &error, false);
                 self.tell_unreadable(unreadable, &state).await;
             }
             (false, true) => {

@@ -44,14 +44,14 @@ pub(super) async fn read(reading: Reading) {
         for (asked, opened) in asked.iter().zip(opened) {
             match opened {
                 Ok(chunks) => lanes.push(Lane::new(asked, chunks)),
-                Err(error) => unreadable.note(asked.node(), asked.name.clone(), &error),
+                Err(error) => unreadable.note(asked.node(), asked.name.clone(), &error, asked.superseded),
             }
         }
         merge(&mut lanes, Outbox::new(reading.to.clone(), reading.query.times)).await;
         broken.extend(lanes.into_iter().filter_map(Lane::trouble));
     }
     let sentences = unreadable.sentences(&reading.cluster.snapshot(), now());
-    let sentences = sentences.into_iter().map(|notice| Piece::notice(notice, true));
+    let sentences = sentences.into_iter().map(|(notice, missing)| Piece::notice(notice, missing));
     for notice in broken.into_iter().chain(sentences) {
         reading.tell(notice).await;
     }

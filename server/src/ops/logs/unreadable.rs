@@ -16,29 +16,43 @@ const NAMED: usize = 8;
 /// Sources that could not be opened, by their node and why.
 #[derive(Debug, Default)]
 pub(super) struct Unreadable {
-    nodes: BTreeMap<(NodeId, String), BTreeSet<String>>,
+    nodes: BTreeMap<(NodeId, String), Named>,
+}
+
+/// Allocations by their names, and whether the output of any is missing: not that of what runs elsewhere since.
+#[derive(Debug, Default)]
+struct Named {
+    names: BTreeSet<String>,
+    missing: bool,
 }
 
 impl Unreadable {
-    /// Notes that the output of an allocation of that name could not be opened.
-    pub(super) fn note(&mut self, node: NodeId, name: String, error: &Error) {
-        self.nodes.entry((node, error.message.clone())).or_default().insert(name);
+    /// Notes that the output of an allocation of that name could not be opened; `superseded`: another fills its slot.
+    pub(super) fn note(&mut self, node: NodeId, name: String, error: &Error, superseded: bool) {
+        let named = self.nodes.entry((node, error.message.clone())).or_default();
+        named.names.insert(name);
+        named.missing |= !superseded;
     }
 
-    /// Returns the sentences.
-    pub(super) fn sentences(self, state: &State, now: Timestamp) -> Vec<String> {
+    /// Returns the sentences, each with whether something that was asked for is missing.
+    pub(super) fn sentences(self, state: &State, now: Timestamp) -> Vec<(String, bool)> {
         let down = |node: &NodeId| state.nodes.get(node).filter(|node| node.liveness == Liveness::Down);
-        let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for ((node, why), names) in self.nodes {
+        let mut told: BTreeMap<String, Named> = BTreeMap::new();
+        for ((node, why), named) in self.nodes {
             let why = down(&node).map_or(why, |record| {
                 let ago = views::rough(now.since(record.since));
                 format!("node {} is down since {ago} ago", views::node_name(state, node))
             });
-            told.entry(why).or_default().extend(names);
+            let all = told.entry(why).or_default();
+            all.names.extend(named.names);
+            all.missing |= named.missing;
         }
         told.into_iter()
-            .map(|(why, names)| {
-                format!("{why}: the output of {} there cannot be read until it is back", list(&names))
+            .map(|(why, Named { names, missing })| {
+                (
+                    format!("{why}: the output of {} there cannot be read until it is back", list(&names)),
+                    missing,
+                )
             })
             .collect()
     }
@@ -68,15 +82,19 @@ mod tests {
         for (node, index, why) in
             [(1, 0, "node x is not connected"), (1, 1, "it did not dial"), (2, 2, "busy")]
         {
+            let superseded = index != 1;
             let error = Error::new(Kind::Unavailable, why);
-            unreadable.note(NodeId(node), format!("web.web.{index}"), &error);
+            unreadable.note(NodeId(node), format!("web.web.{index}"), &error, superseded);
         }
         let now = since.plus(std::time::Duration::from_secs(180));
         let name = &world.state.nodes.get(&NodeId(1)).expect("it").identity.name;
         let expected = [
-            "busy: the output of web.web.2 there cannot be read until it is back".to_owned(),
-            format!(
-                "node {name} is down since 3m 0s ago: the output of web.web.0, web.web.1 there cannot be read until it is back"
+            ("busy: the output of web.web.2 there cannot be read until it is back".to_owned(), false),
+            (
+                format!(
+                    "node {name} is down since 3m 0s ago: the output of web.web.0, web.web.1 there cannot be read until it is back"
+                ),
+                true,
             ),
         ];
         assert_eq!(unreadable.sentences(&world.state, now), expected);
