@@ -355,7 +355,7 @@ fn what_goes_without_saying_is_left_out_of_the_brief_form() {
     for text in [
         "name: a\ncommand: b\n",
         "name: a\ncount: 2\ncommand: b\nargs:\n  - c\nports:\n  admin: {static: 9000}\n  http: {}\nrestart:\n  delay: 45s\n",
-        "name: a\nnamespace: n\ntype: batch\npriority: 7\ncommand: b\nresources:\n  memory: 1MiB\nmax_run: 1h\n",
+        "name: a\nnamespace: lab\ntype: batch\npriority: 7\ncommand: b\nresources:\n  memory: 1MiB\nmax_run: 1h\n",
         "name: a\ncommand: b\nresources:\n  cpu: 1\n  memory_limit: 1GiB\n",
         "name: a\ncommand: b\nresources:\n  memory: 1GiB\n  memory_limit: none\n",
         "name: a\ncommand: b\ncapabilities: []\nisolate:\n  network: none\n",
