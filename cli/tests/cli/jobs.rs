@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use proto::error::{Error, Kind};
-use proto::ids::AllocId;
+use proto::ids::{AllocId, JobVersion, Revision};
 use proto::model::{AllocState, JobType};
-use proto::view::{AllocView, GroupPlacement, Health, JobStatus, Placement, Waiting};
+use proto::view::{AllocView, Change, GroupPlacement, Health, JobStatus, Placement, Plan, Waiting};
 use proto::wire::v1;
 
 use crate::server::{Script, Server, Trouble};
@@ -341,6 +341,63 @@ fn a_refused_write_is_not_sent_again_and_says_what_was_submitted_before() {
     let both = world.ask(&server.url(), &["run", "api.yml", "web.yml"]);
     assert!(both.stderr.contains("error: api: the job is at version 3"), "{both:?}");
     assert!(both.stderr.contains("none of 2 jobs was submitted"), "{both:?}");
+}
+
+/// What `plan` says of a job `sleep` that is there, and would change as said.
+fn plan_of_sleep(changes: Vec<Change>) -> serde_json::Value {
+    let plan = Plan {
+        namespace: "default".into(),
+        name: "sleep".into(),
+        present: Some(JobVersion(3)),
+        version: JobVersion(if changes.is_empty() { 3 } else { 4 }),
+        changed: !changes.is_empty(),
+        starts: false,
+        changes,
+        changes_left_out: 0,
+        groups: BTreeMap::new(),
+        revision: Revision(10),
+    };
+    serde_json::to_value(plan).expect("serialises")
+}
+
+fn exists() -> VecDeque<Trouble> {
+    VecDeque::from([Trouble::Refuse(Error::new(Kind::Conflict, "job `sleep` exists already, at version 3"))])
+}
+
+#[test]
+fn a_command_does_not_replace_a_job_whose_name_nobody_chose() {
+    let change = Change {
+        key: "groups.sleep.tasks.sleep.args".into(),
+        before: Some("- 9".into()),
+        after: Some("- 200".into()),
+    };
+    let documents = BTreeMap::from([("plan_job", plan_of_sleep(vec![change]))]);
+    let server = Server::start(Script { trouble: exists(), documents, ..Script::default() });
+    World::new().ask(&server.url(), &["run", "--detach", "--", "sleep", "200"]).expect(
+        1,
+        "",
+        "error: there is a job `sleep` already\n\
+         hint: give this one a name of its own (`--name`), or say `--name sleep` to change that one\n",
+    );
+    let expected: Vec<_> = server.script().puts.iter().map(|put| put.expected_version).collect();
+    assert_eq!(expected, [Some(0)], "it is never sent as a change");
+
+    let named = World::new().ask(&server.url(), &["run", "--detach", "--name", "sleep", "--", "sleep", "200"]);
+    assert_eq!(named.code, Some(0), "{named:?}");
+    assert_eq!(server.script().puts[1].expected_version, None, "whoever names it means it");
+}
+
+#[test]
+fn the_same_command_again_is_the_job_that_is_there() {
+    let documents = BTreeMap::from([("plan_job", plan_of_sleep(Vec::new()))]);
+    let unchanged = v1::PutJobReply { changed: false, version: 3, ..placed(1, &[], None) };
+    let script = Script { trouble: exists(), documents, reply: Some(unchanged), ..Script::default() };
+    let server = Server::start(script);
+    let again = World::new().ask(&server.url(), &["run", "--detach", "--", "sleep", "200"]);
+    assert!(again.stdout.starts_with("sleep: nothing changed, version 3\n"), "{again:?}");
+    let puts = server.script().puts.clone();
+    assert_eq!(puts[1].expected_version, Some(3), "no other than the one that was compared");
+    assert_ne!(puts[0].request_id, puts[1].request_id);
 }
 
 #[test]

@@ -59,7 +59,7 @@ async fn run_all(
     if !jobs.is_empty() && tokio::time::timeout(limits::DEV_NODE, node_is_up(servers)).await.is_err() {
         voice.notice("its node is not up yet; the jobs are submitted all the same");
     }
-    let submitted = run::submit(servers, jobs, None, "minijob dev", board).await?;
+    let submitted = run::submit(servers, jobs, run::Present::Changes, "minijob dev", board).await?;
     let follow = run::Follow { timeout: Some(limits::FOLLOW), to_the_end: false };
     let mut told = Revision(0);
     for report in run::watch(servers, &submitted, follow, board, voice).await? {

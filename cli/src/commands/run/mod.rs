@@ -14,7 +14,7 @@ use proto::model::JobType;
 use proto::units::parse_duration;
 
 pub(super) use submit::placed;
-pub use submit::{Submitted, submit};
+pub use submit::{Present, Submitted, submit};
 pub use watch::watch;
 
 use crate::args::Global;
@@ -100,6 +100,11 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     if args.prune {
         prune::origins(&jobs)?;
     }
+    let present = match args.check_version {
+        Some(version) => Present::At(version),
+        None if is_command && args.command.name.is_none() => Present::Same,
+        None => Present::Changes,
+    };
     let batch = jobs.iter().any(|job| job.kind == JobType::Batch);
     let endless = args.wait && batch;
     let timeout = args.timeout.or((!endless).then_some(limits::FOLLOW));
@@ -111,7 +116,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         if is_command {
             warn_of_nodes(&servers, voice).await;
         }
-        let submitted = submit(&servers, &jobs, args.check_version, &args.message, &mut board).await?;
+        let submitted = submit(&servers, &jobs, present, &args.message, &mut board).await?;
         if args.prune {
             prune::prune(&servers, &jobs, &mut board).await?;
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proto::error::{Error, Kind};
 use proto::ids::{JobKey, JobVersion, Revision, random_request_id};
 use proto::model::{Job, JobType};
-use proto::view::{GroupPlacement, Health, Placement, Written};
+use proto::view::{GroupPlacement, Health, Placement, Plan, Written};
 use proto::wire::v1;
 
 use crate::connect::Servers;
@@ -22,6 +22,17 @@ pub struct Submitted {
     pub written: Written,
 }
 
+/// What a job of that name which is there already means to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// It becomes what is submitted.
+    Changes,
+    /// It must be at this version; 0: it must not exist.
+    At(u64),
+    /// It must be the same job: nobody chose the name, so that another is a stranger's.
+    Same,
+}
+
 /// Submits jobs one after another and tells at once where each was placed, or why not.
 ///
 /// # Errors
@@ -30,7 +41,7 @@ pub struct Submitted {
 pub async fn submit(
     servers: &Servers,
     jobs: &[Job],
-    expected_version: Option<u64>,
+    present: Present,
     message: &str,
     board: &mut Board,
 ) -> Result<Vec<Submitted>, Error> {
@@ -39,11 +50,20 @@ pub async fn submit(
         let request = v1::PutJobRequest {
             request_id: Bytes::copy_from_slice(&random_request_id().0.to_be_bytes()),
             job: Some(proto::wire::job::to_wire(job)),
-            expected_version,
+            expected_version: match present {
+                Present::Changes => None,
+                Present::At(version) => Some(version),
+                Present::Same => Some(0),
+            },
             message: message.to_owned(),
         };
-        let written =
-            put(servers, request).await.map_err(|error| explained(error, job, &submitted, jobs.len()))?;
+        let written = match put(servers, request.clone()).await {
+            Err(error) if error.kind == Kind::Conflict && present == Present::Same => {
+                put_same(servers, job, request).await
+            }
+            result => result,
+        };
+        let written = written.map_err(|error| explained(error, job, &submitted, jobs.len()))?;
         let one = Submitted { key: job.key.clone(), kind: job.kind, written };
         let note = if is_over(servers, &one).await { over(&one.key) } else { String::new() };
         tell(&one, &note, board);
@@ -70,6 +90,29 @@ async fn put(servers: &Servers, request: v1::PutJobRequest) -> Result<Written, E
         revision: Revision(reply.revision),
         placement,
     })
+}
+
+/// Submits a job whose name is taken, if it is the one that has it. The version that was compared is the one that is expected.
+async fn put_same(servers: &Servers, job: &Job, mut request: v1::PutJobRequest) -> Result<Written, Error> {
+    let asked = v1::PlanJobRequest { job: request.job.clone() };
+    let call = |mut client: crate::connect::Client| {
+        let asked = asked.clone();
+        async move { client.plan_job(asked).await }
+    };
+    let plan = read::understood::<Plan>(servers.ask(call).await?)?.view;
+    if !plan.changes.is_empty() {
+        return Err(taken(job));
+    }
+    // Another request than the one that was refused.
+    request.request_id = Bytes::copy_from_slice(&random_request_id().0.to_be_bytes());
+    request.expected_version = Some(plan.present.map_or(0, |version| version.0));
+    put(servers, request).await
+}
+
+fn taken(job: &Job) -> Error {
+    let name = &job.key.name;
+    Error::new(Kind::Conflict, format!("there is a job `{}` already", job.key))
+        .hint(format!("give this one a name of its own (`--name`), or say `--name {name}` to change that one"))
 }
 
 /// Says which job of several was refused, and what became of the others.
