@@ -34,7 +34,7 @@ Exit codes: 0 done, 1 it failed, 2 wrong usage or invalid file, 3 not found, 4 n
     version,
     about = "Puts work on the right machines, keeps it running, and tells when it does not"
 )]
-#[command(after_help = AFTER_HELP, propagate_version = false, disable_help_subcommand = true)]
+#[command(after_help = AFTER_HELP, propagate_version = false)]
 pub struct Args {
     /// What every command shares.
     #[command(flatten)]

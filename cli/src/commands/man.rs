@@ -56,7 +56,8 @@ fn write(dir: &Path, pages: &[Page]) -> std::io::Result<()> {
 
 /// Makes the page of the program and those of its commands: `minijob.1`, `minijob-run.1`.
 fn pages() -> std::io::Result<Vec<Page>> {
-    let mut program = args::Args::command();
+    // `help` shows what these pages hold.
+    let mut program = args::Args::command().disable_help_subcommand(true);
     // What is shared by all commands becomes known to each of them.
     program.build();
     let mut pages = Vec::new();
@@ -89,5 +90,6 @@ mod tests {
         assert!(page("minijob-run.1").contains("Examples:"));
         assert!(page("minijob.1").contains("Exit codes"));
         page("minijob-context-use.1");
+        assert!(!pages.iter().any(|page| page.file.contains("help")));
     }
 }

@@ -70,6 +70,16 @@ fn help_begins_with_what_to_try_and_lists_the_exit_codes() {
 }
 
 #[test]
+fn help_is_also_a_command() {
+    let world = World::new();
+    let (flag, command) = (world.run(&["--help"]), world.run(&["help"]));
+    assert_eq!((command.code, &command.stdout), (Some(0), &flag.stdout), "{command:?}");
+    let of_run = world.run(&["help", "run"]);
+    assert_eq!((of_run.code, &of_run.stdout), (Some(0), &world.run(&["run", "--help"]).stdout), "{of_run:?}");
+    assert_eq!(world.run(&["help", "context", "use"]).code, Some(0));
+}
+
+#[test]
 fn wrong_usage_is_exit_2_also_as_json() {
     let world = World::new();
     assert_eq!(world.run(&[]).code, Some(2));
