@@ -39,8 +39,8 @@ fn a_signal_reaches_the_task_and_what_cannot_be_reached_says_why() {
     refused(&["signal", "web", "-s", "SIGHPU"], 2, "no signal");
     cluster.submit(&tests::job::batch("once", "true"));
     cluster.wait_job("once", "it is done", |status| status["allocs"][0]["state"] == "complete");
-    refused(&["signal", "once", "-s", "HUP"], 1, "has ended");
-    refused(&["exec", "once", "--", "true"], 1, "has ended");
+    refused(&["signal", "once", "-s", "HUP"], 1, "nothing of `once` runs");
+    refused(&["exec", "once", "--", "true"], 1, "nothing of `once` runs");
 }
 
 /// Promise 9: `exec` runs beside the task as the task runs, and passes on what the command says and ends with.

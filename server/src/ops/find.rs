@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proto::error::{Error, Kind};
 use proto::ids::{AllocId, JobKey, NodeId};
+use proto::model::TaskPhase;
 
 use super::Caller;
 use super::views::node_name;
@@ -138,6 +139,40 @@ pub fn one_alloc<'s>(
     }
 }
 
+/// Returns the one allocation that a text names, where something is to reach what runs: as [`one_alloc`], but of a job only those
+/// count whose tasks run, else those that have not ended.
+///
+/// # Errors
+/// As [`target`]; invalid when several of a job run (they are the details), refused when nothing of it does.
+pub fn running_alloc<'s>(
+    state: &'s State,
+    caller: &Caller,
+    namespace: &str,
+    text: &str,
+) -> Result<&'s Alloc, Error> {
+    let Target::Job(key) = target(state, caller, namespace, text)? else {
+        return one_alloc(state, caller, namespace, text);
+    };
+    let runs = |alloc: &&Alloc| {
+        alloc.tasks.iter().any(|task| matches!(task.phase, TaskPhase::Running | TaskPhase::Stopping))
+    };
+    let live: Vec<&Alloc> = all_of(state, &key).filter(|alloc| !alloc.has_ended()).collect();
+    let running: Vec<&Alloc> = live.iter().copied().filter(runs).collect();
+    match if running.is_empty() { &live } else { &running }.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let error = Error::new(Kind::Refused, format!("nothing of `{key}` runs"));
+            Err(error.hint(format!("`minijob status {key}` says why")))
+        }
+        several => Err(name_one(state, &key, several)),
+    }
+}
+
+fn name_one(state: &State, key: &JobKey, several: &[&Alloc]) -> Error {
+    let message = format!("job `{key}` has {} allocations: name one", several.len());
+    Error::new(Kind::Invalid, message).details(candidates(state, several))
+}
+
 fn only_one<'s>(state: &'s State, key: &JobKey) -> Result<&'s Alloc, Error> {
     let all: Vec<&Alloc> = all_of(state, key).collect();
     let live: Vec<&Alloc> = all.iter().copied().filter(|alloc| !alloc.has_ended()).collect();
@@ -147,10 +182,7 @@ fn only_one<'s>(state: &'s State, key: &JobKey) -> Result<&'s Alloc, Error> {
             let error = Error::new(Kind::NotFound, format!("job `{key}` has no allocation"));
             Err(error.hint(format!("`minijob status {}` says why", key.name)))
         }
-        ([], several) | (several, _) => {
-            let message = format!("job `{key}` has {} allocations: name one", several.len());
-            Err(Error::new(Kind::Invalid, message).details(candidates(state, several)))
-        }
+        ([], several) | (several, _) => Err(name_one(state, key, several)),
     }
 }
 

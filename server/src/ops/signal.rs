@@ -63,10 +63,10 @@ pub async fn signal(
 /// Returns the task that a query means, if it runs.
 ///
 /// # Errors
-/// Those of [`find::one_alloc`]; not found for a task that the allocation does not have; invalid when no task is named and there are
+/// Those of [`find::running_alloc`]; not found for a task that the allocation does not have; invalid when no task is named and there are
 /// several; refused when it does not run or its node is lost, with what to look at.
 pub(super) fn running_task(state: &State, caller: &Caller, query: &TaskQuery) -> Result<RunningTask, Error> {
-    let alloc = find::one_alloc(state, caller, &query.namespace, &query.alloc)?;
+    let alloc = find::running_alloc(state, caller, &query.namespace, &query.alloc)?;
     let (name, id) = (alloc.name(), alloc.id);
     let refused = |said: String| Error::new(Kind::Refused, said);
     if alloc.has_ended() {
@@ -191,6 +191,26 @@ mod tests {
         world.report(id, AllocState::Stopped, vec![]);
         let error = refusal(&world, &id.to_string(), "");
         assert_eq!((error.kind, error.message.contains("has ended")), (Kind::Refused, true), "{error:?}");
+    }
+
+    #[test]
+    fn only_what_runs_is_a_choice_of_a_jobs_allocations() {
+        let mut world = World::new(1);
+        world.put(&job("web", 4));
+        let ended: Vec<AllocId> = (0..2).map(|slot| world.place("web", slot, 1)).collect();
+        for id in ended {
+            world.report(id, AllocState::Failed, vec![]);
+        }
+        let error = refusal(&world, "web", "");
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Refused, "nothing of `web` runs"));
+        assert_eq!(error.hint, "`minijob status web` says why");
+
+        let now = world.now;
+        let (waits, runs) = (world.place("web", 2, 1), world.place("web", 3, 1));
+        world.report(waits, AllocState::Pending, vec![]);
+        world.report(runs, AllocState::Running, vec![running("web", now)]);
+        let found = running_task(&world.state, &Caller::operator(), &query("web", "")).expect("one runs");
+        assert_eq!(found.alloc, runs);
     }
 
     #[test]
