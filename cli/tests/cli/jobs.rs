@@ -232,13 +232,15 @@ fn a_batch_job_whose_failure_is_followed_by_a_replacement_is_not_over() {
         batch(Health::Pending, 12, vec![again, failed("web", 0)]),
         batch(Health::Complete, 13, vec![done, failed("web", 0)]),
     ]);
-    let shown = world().ask(&server.url(), &["run", "--wait", "web.yml"]);
+    let world = World::new();
+    world.file("web.yml", &format!("{WEB}type: batch\n"));
+    let shown = world.ask(&server.url(), &["run", "--wait", "web.yml"]);
     assert!(
         shown.stdout.contains("web.web.0: failed on n1: exit code 7 (try 4 of 4)\n  | starting\n"),
         "{shown:?}"
     );
     assert!(
-        shown.stdout.ends_with("web: complete\nnext:\n  minijob status web\n  minijob logs -f web\n"),
+        shown.stdout.ends_with("web: complete\nnext:\n  minijob status web\n  minijob logs web\n"),
         "{shown:?}"
     );
     assert_eq!(shown.code, Some(0), "{shown:?}");
@@ -341,6 +343,16 @@ fn a_refused_write_is_not_sent_again_and_says_what_was_submitted_before() {
     let both = world.ask(&server.url(), &["run", "api.yml", "web.yml"]);
     assert!(both.stderr.contains("error: api: the job is at version 3"), "{both:?}");
     assert!(both.stderr.contains("none of 2 jobs was submitted"), "{both:?}");
+}
+
+#[test]
+fn the_end_of_a_service_is_not_waited_for() {
+    let server = Server::start(Script::default());
+    let said = "error: `web` is a service, which never ends\n\
+                hint: --wait is for batch jobs (`--batch`, `type: batch`); \
+                without it a service is followed until it is healthy\n";
+    world().ask(&server.url(), &["run", "--wait", "web.yml"]).expect(2, "", said);
+    assert!(server.script().puts.is_empty(), "nothing was submitted");
 }
 
 /// What `plan` says of a job `sleep` that is there, and would change as said.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::error::{Error, Kind};
-use proto::model::JobType;
+use proto::model::{Job, JobType};
 use proto::units::parse_duration;
 
 pub(super) use submit::placed;
@@ -100,6 +100,9 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     if args.prune {
         prune::origins(&jobs)?;
     }
+    if args.wait {
+        ends(&jobs)?;
+    }
     let present = match args.check_version {
         Some(version) => Present::At(version),
         None if is_command && args.command.name.is_none() => Present::Same,
@@ -129,6 +132,18 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         };
         report::all(&reports, args.exit_code && batch, &mut board, voice)
     })
+}
+
+/// Refuses to wait for the end of what has none. Beside a batch job a service is followed until it is healthy.
+fn ends(jobs: &[Job]) -> Result<(), Error> {
+    match jobs.first() {
+        Some(first) if jobs.iter().all(|job| job.kind != JobType::Batch) => {
+            let message = format!("`{}` is a service, which never ends", first.key);
+            let hint = "--wait is for batch jobs (`--batch`, `type: batch`); without it a service is followed until it is healthy";
+            Err(Error::new(Kind::Invalid, message).hint(hint))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A command of this machine may be nowhere else, and cannot be pinned to it yet.
