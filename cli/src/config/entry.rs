@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use proto::error::Error;
 
@@ -170,9 +170,13 @@ pub(super) fn optional(given: Option<&str>) -> Option<String> {
     given.map(|given| text(given).into_owned())
 }
 
-/// Writes a path.
+/// Writes a path as a file may hold it: a flag's is relative to where this was started, which a file's is not.
 pub(super) fn path(path: &Path) -> String {
-    text(&path.display().to_string()).into_owned()
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let climbs = absolute.components().any(|part| part == Component::ParentDir);
+    // What is above a link is not what is above its name, so that only the system can tell.
+    let plain = if climbs { absolute.canonicalize().unwrap_or(absolute) } else { absolute };
+    text(&plain.display().to_string()).into_owned()
 }
 
 /// Writes a list of texts on one line.

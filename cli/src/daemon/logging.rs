@@ -18,7 +18,7 @@ const LEVEL: &str = "info,openraft=off";
 // The group of the command that these belong to has this name already.
 #[group(skip)]
 pub struct Args {
-    /// What is logged: error, warn, info, debug or trace, also per module (info,server=debug) [default: info]
+    /// What is logged: error, warn, info, debug or trace, also per module (info,server=debug) [default: info,openraft=off]
     #[arg(long, env = "RUST_LOG", value_name = "LEVEL", hide_env_values = true)]
     pub log_level: Option<String>,
     /// Logs JSON, one document per line
@@ -86,4 +86,21 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
 fn coloured(wish: Color) -> bool {
     let stderr = std::io::stderr();
     Paint::of(wish, &stderr).0 && (wish == Color::Always || stderr.is_terminal())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_the_level_that_holds() {
+        for daemon in ["server", "agent"] {
+            let mut program = crate::args::Args::command();
+            let command = program.find_subcommand_mut(daemon).expect("a daemon");
+            let help = command.render_help().to_string();
+            assert!(help.contains(&format!("[default: {LEVEL}]")), "{help}");
+        }
+    }
 }

@@ -75,6 +75,22 @@ log_json: false                 # default
 }
 
 #[test]
+fn what_print_config_prints_holds_wherever_it_is_read() {
+    let world = World::new();
+    std::fs::create_dir(world.path("keys")).expect("a directory");
+    for daemon in ["server", "agent"] {
+        let printed = world.run(&[daemon, "--name", "x", "--data-dir", "data", "--print-config"]);
+        assert!(plain(&printed, &world).contains("\ndata_dir: HOME/data"), "{printed:?}");
+        let file = world.file("printed.yml", &printed.stdout);
+        let again = world.run(&[daemon, "--config", &file, "--print-config"]);
+        assert!(plain(&again, &world).contains("\ndata_dir: HOME/data"), "{again:?}");
+        let above = world.run(&[daemon, "--data-dir", "keys/..", "--print-config"]);
+        let plain = plain(&above, &world);
+        assert!(plain.contains("\ndata_dir: HOME "), "no file may say `..`: {above:?}");
+    }
+}
+
+#[test]
 fn a_wrong_file_is_exit_2_before_anything_begins() {
     let world = World::new();
     let file = world.file("agent.yml", "name: vm7\nservres: [10.0.0.1]\nreserve: {memory: 512}\n");
