@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::address::Address;
 use crate::args::Global;
+use crate::config::contexts;
 use crate::limits;
 use crate::token::{self, Token};
 
@@ -25,6 +26,8 @@ pub type Client = ControlClient<InterceptedService<Channel, Bearer>>;
 pub struct Servers {
     addresses: Vec<Address>,
     token: Option<Token>,
+    /// The context that the addresses came from.
+    context: Option<String>,
     /// The server that answered last, and its number in `addresses`.
     current: Mutex<Option<(usize, Client)>>,
 }
@@ -58,7 +61,8 @@ impl Servers {
             };
             let addresses = context.addresses.clone();
             let token = token.map_or_else(|| token::find(None, &addresses, None), |token| Ok(Some(token)))?;
-            return Ok(Self { addresses, token, current: Mutex::new(None) });
+            let context = Some(context.name.clone());
+            return Ok(Self { addresses, token, context, current: Mutex::new(None) });
         }
         let dev = crate::devnote::read();
         let addresses = match (given, &dev) {
@@ -67,7 +71,7 @@ impl Servers {
             (None, None) => vec![Address::default()],
         };
         let token = token::find(global.token.as_deref(), &addresses, dev.as_ref())?;
-        Ok(Self { addresses, token, current: Mutex::new(None) })
+        Ok(Self { addresses, token, context: None, current: Mutex::new(None) })
     }
 
     /// Names one server whose address and token are known.
@@ -77,7 +81,7 @@ impl Servers {
     pub fn at(addr: &str, token: &str) -> Result<Self, Error> {
         let addresses = Address::list(addr)?;
         let token = token::find(Some(token), &addresses, None)?;
-        Ok(Self { addresses, token, current: Mutex::new(None) })
+        Ok(Self { addresses, token, context: None, current: Mutex::new(None) })
     }
 
     /// Asks the servers in turn until one answers, each time with the same request: a write must carry its request id,
@@ -117,7 +121,7 @@ impl Servers {
             met |= round.met;
             broken += u32::from(round.broken);
             if !met || broken >= limits::BROKEN_ROUNDS || boottime().since(began) >= limits::ELECTION {
-                return Err(round.into_error());
+                return Err(round.into_error(self.context.as_deref()));
             }
             tokio::time::sleep(limits::ROUND).await;
         }
@@ -265,18 +269,28 @@ impl Round {
         self.misses.push(format!("{}: {why}", address.url()));
     }
 
-    fn into_error(self) -> Error {
+    fn into_error(self, context: Option<&str>) -> Error {
         let several = self.misses.len() > 1;
         if let Some(error) = self.undecided {
             return if several { error.details(self.misses) } else { error };
         }
-        let hint =
-            "try `minijob dev` for a cluster of your own, or name a server with --addr or MINIJOB_ADDR";
+        let of = context.map_or_else(String::new, |context| format!(" of context `{context}`"));
+        let hint = match context {
+            None => {
+                "try `minijob dev` for a cluster of your own, or name a server with --addr or MINIJOB_ADDR"
+                    .into()
+            }
+            Some(_) => format!(
+                "its address is in {}; `minijob context list` shows all contexts, --context chooses another",
+                contexts::shown()
+            ),
+        };
         let error = if several {
-            let message = format!("none of {} servers can be reached", self.misses.len());
+            let message = format!("none of {} servers{of} can be reached", self.misses.len());
             Error::new(Kind::Unavailable, message).details(self.misses)
         } else {
-            Error::new(Kind::Unavailable, format!("no server can be reached at {}", self.misses.concat()))
+            let message = format!("no server{of} can be reached at {}", self.misses.concat());
+            Error::new(Kind::Unavailable, message)
         };
         error.hint(hint)
     }
@@ -298,15 +312,24 @@ mod tests {
         let mut round = Round::default();
         round.missed(&address("http://h:1"), Miss::Unreached("connection refused".into()));
         assert!(!round.met);
-        let error = round.into_error();
+        let error = round.into_error(None);
         assert_eq!(error.message, "no server can be reached at http://h:1: connection refused");
         assert!(error.hint.contains("minijob dev"), "{}", error.hint);
 
         let mut round = Round::default();
         round.missed(&address("http://h:1"), Miss::Unreached("connection refused".into()));
+        let error = round.into_error(Some("prod"));
+        assert_eq!(
+            error.message,
+            "no server of context `prod` can be reached at http://h:1: connection refused"
+        );
+        assert!(error.hint.contains("contexts.yml") && !error.hint.contains("minijob dev"), "{}", error.hint);
+
+        let mut round = Round::default();
+        round.missed(&address("http://h:1"), Miss::Unreached("connection refused".into()));
         round.missed(&address("http://h:2"), Miss::Undecided(Error::new(Kind::Unavailable, "nobody leads")));
         assert!(round.met, "a server that answers is worth another round");
-        let error = round.into_error();
+        let error = round.into_error(None);
         assert_eq!(error.message, "nobody leads");
         assert_eq!(error.details, ["http://h:1: connection refused", "http://h:2: nobody leads"]);
     }

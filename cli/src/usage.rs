@@ -138,7 +138,8 @@ fn plain_word(words: &[&str], from: usize) -> Option<usize> {
 }
 
 /// Returns words as they can be typed into a shell.
-fn quoted(words: &[&str]) -> String {
+#[must_use]
+pub fn quoted(words: &[&str]) -> String {
     let is_plain = |word: &str| {
         !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c))
     };

@@ -6,6 +6,7 @@ mod reading; // in which format, with which variables
 mod variables; // `--var` and `--var-file`
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -14,6 +15,7 @@ use proto::error::{Error, Kind};
 use proto::jobfile::{Fault, Given};
 use proto::model::{DEFAULT_NAMESPACE, Job};
 
+use crate::usage;
 use disk::{Disk, plain};
 pub use loaded::{Loaded, tell_notes};
 pub use reading::{Format, Reading};
@@ -112,6 +114,32 @@ pub fn load(paths: &[PathBuf], reading: &Reading, namespace: Option<&str>) -> Re
 #[must_use]
 pub fn no_harm(error: Error, what: &str) -> Error {
     if error.hint.is_empty() { error.hint(what) } else { error }
+}
+
+/// Says how a command is given, where the first file is surely one: nothing of that name is there, or a program is.
+#[must_use]
+pub fn or_command(error: Error, paths: &[PathBuf], verb: &str) -> Error {
+    let words: Option<Vec<&str>> = paths.iter().map(|path| path.to_str()).collect();
+    let Some((first, words)) = paths.first().zip(words).filter(|_| error.hint.is_empty()) else {
+        return error;
+    };
+    if !first.exists()
+        && let Some(meant) = ["yml", "yaml"]
+            .map(|end| PathBuf::from(format!("{}.{end}", first.display())))
+            .iter()
+            .find(|file| file.is_file())
+    {
+        return error.hint(format!("did you mean `{}`?", meant.display()));
+    }
+    let is_missing = !first.exists() && first.extension().is_none() && first != Path::new("-");
+    let is_program =
+        || first.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
+    let is_text = || first.extension().is_some_and(|end| end == "yml" || end == "yaml");
+    if is_missing || (is_program() && !is_text()) {
+        return error
+            .hint(format!("a command goes after `--`: `minijob {verb} -- {}`", usage::quoted(&words)));
+    }
+    error
 }
 
 /// Returns the refusal of all files together, if there is anything to refuse.

@@ -121,6 +121,26 @@ fn wrong_files_hint_at_what_the_command_would_have_done() {
 }
 
 #[test]
+fn a_command_without_its_dashes_is_shown_with_them() {
+    let world = World::new();
+    for verb in ["run", "supervise"] {
+        let hint = |words: &[&str]| world.run(&[&[verb], words].concat()).stderr;
+        let shown = hint(&["sleep", "5"]);
+        assert!(
+            shown.ends_with(&format!("hint: a command goes after `--`: `minijob {verb} -- sleep 5`\n")),
+            "{shown}"
+        );
+        let shown = hint(&["/bin/sleep", "a b"]);
+        assert!(shown.ends_with(&format!("`minijob {verb} -- /bin/sleep 'a b'`\n")), "{shown}");
+        assert!(!hint(&["none.yml"]).contains("a command goes"));
+        let usage = hint(&[]);
+        assert!(usage.contains(&format!("minijob {verb} [OPTIONS] -- <COMMAND>...")), "{usage}");
+    }
+    world.file("web.yml", "name: web\ncommand: /bin/web\n");
+    assert!(world.run(&["run", "web"]).stderr.ends_with("hint: did you mean `web.yml`?\n"));
+}
+
+#[test]
 fn a_script_for_a_shell_is_never_json() {
     let shown = World::new().run(&["completion", "bash", "--json"]);
     assert_eq!((shown.code, shown.stdout.as_str()), (Some(2), ""), "{shown:?}");

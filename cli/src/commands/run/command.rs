@@ -11,6 +11,7 @@ use proto::units::parse_duration;
 use proto::{envfile, jobfile, names};
 
 use crate::args::Global;
+use crate::usage;
 
 /// What the job file of the command is called in messages.
 const SHOWN: &str = "<command line>";
@@ -81,12 +82,17 @@ pub struct Restarts(pub Option<u32>);
 impl Args {
     /// Returns the job of the command, checked as a file is; none when no command is given.
     ///
-    /// `default_workdir` is where it starts unless told otherwise. A program with a `/` is relative to where this was started. Any
+    /// `default_workdir` is where it starts unless told otherwise, `verb` the command whose flags these are. A program with a `/` is relative to where this was started. Any
     /// other stays as it is: it is looked up where the task starts, by whom it runs as, who may not reach what this user finds.
     ///
     /// # Errors
     /// [`Kind::Invalid`] names what is wrong with it, or what does not exist yet.
-    pub fn job(&self, global: &Global, default_workdir: Option<&Path>) -> Result<Option<Job>, Error> {
+    pub fn job(
+        &self,
+        global: &Global,
+        default_workdir: Option<&Path>,
+        verb: &str,
+    ) -> Result<Option<Job>, Error> {
         let later = [("--check", &self.check), ("--service", &self.service), ("--node", &self.node)];
         if let Some((flag, _)) = later.iter().find(|(_, given)| given.is_some()) {
             let message = format!("{flag} is not supported yet: it comes with a later version");
@@ -95,6 +101,7 @@ impl Args {
         let Some((program, args)) = self.command.split_first() else { return Ok(None) };
         let here = std::env::current_dir()
             .map_err(|cause| Error::new(Kind::Invalid, format!("cannot tell where this is: {cause}")))?;
+        one_program(program, args, &here, verb)?;
         let program = placed(program, &here);
         let name = match &self.name {
             Some(name) => name.clone(),
@@ -148,6 +155,24 @@ fn checked(job: &Job) -> Result<Job, Error> {
     })?;
     let job = read.into_iter().next();
     job.ok_or_else(|| Error::new(Kind::Internal, "the job of the command was not read back"))
+}
+
+/// Refuses a whole command line in the place of the program. A file that is there may have spaces in its name.
+fn one_program(program: &str, args: &[String], here: &Path, verb: &str) -> Result<(), Error> {
+    if !program.trim().contains(char::is_whitespace) || here.join(program).exists() {
+        return Ok(());
+    }
+    let shown = usage::quoted(&[program]);
+    let error = Error::new(Kind::Invalid, format!("{shown} is a command with spaces, and no program"));
+    let is_for_a_shell = program.contains(['|', '&', ';', '<', '>', '$', '\'', '"', '*', '`']);
+    Err(match (is_for_a_shell, args) {
+        (true, []) => error.hint(format!("a shell understands it: write `minijob {verb} -- sh -c {shown}`")),
+        (_, args) => {
+            let words = program.split_whitespace().chain(args.iter().map(String::as_str));
+            let line = usage::quoted(&words.collect::<Vec<_>>());
+            error.hint(format!("leave the quotes out: write `minijob {verb} -- {line}`"))
+        }
+    })
 }
 
 /// Returns a program with a `/` as its absolute path, without `.` in it; a bare name as it is.
@@ -257,7 +282,7 @@ mod tests {
 
     fn job(given: &[&str]) -> Result<Job, Error> {
         let args = args(given).expect("the grammar allows it");
-        Ok(args.job(&Global::default(), None)?.expect("a command is given"))
+        Ok(args.job(&Global::default(), None, "run")?.expect("a command is given"))
     }
 
     fn only(job: &Job) -> (&Group, &Task) {
@@ -345,6 +370,22 @@ mod tests {
         let read = jobfile::parse("generated.yml", &text).expect("it is valid");
         assert_eq!(read, [job]);
         assert_eq!(jobfile::brief(&read[0]), text);
+    }
+
+    #[test]
+    fn a_command_line_in_one_argument_is_shown_as_it_is_to_be_typed() {
+        let hint = |given: &[&str]| job(given).expect_err("no program").hint;
+        assert_eq!(hint(&["--", "sleep 5"]), "leave the quotes out: write `minijob run -- sleep 5`");
+        assert_eq!(
+            hint(&["--", "/bin/sleep 5", "6"]),
+            "leave the quotes out: write `minijob run -- /bin/sleep 5 6`"
+        );
+        assert_eq!(
+            hint(&["--", "date | wc"]),
+            "a shell understands it: write `minijob run -- sh -c 'date | wc'`"
+        );
+        let error = job(&["--", "sleep 5"]).expect_err("no program");
+        assert_eq!(error.message, "'sleep 5' is a command with spaces, and no program");
     }
 
     #[test]

@@ -35,9 +35,13 @@ Examples:
   minijob run --batch --wait -- ./backup --all                        one that ends
   minijob run --generate -- sleep 60 > sleep.yml                      its job file";
 
+const USAGE: &str = "\
+minijob run [OPTIONS] <FILE>...
+       minijob run [OPTIONS] -- <COMMAND>...";
+
 /// What `run` is asked.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required_unless_present = "command", conflicts_with = "command", value_name = "FILE")]
@@ -79,7 +83,7 @@ pub struct Args {
 /// # Errors
 /// Invalid files before anything is submitted; the first refusal of a server.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let command = args.command.job(global, None)?;
+    let command = args.command.job(global, None, "run")?;
     if let Some(job) = command.as_ref().filter(|_| args.generate) {
         return Out::new(global).bytes(proto::jobfile::brief(job).as_bytes()).map(|()| Exit::DONE);
     }
@@ -88,6 +92,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         Some(job) => vec![job],
         None => {
             let loaded = files::load(&args.files, &args.reading, global.namespace())
+                .map_err(|error| files::or_command(error, &args.files, "run"))
                 .map_err(|error| files::no_harm(error, "nothing was submitted"))?;
             loaded.tell(Voice::new(global), true);
             loaded.jobs

@@ -34,9 +34,13 @@ Examples:
 
 Exit codes: that of the critical task, else 0 when everything ended well, 1 when something failed.";
 
+const USAGE: &str = "\
+minijob supervise [OPTIONS] <FILE>...
+       minijob supervise [OPTIONS] -- <COMMAND>...";
+
 /// What `supervise` is asked.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
     #[arg(required_unless_present = "command", conflicts_with = "command", value_name = "FILE")]
@@ -81,7 +85,7 @@ struct Source {
 impl Source {
     fn of(args: &Args, global: &Global) -> Result<Self, Error> {
         let here = std::env::current_dir().ok();
-        let command = args.command.job(global, here.as_deref())?;
+        let command = args.command.job(global, here.as_deref(), "supervise")?;
         let namespace = global.namespace().map(str::to_owned);
         Ok(Self { files: args.files.clone(), reading: args.reading.clone(), namespace, command })
     }
@@ -91,6 +95,7 @@ impl Source {
         let loaded = match &self.command {
             Some(job) => Loaded::only(job.clone()),
             None => files::load(&self.files, &self.reading, self.namespace.as_deref())
+                .map_err(|error| files::or_command(error, &self.files, "supervise"))
                 .map_err(|error| files::no_harm(error, "nothing was started"))?,
         };
         let clashes = supervise::clashes(&loaded.jobs);
