@@ -4,8 +4,12 @@ use serde_saphyr::granit_parser::ErrorKind;
 
 use crate::limits;
 
-/// Returns what is wrong and what would be right; `rest` is the text from the place of the error on.
-pub(super) fn describe(kind: &ErrorKind, rest: &str) -> (String, String) {
+/// Returns what is wrong with a text and what would be right; `at` is the byte of the error.
+pub(super) fn describe(kind: &ErrorKind, text: &str, at: usize) -> (String, String) {
+    let rest = text.get(at..).unwrap_or("");
+    if let Some(entry) = unquoted_reference(kind, text, at) {
+        return ("`{` begins a mapping here".to_owned(), format!("quote it: `\"{entry}\"`"));
+    }
     let (message, hint) = words(kind);
     let message = match kind {
         ErrorKind::UnclosedFlowCollection { open } => format!("`{open}` is never closed"),
@@ -34,6 +38,24 @@ pub(super) fn describe(kind: &ErrorKind, rest: &str) -> (String, String) {
         _ => message.to_owned(),
     };
     (message, hint.to_owned())
+}
+
+/// Returns the entry of a list or mapping on one line that is a `${...}` without quotes, where its `{` is what cannot be.
+fn unquoted_reference<'t>(kind: &ErrorKind, text: &'t str, at: usize) -> Option<&'t str> {
+    use ErrorKind as E;
+    if !matches!(kind, E::ExpectedFlowSequenceSeparator | E::ExpectedFlowMappingSeparator) {
+        return None;
+    }
+    let (before, rest) = (text.get(..at)?, text.get(at..)?);
+    if !before.ends_with('$') || !rest.starts_with('{') {
+        return None;
+    }
+    let begin = before.rfind(|c: char| c.is_whitespace() || "[{,".contains(c)).map_or(0, |byte| byte + 1);
+    let closed = at + rest.find('}')? + 1;
+    let ends = |c: char| c.is_whitespace() || ",]}".contains(c);
+    let end = text[closed..].find(ends).map_or(text.len(), |length| closed + length);
+    // Another one behind it has a brace of its own.
+    text.get(begin..end).filter(|entry| !entry.contains('\n') && entry.matches('{').count() == 1)
 }
 
 /// Returns message and hint of the kinds that people meet; an empty message where it holds a value or the parser's words do.
@@ -89,5 +111,22 @@ fn words(kind: &ErrorKind) -> (&'static str, &'static str) {
             ("", "quote a text that begins with `[` or `{`")
         }
         _ => ("", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_reference_in_a_list_on_one_line_is_shown_with_the_quotes_that_it_lacks() {
+        for (line, hint) in [
+            ("args: [${port.http}]", "quote it: `\"${port.http}\"`"),
+            ("args: [-p, --port=${port.http}/x, y]", "quote it: `\"--port=${port.http}/x\"`"),
+            ("env: {A: ${port.http}, B: x}", "quote it: `\"${port.http}\"`"),
+            ("args: [a {b}]", "separate the entries of a list with commas"),
+        ] {
+            let text = format!("name: web\ncommand: /bin/web\n{line}\n");
+            let faults = crate::jobfile::parse("web.yml", &text).expect_err("wrong");
+            assert_eq!(faults.0[0].hint, hint, "{line}");
+        }
     }
 }

@@ -121,7 +121,7 @@ fn scan_flaw(source: &Source<'_>, understood: usize, error: &ScanError) -> Flaw 
     let marker = error.marker();
     let place = |byte| source.mark(mistake::place(error.kind(), source.text, understood, byte));
     let at = marker.byte_offset().map_or_else(|| mark(marker), place);
-    let (message, hint) = syntax::describe(error.kind(), source.text.get(at.byte..).unwrap_or(""));
+    let (message, hint) = syntax::describe(error.kind(), source.text, at.byte);
     Flaw { at, message, hint }
 }
 
