@@ -13,6 +13,18 @@ pub enum BadUnit {
         /// The same number with the likeliest unit.
         suggestion: String,
     },
+    /// A number with a unit that is written otherwise here.
+    #[error("`{text}` is not {what}: did you mean `{suggestion}`? expected {expected}")]
+    Otherwise {
+        /// The text as given.
+        text: String,
+        /// What it should be, with its article.
+        what: &'static str,
+        /// The same amount as it is written here.
+        suggestion: String,
+        /// Examples of what would be right.
+        expected: &'static str,
+    },
     /// Not a number with a known unit.
     #[error("`{text}` is not {what}: expected {expected}")]
     Unreadable {
@@ -41,6 +53,8 @@ struct Quantity {
     range: &'static str,
     /// Units with their factor to the base unit.
     units: &'static [(&'static str, u64)],
+    /// Units as others write them, in lower case, and what they are here.
+    others: &'static [(&'static str, &'static str)],
     /// The unit that a bare number is suggested to mean; empty where a bare number has a meaning.
     likeliest: &'static str,
     /// The largest amount, in base units.
@@ -52,6 +66,24 @@ const DURATION: Quantity = Quantity {
     expected: "a number and ms, s, m, h or d, such as `250ms`, `5s`, `10m`, `1h`, `7d`",
     range: "0ms to 3650d",
     units: &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)],
+    others: &[
+        ("msec", "ms"),
+        ("millis", "ms"),
+        ("sec", "s"),
+        ("secs", "s"),
+        ("second", "s"),
+        ("seconds", "s"),
+        ("min", "m"),
+        ("mins", "m"),
+        ("minute", "m"),
+        ("minutes", "m"),
+        ("hr", "h"),
+        ("hrs", "h"),
+        ("hour", "h"),
+        ("hours", "h"),
+        ("day", "d"),
+        ("days", "d"),
+    ],
     likeliest: "s",
     most: 3650 * 86_400_000,
 };
@@ -72,6 +104,19 @@ const SIZE: Quantity = Quantity {
         ("GB", 1_000_000_000),
         ("TB", 1_000_000_000_000),
     ],
+    // Whoever says `64M` means what others make of it: a power of 1024.
+    others: &[
+        ("byte", "B"),
+        ("bytes", "B"),
+        ("k", "KiB"),
+        ("m", "MiB"),
+        ("g", "GiB"),
+        ("t", "TiB"),
+        ("ki", "KiB"),
+        ("mi", "MiB"),
+        ("gi", "GiB"),
+        ("ti", "TiB"),
+    ],
     likeliest: "MiB",
     most: 1024 << 40,
 };
@@ -81,6 +126,7 @@ const CPU: Quantity = Quantity {
     expected: "cores or millicores, such as `0.5`, `2` or `500m`",
     range: "1m to 4096 cores",
     units: &[("m", 1), ("", 1000)],
+    others: &[("core", ""), ("cores", ""), ("cpu", ""), ("cpus", ""), ("millis", "m"), ("millicores", "m")],
     likeliest: "",
     most: 4096 * 1000,
 };
@@ -159,10 +205,27 @@ fn parse(quantity: &Quantity, text: &str) -> Result<u64, BadUnit> {
         let suggestion = format!("{number}{}", quantity.likeliest);
         return Err(BadUnit::Bare { text: text.to_owned(), suggestion });
     }
-    let (_, factor) = quantity.units.iter().find(|(name, _)| *name == unit).ok_or_else(unreadable)?;
+    let Some((_, factor)) = quantity.units.iter().find(|(name, _)| *name == unit) else {
+        return Err(match otherwise(quantity, unit) {
+            Some(meant) => BadUnit::Otherwise {
+                text: text.to_owned(),
+                what: quantity.what,
+                suggestion: format!("{number}{meant}"),
+                expected: quantity.expected,
+            },
+            None => unreadable(),
+        });
+    };
     let out_of_range =
         || BadUnit::Range { text: text.to_owned(), what: quantity.what, expected: quantity.range };
     scale(whole, fraction, *factor).filter(|amount| *amount <= quantity.most).ok_or_else(out_of_range)
+}
+
+/// Returns the unit that is meant by one that is written otherwise: `M`, `gb`, `min`.
+fn otherwise(quantity: &Quantity, unit: &str) -> Option<&'static str> {
+    let lower = unit.to_ascii_lowercase();
+    let cased = quantity.units.iter().map(|(name, _)| *name).find(|name| name.to_ascii_lowercase() == lower);
+    cased.or_else(|| quantity.others.iter().find(|(other, _)| *other == lower).map(|(_, name)| *name))
 }
 
 /// Returns `whole.fraction * factor` if that is a whole number that fits.
@@ -207,6 +270,24 @@ mod tests {
         assert_eq!(parse_size("256MB"), Ok(256_000_000));
         assert!(parse_size("256Mb").is_err());
         assert!(parse_size("99999999999TiB").is_err());
+    }
+
+    #[test]
+    fn a_unit_that_is_written_otherwise_is_shown_as_it_is_written_here() {
+        let meant = |error: BadUnit| match error {
+            BadUnit::Otherwise { suggestion, .. } => suggestion,
+            other => other.to_string(),
+        };
+        let size = |text: &str| meant(parse_size(text).expect_err("no unit of ours"));
+        assert_eq!(
+            ["64M", "1gb", "256Mb", "2Gi", "1.5g", "8k"].map(size),
+            ["64MiB", "1GB", "256MB", "2GiB", "1.5GiB", "8KiB"]
+        );
+        let duration = |text: &str| meant(parse_duration(text).expect_err("no unit of ours"));
+        assert_eq!(["5min", "10 sec", "2Hours", "5S"].map(duration), ["5m", "10s", "2h", "5s"]);
+        assert_eq!(meant(parse_cpu("2 cores").expect_err("no unit of ours")), "2");
+        let said = parse_size("64M").expect_err("no unit of ours").to_string();
+        assert!(said.starts_with("`64M` is not a size: did you mean `64MiB`? expected"), "{said}");
     }
 
     #[test]

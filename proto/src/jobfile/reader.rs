@@ -213,6 +213,11 @@ impl<'r> Reader<'r> {
                 self.fault(node.at, message, format!("did you mean `{suggestion}`?"));
                 None
             }
+            Err(units::BadUnit::Otherwise { what, suggestion, .. }) => {
+                let message = format!("{} is {}, which is not {what}", quote(key), quote(text));
+                self.fault(node.at, message, did_you_mean(&suggestion));
+                None
+            }
             Err(units::BadUnit::Unreadable { what, expected, .. }) => {
                 let message = format!("{} is {}, which is not {what}", quote(key), quote(text));
                 self.fault(node.at, message, format!("expected {expected}"));

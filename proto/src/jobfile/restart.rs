@@ -105,6 +105,11 @@ fn mapping(reader: &mut Reader<'_>, node: &Node, key: &str, hint: &str) -> bool 
 }
 
 fn attempts(reader: &mut Reader<'_>, node: &Node) -> Option<Option<u32>> {
+    const ENDLESS: [&str; 7] = ["inf", "infinity", "infinite", "unlimited", "forever", "always", ".inf"];
+    if matches!(&node.value, Value::Text { text, .. } if ENDLESS.contains(&text.to_ascii_lowercase().as_str()))
+    {
+        return reader.expected(node, "attempts", "a whole number", "write `-1` for no end");
+    }
     let number = reader.whole(node, "attempts", -1..=ATTEMPTS_MOST)?;
     Some(u32::try_from(number).ok())
 }
@@ -150,5 +155,21 @@ fn percent(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<u8> {
             reader.expected(node, key, WHAT, &super::reader::did_you_mean(&format!("{text}%")))
         }
         None => reader.expected(node, key, WHAT, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_means_no_end_elsewhere_is_shown_as_it_is_written_here() {
+        for word in ["inf", "unlimited", "Infinity"] {
+            let text = format!("name: web\ncommand: /bin/web\nrestart: {{attempts: {word}}}\n");
+            let faults = crate::jobfile::parse("web.yml", &text).expect_err("no number");
+            assert_eq!(faults.0[0].hint, "write `-1` for no end", "{word}");
+        }
+        let text = "name: web\ncommand: /bin/web\nresources: {memory: 64M}\nrestart: {delay: 5min}\n";
+        let faults = crate::jobfile::parse("web.yml", text).expect_err("no units of ours");
+        let hints: Vec<&str> = faults.0.iter().map(|fault| fault.hint.as_str()).collect();
+        assert_eq!(hints, ["did you mean `64MiB`?", "did you mean `5m`?"]);
     }
 }
