@@ -214,12 +214,9 @@ impl Reading {
 
     /// Says how much of the target's past is not read.
     async fn tell_left_out(&self, allocs: usize) {
-        let which = match allocs {
-            0 => return,
-            1 => "an older allocation is left out: ask for all (`--all`), or name it".to_owned(),
-            count => format!("{count} older allocations are left out: ask for all (`--all`), or name one"),
-        };
-        self.tell(Piece::notice(format!("the output of {which}"), false)).await;
+        if let Some(said) = left_out(allocs) {
+            self.tell(Piece::notice(said, false)).await;
+        }
     }
 
     async fn tell(&self, notice: Piece) {
@@ -243,6 +240,15 @@ pub(super) fn leads(cluster: &Cluster, what: &str) -> Result<(), Error> {
         Some(leader) => error.hint(leader),
         None => error,
     })
+}
+
+fn left_out(allocs: usize) -> Option<String> {
+    let which = match allocs {
+        0 => return None,
+        1 => "an older allocation is left out: ask for all (`--all`), or name it".to_owned(),
+        count => format!("{count} older allocations is left out: ask for all (`--all`), or name one"),
+    };
+    Some(format!("the output of {which}"))
 }
 
 #[cfg(test)]

@@ -250,3 +250,11 @@ async fn an_interrupted_source_of_a_lost_node_does_not_keep_its_reader_busy() {
     let opened: Vec<_> = desk.opened.lock().unwrap().iter().map(|wanted| wanted.alloc).collect();
     assert_eq!(opened, [first, second], "the replaced one is not asked again");
 }
+
+#[test]
+fn what_of_the_past_is_left_out_is_said_in_one_number() {
+    assert_eq!(left_out(0), None);
+    let said = |allocs| left_out(allocs).expect("some");
+    assert_eq!(said(1), "the output of an older allocation is left out: ask for all (`--all`), or name it");
+    assert!(said(4).starts_with("the output of 4 older allocations is left out:"), "{}", said(4));
+}
