@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::AllocId;
+use crate::signals;
 use crate::time::Timestamp;
 
 /// What servers want; written by servers only.
@@ -157,22 +158,10 @@ impl fmt::Display for EndReason {
     }
 }
 
-fn signal_name(number: i32) -> &'static str {
-    match number {
-        1 => " (SIGHUP)",
-        2 => " (SIGINT)",
-        3 => " (SIGQUIT)",
-        4 => " (SIGILL)",
-        6 => " (SIGABRT)",
-        7 => " (SIGBUS)",
-        8 => " (SIGFPE)",
-        9 => " (SIGKILL)",
-        11 => " (SIGSEGV)",
-        13 => " (SIGPIPE)",
-        14 => " (SIGALRM)",
-        15 => " (SIGTERM)",
-        _ => "",
-    }
+/// Returns the name of a signal in brackets; of one that has none, nothing.
+fn signal_name(number: i32) -> String {
+    let name = signals::show(number);
+    if name.starts_with("SIG") { format!(" ({name})") } else { String::new() }
 }
 
 /// How one try ended.
@@ -294,6 +283,8 @@ mod tests {
                 .map(ToString::to_string)
                 .collect();
         assert_eq!(shown[0], "killed by signal 9 (SIGKILL)");
+        assert_eq!(EndReason::Signal(10).to_string(), "killed by signal 10 (SIGUSR1)");
+        assert_eq!(EndReason::Signal(40).to_string(), "killed by signal 40", "it has no name");
         assert_eq!(shown.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
     }
 }
