@@ -8,7 +8,7 @@ fn what_has_no_room_says_why_and_is_placed_when_there_is_some() {
     cluster.submit(text);
     let status = cluster.wait_job("greedy", "it waits", |status| status["health"] == "waiting");
     assert_eq!(
-        status["groups"]["greedy"]["waiting"]["why"], "1 of 1 node lacks memory (900TiB asked)",
+        status["groups"]["greedy"]["waiting"]["why"], "the only node lacks memory (900TiB asked)",
         "{status}"
     );
     let shown = cluster.run(&["status", "greedy"]).stdout;

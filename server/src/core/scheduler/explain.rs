@@ -32,7 +32,7 @@ pub(super) fn why_not(state: &State, ask: &Ask, overlay: &Overlay) -> String {
 }
 
 fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, first: &NodeRecord) -> String {
-    let nodes = format!("{count} of {all} {}", if all == 1 { "node" } else { "nodes" });
+    let nodes = if all == 1 { "the only node".to_owned() } else { format!("{count} of {all} nodes") };
     let s = if count == 1 { "s" } else { "" };
     match obstacle {
         Obstacle::Down if count == 1 => format!("{nodes} is down"),

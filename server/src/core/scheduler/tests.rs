@@ -124,7 +124,7 @@ fn many_jobs_of_one_decision_do_not_take_the_same_room() {
     let decision = decide(&world.state);
     assert_eq!(decision.placed.len(), 2);
     assert_eq!(decision.waiting, [JobKey::new("default", "c")].into());
-    assert!(tell(&world.state, &decision).ends_with("1 of c.c wait: 1 of 1 node lacks cpu (2 asked)"));
+    assert!(tell(&world.state, &decision).ends_with("1 of c.c wait: the only node lacks cpu (2 asked)"));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn who_holds_a_static_port_is_named() {
     world.put(on_port(job("first", 1), 8080));
     world.settle();
     world.put(on_port(job("second", 1), 8080));
-    check(&world, "1 of second.second wait: 1 of 1 node has port 8080 in use by first.first.0 on n0");
+    check(&world, "1 of second.second wait: the only node has port 8080 in use by first.first.0 on n0");
 }
 
 #[test]
@@ -207,7 +207,10 @@ fn what_can_never_start_on_a_node_is_not_tried_there_again() {
     let message = "/opt/web: no such file".to_owned();
     end(&mut world, id, EndReason::StartFailed { step: "exec".into(), errno: 2, message });
     world.pass(5000);
-    check(&world, "1 of web.web wait: 1 of 1 node cannot start it (could not start: /opt/web: no such file)");
+    check(
+        &world,
+        "1 of web.web wait: the only node cannot start it (could not start: /opt/web: no such file)",
+    );
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn static_ports_conflict_and_dynamic_ones_differ() {
     assert_eq!((world.live("fixed").len(), world.live("free").len()), (1, 3));
     let wait =
         world.state.jobs.get(&JobKey::new("default", "fixed")).expect("job").groups["fixed"].wait.clone();
-    assert_eq!(wait.expect("waits").why, "1 of 1 node has port 8080 in use by fixed.fixed.0 on n0");
+    assert_eq!(wait.expect("waits").why, "the only node has port 8080 in use by fixed.fixed.0 on n0");
     let ports: std::collections::BTreeSet<u16> = world
         .live("free")
         .iter()

@@ -67,7 +67,7 @@ fn what_can_never_start_leaves_the_node_out_and_does_not_spin() {
     let group = &world.state.jobs.get(&JobKey::new("default", "web")).expect("job").groups["web"];
     assert_eq!(
         group.wait.as_ref().expect("says why").why,
-        "1 of 1 node cannot start it (could not start: /nope: no such file)"
+        "the only node cannot start it (could not start: /nope: no such file)"
     );
 }
 
