@@ -30,6 +30,11 @@ fn terminal_width() -> Option<u16> {
     crate::terminal::size().and_then(|(_, columns)| u16::try_from(columns).ok())
 }
 
+/// Returns the columns of a line: as `COLUMNS` says, else those of the terminal, where it goes to one.
+pub(super) fn width(terminal: bool) -> Option<u16> {
+    asked_width(std::env::var("COLUMNS").ok().as_deref()).or_else(|| terminal.then(terminal_width).flatten())
+}
+
 impl Out {
     /// Opens standard output as the flags say.
     #[must_use]
@@ -39,8 +44,7 @@ impl Out {
         Self {
             json: global.json,
             terminal,
-            width: asked_width(std::env::var("COLUMNS").ok().as_deref())
-                .or_else(|| terminal.then(terminal_width).flatten()),
+            width: width(terminal),
             paint: Paint::of(global.color, &stdout),
             to: Box::new(stdout),
         }
