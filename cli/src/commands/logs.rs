@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use proto::error::{Error, Kind};
 use proto::ids::AllocId;
+use proto::model::EndReason;
 use proto::time::{Timestamp, millis, now};
 use proto::units::parse_duration;
-use proto::view::{AllocView, JobStatus};
+use proto::view::{AllocView, JobStatus, TaskView};
 use proto::wire::v1;
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ use crate::{limits, runtime};
 const EXAMPLES: &str = "\
 Examples:
   minijob logs -f web                  all allocations of a job, merged, through replacements
-  minijob logs web.api.0 --tail 100    the last lines of one allocation
+  minijob logs web.api.0 -n 100        the last lines of one allocation
   minijob logs -t web                  with the time of each line
   minijob logs web --since 10m         what was printed in the last ten minutes
   minijob logs shop shipper --stderr   one task of a job, its errors only
@@ -43,7 +44,7 @@ pub struct Args {
     #[arg(short, long)]
     pub follow: bool,
     /// Begins with the last N lines of each task [default: all that is kept]
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     pub tail: Option<u32>,
     /// Begins where this was printed: so long ago (10m), or then (2026-11-21T09:30:00Z)
     #[arg(long, value_name = "TIME", value_parser = since)]
@@ -106,7 +107,7 @@ struct LineDocument<'a> {
 /// The server's refusal; without `-f` also the end of the connection.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let mut out = Out::new(global);
-    let read = runtime::small(async {
+    let (read, found) = runtime::small(async {
         let servers = Servers::new(global)?;
         let found = target::find(&servers, global, &args.target).await?;
         let (job, namespace, target, sources) = match &found {
@@ -131,12 +132,44 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             times: args.timestamps || out.json,
         };
         let merged = sources > 1 && (args.task.is_none() || matches!(found, Target::Job(_)));
-        stream(&servers, request, Merger::new(job, merged, out.paint), &mut out, Voice::new(global)).await
+        let merger = Merger::new(job, merged, out.paint);
+        let read = stream(&servers, request, merger, &mut out, Voice::new(global)).await?;
+        Ok((read, found))
     })?;
+    if read == Read::Nothing && !args.follow {
+        Voice::new(global).notice(&silence(args, &found));
+    }
     Ok(match read {
-        Read::All => Exit::DONE,
+        Read::All | Read::Nothing => Exit::DONE,
         Read::NotAll => Exit::FAILED,
     })
+}
+
+/// Says why there is nothing to show.
+fn silence(args: &Args, found: &Target) -> String {
+    let allocs = match found {
+        Target::Job(job) => job.view.allocs.as_slice(),
+        Target::Alloc(alloc) => std::slice::from_ref(&alloc.view),
+    };
+    let tasks = || allocs.iter().flat_map(|alloc| &alloc.tasks);
+    let has_run = |task: &TaskView| match &task.last_end {
+        Some(end) => !matches!(end.reason, EndReason::StartFailed { .. }),
+        None => task.started_at.is_some(),
+    };
+    let who = &args.target;
+    if !tasks().any(has_run) {
+        let why = tasks().find_map(|task| task.last_end.as_ref()).map(|end| end.reason.to_string());
+        return match why {
+            Some(why) => format!("{who} has never run: {why}"),
+            None => format!("{who} has never run; `minijob why {who}` says why"),
+        };
+    }
+    let is_part = args.task.is_some() || args.tail.is_some() || args.since.is_some() || args.stderr;
+    if is_part {
+        format!("{who} has printed nothing of what was asked for")
+    } else {
+        format!("{who} has printed nothing")
+    }
 }
 
 /// Tasks of slots: what was replaced is no other source than its replacement.
@@ -152,6 +185,8 @@ fn slots_of(alloc: &AllocView) -> impl Iterator<Item = (&str, u32, &str)> {
 /// Whether all that was asked for could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
+    /// All of it, and there was nothing.
+    Nothing,
     /// All of it.
     All,
     /// Something is missing, and was told.
@@ -169,7 +204,7 @@ pub async fn stream(
     out: &mut Out,
     voice: Voice,
 ) -> Result<Read, Failure> {
-    let (mut away, mut read) = (false, Read::All);
+    let (mut away, mut read) = (false, Read::Nothing);
     loop {
         let mut place = Place { merger: &mut merger, out, read: &mut read, away: &mut away };
         let error = match once(servers, &request, &mut place, voice).await {
@@ -215,6 +250,9 @@ async fn once(
         voice.notice("connected again; `minijob logs --tail N` shows what was printed meanwhile");
     }
     while let Some(chunk) = chunks.message().await.map_err(|status| connect::refusal(&status))? {
+        if *place.read == Read::Nothing {
+            *place.read = Read::All;
+        }
         if !chunk.notice.is_empty() {
             voice.notice(&chunk.notice);
             if chunk.missing {

@@ -532,3 +532,27 @@ fn followed_events_come_once_each_also_when_the_connection_is_lost_within_a_chan
     assert_eq!(messages, ["one", "two", "three"], "{shown:?}");
     assert_eq!(server.script().event_requests[1].after, 5, "the change of the last event is asked for again");
 }
+
+#[test]
+fn of_what_has_printed_nothing_it_is_said_why() {
+    let silent = |allocs: Vec<AllocView>, args: &[&str]| {
+        let statuses =
+            BTreeMap::from([("web".to_owned(), VecDeque::from([job("web", Health::Failing, 10, allocs)]))]);
+        let logs = VecDeque::from([(Vec::new(), End::Done)]);
+        let server = Server::start(Script { statuses, logs, ..Script::default() });
+        World::new().ask(&server.url(), &[&["logs", "web"], args].concat())
+    };
+    let message = "/no/such: no such file".to_owned();
+    let reason = EndReason::StartFailed { step: "exec".into(), errno: 2, message };
+    let mut never = failed("web", 0);
+    never.tasks[0].last_end.as_mut().expect("it ended").reason = reason;
+    silent(vec![never.clone()], &[]).expect(
+        0,
+        "",
+        "minijob: web has never run: could not start: /no/such: no such file\n",
+    );
+    silent(vec![healthy("web", 0)], &[]).expect(0, "", "minijob: web has printed nothing\n");
+    let part = "minijob: web has printed nothing of what was asked for\n";
+    silent(vec![healthy("web", 0)], &["-n", "3"]).expect(0, "", part);
+    silent(vec![never], &["--json"]).expect(0, "", "");
+}
