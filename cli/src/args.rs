@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use proto::error::{Error, Kind};
+use proto::ids::JobKey;
 use proto::model::DEFAULT_NAMESPACE;
 use proto::names;
 
@@ -137,6 +138,13 @@ impl Global {
     #[must_use]
     pub fn qualify<'a>(&'a self, text: &'a str) -> (&'a str, &'a str) {
         text.split_once('/').unwrap_or((self.namespace().unwrap_or(DEFAULT_NAMESPACE), text))
+    }
+
+    /// Returns the job that a text means, which is also how it is shown.
+    #[must_use]
+    pub fn key(&self, text: &str) -> JobKey {
+        let (namespace, name) = self.qualify(text);
+        JobKey::new(namespace, name)
     }
 }
 

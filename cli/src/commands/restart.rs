@@ -1,6 +1,6 @@
 //! `minijob restart`: all work of a job by the same, or one allocation in its place.
 
-use proto::ids::AllocId;
+use proto::ids::{AllocId, JobKey};
 use proto::view::Written;
 use proto::wire::v1;
 
@@ -37,18 +37,19 @@ pub struct Args {
 /// The server's refusal.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let mut out = Out::new(global);
-    let (name, answer, said) = runtime::small(async {
+    let (key, answer, said) = runtime::small(async {
         let servers = Servers::new(global)?;
         match target::find(&servers, global, &args.target).await? {
             Target::Job(job) => {
                 let summary = &job.view.summary;
+                let key = JobKey::new(&summary.namespace, &summary.name);
                 let answer = job_of(&servers, &summary.namespace, &summary.name, args.at_once).await?;
                 let pace = if args.at_once { "all at once" } else { "one by one" };
                 let said = format!(
                     "{0}: restarts {pace}, version {1}; `minijob status {0}` shows how far it is",
-                    args.target, answer.version
+                    key, answer.version
                 );
-                Ok((summary.name.clone(), answer, said))
+                Ok((key, answer, said))
             }
             Target::Alloc(alloc) => {
                 // By its id: what fills the slot when a lost answer is asked for again may be another one.
@@ -57,11 +58,12 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
                     true => format!("{}: restarts on {}", alloc.view.name, alloc.view.node_name),
                     false => format!("{}: nothing changed, it is on its way", alloc.view.name),
                 };
-                Ok((String::new(), Written { placement: None, ..answer }, said))
+                let key = JobKey::new(&alloc.view.namespace, &alloc.view.job);
+                Ok((key, Written { placement: None, ..answer }, said))
             }
         }
     })?;
-    written::show(&mut out, &answer, &name, &said)
+    written::show(&mut out, &answer, Some(&key), &said)
 }
 
 async fn job_of(servers: &Servers, namespace: &str, name: &str, at_once: bool) -> Result<Written, Failure> {

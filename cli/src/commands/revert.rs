@@ -29,11 +29,11 @@ pub struct Args {
 /// # Errors
 /// The server's refusal.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let (namespace, name) = global.qualify(&args.job);
+    let key = global.key(&args.job);
     let request = v1::RevertJobRequest {
         request_id: written::request_id(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
         version: args.version,
     };
     let call = |mut client: Client| {
@@ -44,8 +44,8 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let reply = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
     let answer = written::understood(&reply)?;
     let said = match answer.changed {
-        true => format!("{}: reverted to version {}, as version {}", args.job, args.version, answer.version),
-        false => format!("{}: nothing changed, version {} is what runs", args.job, args.version),
+        true => format!("{key}: reverted to version {}, as version {}", args.version, answer.version),
+        false => format!("{key}: nothing changed, version {} is what runs", args.version),
     };
-    written::show(&mut out, &answer, name, &said)
+    written::show(&mut out, &answer, Some(&key), &said)
 }

@@ -1,5 +1,7 @@
 //! `minijob scale`: changes how many allocations a group wants.
 
+use proto::ids::JobKey;
+use proto::model::DEFAULT_NAMESPACE;
 use proto::wire::v1;
 
 use super::written;
@@ -48,11 +50,13 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let mut out = Out::new(global);
     let reply = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
     let answer = written::understood(&reply)?;
+    let key = JobKey::new(if namespace.is_empty() { DEFAULT_NAMESPACE } else { namespace }, job);
+    let who = if group.is_empty() { key.to_string() } else { format!("{key}/{group}") };
     let said = match answer.changed {
-        true => format!("{}: wants {} now, version {}", args.target, args.count, answer.version),
-        false => format!("{}: nothing changed, it wants {} already", args.target, args.count),
+        true => format!("{who}: wants {} now, version {}", args.count, answer.version),
+        false => format!("{who}: nothing changed, it wants {} already", args.count),
     };
-    written::show(&mut out, &answer, job, &said)
+    written::show(&mut out, &answer, Some(&key), &said)
 }
 
 /// Splits `job`, `job/group` or `namespace/job/group`.

@@ -26,11 +26,11 @@ pub struct Args {
 /// # Errors
 /// The server's refusal.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let (namespace, name) = global.qualify(&args.job);
+    let key = global.key(&args.job);
     let request = v1::StartJobRequest {
         request_id: written::request_id(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
     };
     let call = |mut client: Client| {
         let request = request.clone();
@@ -40,8 +40,8 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let reply = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
     let answer = written::understood(&reply)?;
     let said = match answer.changed {
-        true => format!("{}: starts again, version {}", args.job, answer.version),
-        false => format!("{}: nothing changed, it was not stopped", args.job),
+        true => format!("{key}: starts again, version {}", answer.version),
+        false => format!("{key}: nothing changed, it was not stopped"),
     };
-    written::show(&mut out, &answer, name, &said)
+    written::show(&mut out, &answer, Some(&key), &said)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proto::error::{Error, Kind};
-use proto::ids::{JobVersion, Revision, random_request_id};
+use proto::ids::{JobKey, JobVersion, Revision, random_request_id};
 use proto::view::Written;
 use proto::wire::v1;
 
@@ -15,15 +15,17 @@ use crate::runtime;
 const EXAMPLES: &str = "\
 Examples:
   minijob stop web                        its tasks get their stop signal, then SIGKILL
+  minijob stop web db                     one after the other
   minijob stop --purge --if-exists web    also forgets it; well also when there is none";
 
 /// What `stop` is asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The job
-    pub job: String,
-    /// Also forgets the job and its history once everything has ended
+    /// The jobs
+    #[arg(required = true, value_name = "JOB")]
+    pub jobs: Vec<String>,
+    /// Also forgets the jobs and their history once everything has ended
     #[arg(long)]
     pub purge: bool,
     /// No error when there is no such job
@@ -31,26 +33,33 @@ pub struct Args {
     pub if_exists: bool,
 }
 
-/// Runs the command.
+/// Runs the command: one job after the other, to the first that cannot be stopped; what came before it is stopped and said.
 ///
 /// # Errors
 /// The server's refusal.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let (namespace, name) = global.qualify(&args.job);
     let mut out = Out::new(global);
-    let written = runtime::small(async {
-        match stop(&Servers::new(global)?, namespace, name, args.purge).await {
-            Err(error) if error.kind == Kind::NotFound && args.if_exists => Ok(None),
-            result => Ok(Some(result?)),
+    runtime::small(async {
+        let servers = Servers::new(global)?;
+        for key in args.jobs.iter().map(|job| global.key(job)) {
+            let written = match stop(&servers, &key.namespace, &key.name, args.purge).await {
+                Err(error) if error.kind == Kind::NotFound && args.if_exists => None,
+                result => Some(result?),
+            };
+            if out.json {
+                let none = Written {
+                    changed: false,
+                    version: JobVersion(0),
+                    revision: Revision(0),
+                    placement: None,
+                };
+                out.document(&written.unwrap_or(none))?;
+            } else {
+                out.line(&said(&key, args.purge, written.as_ref()))?;
+            }
         }
-    })?;
-    if out.json {
-        let none = Written { changed: false, version: JobVersion(0), revision: Revision(0), placement: None };
-        out.document(&written.unwrap_or(none))?;
-    } else {
-        out.line(&said(&args.job, args.purge, written.as_ref()))?;
-    }
-    Ok(Exit::DONE)
+        Ok(Exit::DONE)
+    })
 }
 
 /// Stops a job. A second call changes nothing.
@@ -73,7 +82,7 @@ pub async fn stop(servers: &Servers, namespace: &str, name: &str, purge: bool) -
     Ok(Written { changed: reply.changed, version, revision, placement: None })
 }
 
-fn said(job: &str, purge: bool, written: Option<&Written>) -> String {
+fn said(job: &JobKey, purge: bool, written: Option<&Written>) -> String {
     match written {
         None => format!("{job}: there is no such job"),
         Some(written) if !written.changed => format!("{job}: was stopped already"),

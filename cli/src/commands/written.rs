@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proto::error::{Error, Kind};
-use proto::ids::{JobVersion, Revision, random_request_id};
+use proto::ids::{JobKey, JobVersion, Revision, random_request_id};
 use proto::view::Written;
 use proto::wire::v1;
 
@@ -27,16 +27,24 @@ pub(super) fn understood(reply: &v1::WriteReply) -> Result<Written, Error> {
     Ok(Written { changed: reply.changed, version, revision, placement })
 }
 
-/// Shows what became of a write: the document, or a sentence and where work of `job` was placed.
-pub(super) fn show(out: &mut Out, written: &Written, job: &str, said: &str) -> Result<Exit, Failure> {
+/// Shows what became of a write: the document, or a sentence and where work of the job was placed; none: it is about no
+/// job.
+pub(super) fn show(
+    out: &mut Out,
+    written: &Written,
+    job: Option<&JobKey>,
+    said: &str,
+) -> Result<Exit, Failure> {
     if out.json {
         out.document(written)?;
         return Ok(Exit::DONE);
     }
     out.line(said)?;
     let groups = written.placement.iter().filter(|_| written.changed).flat_map(|placement| &placement.groups);
-    for line in groups.flat_map(|(group, placement)| placed(job, group, placement)) {
-        out.toned(line.tone, &line.text)?;
+    for (job, (group, placement)) in groups.filter_map(|placed| Some((job?, placed))) {
+        for line in placed(job, group, placement) {
+            out.toned(line.tone, &line.text)?;
+        }
     }
     Ok(Exit::DONE)
 }

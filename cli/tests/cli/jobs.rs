@@ -394,7 +394,8 @@ fn a_command_does_not_replace_a_job_whose_name_nobody_chose() {
     let expected: Vec<_> = server.script().puts.iter().map(|put| put.expected_version).collect();
     assert_eq!(expected, [Some(0)], "it is never sent as a change");
 
-    let named = World::new().ask(&server.url(), &["run", "--detach", "--name", "sleep", "--", "sleep", "200"]);
+    let named =
+        World::new().ask(&server.url(), &["run", "--detach", "--name", "sleep", "--", "sleep", "200"]);
     assert_eq!(named.code, Some(0), "{named:?}");
     assert_eq!(server.script().puts[1].expected_version, None, "whoever names it means it");
 }
@@ -468,4 +469,33 @@ fn stop_of_a_job_that_does_not_exist_is_exit_3_unless_that_is_well() {
     world.ask(&server.url(), &["stop", "web", "--if-exists"]).expect(0, "web: there is no such job\n", "");
     let json = world.ask(&server.url(), &["stop", "web", "--if-exists", "--json"]).json();
     assert_eq!(json["changed"], false);
+}
+
+#[test]
+fn a_job_outside_of_the_default_namespace_is_always_shown_with_it() {
+    let server = Server::start(Script { reply: Some(placed(1, &[("n1", 1)], None)), ..Script::default() });
+    let world = world();
+    let run = world.ask(&server.url(), &["run", "--namespace", "foo", "--detach", "web.yml"]);
+    run.expect(0, "foo/web: submitted, version 1\nfoo/web: 1 placed on n1\n", "");
+    let stopped = "foo/web: stops now; `minijob status foo/web` shows what still runs\n";
+    world.ask(&server.url(), &["stop", "--namespace", "foo", "web"]).expect(0, stopped, "");
+    let scaled = world.ask(&server.url(), &["scale", "--namespace", "foo", "web", "3"]);
+    assert!(scaled.stdout.starts_with("foo/web: wants 3 now"), "{scaled:?}");
+    let started = world.ask(&server.url(), &["start", "foo/web"]);
+    assert!(started.stdout.starts_with("foo/web: starts again"), "{started:?}");
+    let help = world.run(&["status", "--help"]).stdout;
+    assert!(
+        help.split_whitespace().collect::<Vec<_>>().join(" ").contains("all jobs of all namespaces"),
+        "{help}"
+    );
+}
+
+#[test]
+fn several_jobs_are_stopped_one_after_the_other() {
+    let server = Server::start(Script::default());
+    let shown = World::new().ask(&server.url(), &["stop", "web", "dmz/db"]);
+    let lines: Vec<&str> = shown.stdout.lines().map(|line| line.split(';').next().unwrap_or(line)).collect();
+    assert_eq!(lines, ["web: stops now", "dmz/db: stops now"], "{shown:?}");
+    let names: Vec<String> = server.script().stops.iter().map(|stop| stop.name.clone()).collect();
+    assert_eq!(names, ["web", "db"]);
 }

@@ -103,7 +103,7 @@ fn eligibility(node: &str, eligible: bool, global: &Global) -> Result<Exit, Fail
         (false, false) => format!("{node}: was cordoned already"),
         (false, true) => format!("{node}: was not cordoned"),
     };
-    written::show(&mut out, &answer, "", &said)
+    written::show(&mut out, &answer, None, &said)
 }
 
 fn purge(node: &str, global: &Global) -> Result<Exit, Failure> {
@@ -115,5 +115,5 @@ fn purge(node: &str, global: &Global) -> Result<Exit, Failure> {
     let mut out = Out::new(global);
     let reply = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
     let answer = written::understood(&reply)?;
-    written::show(&mut out, &answer, "", &format!("{node}: forgotten"))
+    written::show(&mut out, &answer, None, &format!("{node}: forgotten"))
 }

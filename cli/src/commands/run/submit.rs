@@ -111,8 +111,9 @@ async fn put_same(servers: &Servers, job: &Job, mut request: v1::PutJobRequest) 
 
 fn taken(job: &Job) -> Error {
     let name = &job.key.name;
-    Error::new(Kind::Conflict, format!("there is a job `{}` already", job.key))
-        .hint(format!("give this one a name of its own (`--name`), or say `--name {name}` to change that one"))
+    Error::new(Kind::Conflict, format!("there is a job `{}` already", job.key)).hint(format!(
+        "give this one a name of its own (`--name`), or say `--name {name}` to change that one"
+    ))
 }
 
 /// Says which job of several was refused, and what became of the others.
@@ -149,15 +150,15 @@ fn tell(one: &Submitted, note: &str, board: &mut Board) {
     let what = if written.changed { "submitted" } else { "nothing changed" };
     board.text(&format!("{key}: {what}, version {}{note}", written.version));
     for (group, placement) in written.placement.iter().flat_map(|placement| &placement.groups) {
-        for line in placed(&one.key.name, group, placement) {
+        for line in placed(&one.key, group, placement) {
             board.line(&line);
         }
     }
 }
 
-/// `web: 3 placed on n1 (2), n2 (1)`, or what of it is new or stops; and why the rest has no place.
-pub(in crate::commands) fn placed(job: &str, group: &str, placement: &GroupPlacement) -> Vec<Line> {
-    let who = if job == group { job.to_owned() } else { format!("{job}.{group}") };
+/// `web: 3 placed on n1 (2), n2 (1)`, of another namespace than the default one `dmz/web: ..`; or what of it is new or stops; and why the rest has no place.
+pub(in crate::commands) fn placed(job: &JobKey, group: &str, placement: &GroupPlacement) -> Vec<Line> {
+    let who = if job.name == group { job.to_string() } else { format!("{job}.{group}") };
     let mut lines = Vec::new();
     let parts: Vec<String> = stopping(placement).into_iter().chain(there(placement)).collect();
     if !parts.is_empty() {
@@ -210,11 +211,16 @@ mod tests {
     #[test]
     fn it_is_said_where_things_were_placed_and_why_the_rest_was_not() {
         let texts = |placement: &GroupPlacement| -> Vec<String> {
-            placed("shop", "api", placement).into_iter().map(|line| line.text).collect()
+            placed(&JobKey::new("default", "shop"), "api", placement)
+                .into_iter()
+                .map(|line| line.text)
+                .collect()
         };
         let one = BTreeMap::from([("n1".to_owned(), 3)]);
         let mut placement = GroupPlacement { wanted: 3, placed: one, ..GroupPlacement::default() };
         assert_eq!(texts(&placement), ["shop.api: 3 placed on n1"]);
+        let elsewhere = placed(&JobKey::new("dmz", "api"), "api", &placement);
+        assert_eq!(elsewhere[0].text, "dmz/api: 3 placed on n1");
         placement.placed.insert("n2".into(), 1);
         placement.waiting = Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into() });
         placement.wanted = 5;
@@ -230,7 +236,8 @@ mod tests {
             let nodes = (on_n1 > 0).then(|| ("n1".to_owned(), on_n1));
             let placement =
                 GroupPlacement { placed: nodes.into_iter().collect(), stays, stops, ..Default::default() };
-            placed("web", "web", &placement).into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n")
+            let key = JobKey::new("default", "web");
+            placed(&key, "web", &placement).into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n")
         };
         assert_eq!(said(1, 1, 2), "web: 2 stop, 1 stays on n1");
         assert_eq!(said(0, 0, 1), "web: 1 stops");

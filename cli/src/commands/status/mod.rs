@@ -25,7 +25,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A job, an allocation (job.group.index), or the beginning of an allocation's id; none: all jobs
+    /// A job, an allocation (job.group.index), or the beginning of an allocation's id; none: all jobs of all namespaces, or of
+    /// the one that is given
     #[arg(value_name = "JOB or ALLOC")]
     pub target: Option<String>,
     /// Shows all ended allocations too
