@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proto::model::Job;
 use proto::view::{Change, GroupPlan, List, Plan};
 use proto::wire::v1;
+use similar::{ChangeTag, TextDiff};
 
 use crate::args::Global;
 use crate::connect::{Client, Servers};
@@ -84,8 +85,9 @@ fn show(out: &mut Out, plan: &Plan) -> Result<(), Failure> {
     };
     out.toned(Tone::Strong, &format!("{name}: {what}"))?;
     for change in &plan.changes {
-        let (tone, text) = line(change);
-        out.toned(tone, &format!("  {text}"))?;
+        for (tone, text) in lines(change) {
+            out.toned(tone, &format!("  {text}"))?;
+        }
     }
     if plan.changes_left_out > 0 {
         out.line(&format!("  and {} more", plan.changes_left_out))?;
@@ -114,15 +116,93 @@ fn row(group: &str, plan: &GroupPlan) -> Vec<Cell> {
     row
 }
 
-/// `~ groups.web.count: 2 -> 3`; what comes and what goes has one side.
-fn line(change: &Change) -> (Tone, String) {
+/// Lines around a changed one that are shown, too.
+const AROUND: usize = 1;
+
+/// `~ groups.web.count: 2 -> 3`; what comes and what goes has one side, of several lines only those are shown that differ.
+fn lines(change: &Change) -> Vec<(Tone, String)> {
     let key = &change.key;
-    let flat = |value: &str| value.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let with = |value: &str| if value.is_empty() { String::new() } else { format!(": {}", flat(value)) };
+    let is_long = |value: &String| value.trim_end().contains('\n');
+    let with = |value: &str| if value.is_empty() { String::new() } else { format!(": {}", value.trim_end()) };
     match (&change.before, &change.after) {
-        (Some(before), Some(after)) => (Tone::Warn, format!("~ {key}: {} -> {}", flat(before), flat(after))),
-        (None, Some(after)) => (Tone::Good, format!("+ {key}{}", with(after))),
-        (Some(before), None) => (Tone::Bad, format!("- {key}{}", with(before))),
-        (None, None) => (Tone::Plain, format!("~ {key}")),
+        (Some(before), Some(after)) if is_long(before) || is_long(after) => {
+            let mut lines = vec![(Tone::Warn, format!("~ {key}:"))];
+            lines.extend(differing(before, after));
+            lines
+        }
+        (Some(before), Some(after)) => {
+            vec![(Tone::Warn, format!("~ {key}: {} -> {}", before.trim_end(), after.trim_end()))]
+        }
+        (None, Some(after)) if is_long(after) => whole(Tone::Good, '+', key, after),
+        (Some(before), None) if is_long(before) => whole(Tone::Bad, '-', key, before),
+        (None, Some(after)) => vec![(Tone::Good, format!("+ {key}{}", with(after)))],
+        (Some(before), None) => vec![(Tone::Bad, format!("- {key}{}", with(before)))],
+        (None, None) => vec![(Tone::Plain, format!("~ {key}"))],
+    }
+}
+
+fn whole(tone: Tone, sign: char, key: &str, value: &str) -> Vec<(Tone, String)> {
+    let first = (tone, format!("{sign} {key}:"));
+    std::iter::once(first).chain(value.lines().map(|line| (tone, format!("    {sign} {line}")))).collect()
+}
+
+/// The lines that differ, each with what is around it; `...` stands for what is the same.
+fn differing(before: &str, after: &str) -> Vec<(Tone, String)> {
+    let diff = TextDiff::from_lines(before, after);
+    let mut shown = Vec::new();
+    let mut next = 0;
+    for group in diff.grouped_ops(AROUND) {
+        let begins = group.first().map_or(0, |op| op.old_range().start);
+        if begins > next {
+            shown.push((Tone::Dim, "      ...".to_owned()));
+        }
+        next = group.last().map_or(next, |op| op.old_range().end);
+        for line in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let (tone, sign) = match line.tag() {
+                ChangeTag::Equal => (Tone::Dim, ' '),
+                ChangeTag::Delete => (Tone::Bad, '-'),
+                ChangeTag::Insert => (Tone::Good, '+'),
+            };
+            shown.push((tone, format!("    {sign} {}", line.value().trim_end())));
+        }
+    }
+    if next < before.lines().count() {
+        shown.push((Tone::Dim, "      ...".to_owned()));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(before: Option<&str>, after: Option<&str>) -> Vec<String> {
+        let own = |value: Option<&str>| value.map(str::to_owned);
+        let change = Change { key: "args".into(), before: own(before), after: own(after) };
+        lines(&change).into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn of_a_value_of_several_lines_only_those_are_shown_that_differ() {
+        let script = |port: &str| format!("- -c\n- |\n  cd /srv\n  exec serve {port}\n  a\n  b\n");
+        let shown = texts(Some(&script("80")), Some(&script("8080")));
+        let expected = [
+            "~ args:",
+            "      ...",
+            "        cd /srv",
+            "    -   exec serve 80",
+            "    +   exec serve 8080",
+            "        a",
+            "      ...",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(texts(None, Some("- a\n- b\n")), ["+ args:", "    + - a", "    + - b"]);
+    }
+
+    #[test]
+    fn a_value_of_one_line_stays_on_one() {
+        assert_eq!(texts(Some("2"), Some("3")), ["~ args: 2 -> 3"]);
+        assert_eq!(texts(None, Some("blue")), ["+ args: blue"]);
+        assert_eq!(texts(Some(""), None), ["- args"]);
     }
 }
