@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proto::ids::Revision;
 use proto::model::Desired;
+use proto::time::Timestamp;
 use proto::view::{
     AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement, Waiting,
 };
@@ -18,22 +19,22 @@ use crate::limits;
 
 /// Shows all jobs that `shown` accepts, the unhealthy first, then by namespace and name.
 #[must_use]
-pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool) -> JobList {
+pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool, now: Timestamp) -> JobList {
     let records = state.jobs.iter().map(|(_, record)| record).filter(|record| shown(record));
     let mut items: Vec<JobSummary> =
-        records.map(|record| summary(state, record, &tally(state, record))).collect();
+        records.map(|record| summary(state, record, &tally(state, record), now)).collect();
     items.sort_by(|a, b| (a.health, &a.namespace, &a.name).cmp(&(b.health, &b.namespace, &b.name)));
     JobList { items, next: None, revision: state.revision }
 }
 
 /// Shows everything about one job. Of a very large one only [`limits::ALLOCS_SHOWN`] allocations, those that are not healthy first.
 #[must_use]
-pub fn job_status(state: &State, record: &JobRecord) -> JobStatus {
+pub fn job_status(state: &State, record: &JobRecord, now: Timestamp) -> JobStatus {
     let tallies = tally(state, record);
     let shown =
         |(name, tally): (&&str, &Tally)| ((*name).to_owned(), group_status(state, record, name, tally));
     JobStatus {
-        summary: summary(state, record, &tallies),
+        summary: summary(state, record, &tallies, now),
         created_at: record.created_at,
         submitted_at: record.current().at,
         revision: state.revision,
@@ -68,9 +69,9 @@ pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placemen
     Placement { groups }
 }
 
-fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -> JobSummary {
+fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>, now: Timestamp) -> JobSummary {
     let total = tallies.values().fold(Tally::default(), |sum, tally| sum.plus(*tally));
-    let verdict = judge(state, record, tallies);
+    let verdict = judge(state, record, tallies, now);
     JobSummary {
         namespace: record.key.namespace.clone(),
         name: record.key.name.clone(),

@@ -31,7 +31,7 @@ fn check(story: &Story, expected: &str) {
 }
 
 fn of_web(world: &World) -> Story {
-    of_job(&world.state, world.state.jobs.get(&JobKey::new("default", "web")).expect("the job"))
+    of_job(&world.state, world.state.jobs.get(&JobKey::new("default", "web")).expect("the job"), world.now)
 }
 
 fn of_one(world: &World, id: AllocId) -> Story {
