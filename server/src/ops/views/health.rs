@@ -8,7 +8,7 @@ use proto::time::Timestamp;
 use proto::view::Health;
 
 use super::alloc::node_name;
-use super::next::Prospect;
+use super::next::{Next, Prospect};
 use super::series::series;
 use super::tally::{Tally, is_current, live};
 use super::words::one_line;
@@ -26,6 +26,8 @@ pub struct Verdict {
     pub down_since: Option<Timestamp>,
     /// The cause, or empty.
     pub why: String,
+    /// The same without advice, for a list of many.
+    pub in_short: String,
 }
 
 /// One thing that is not as it should be.
@@ -35,6 +37,8 @@ struct Cause {
     text: String,
     /// What comes next: never cut, because it may be a command to type.
     next: String,
+    /// The same without advice.
+    next_in_short: String,
 }
 
 /// Judges a job by the worst of its groups. `tallies` are those of the same state; `now` may be later than what it knows.
@@ -48,7 +52,7 @@ pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>,
     if record.stopped {
         let left = record.filled.values().map(imbl::OrdMap::len).sum::<usize>();
         let why = if left == 0 { String::new() } else { format!("{left} still stopping") };
-        return Verdict { health: Health::Stopped, down_since: None, why };
+        return Verdict { health: Health::Stopped, down_since: None, in_short: why.clone(), why };
     }
     let mut causes = failures(state, record, now.max(state.now));
     causes.extend(waits(state, record));
@@ -57,20 +61,25 @@ pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>,
         let batch = record.current().job.kind == JobType::Batch;
         let complete = batch && tallies.values().all(Tally::is_complete);
         let health = if complete { Health::Complete } else { Health::Healthy };
-        return Verdict { health, down_since: None, why: String::new() };
+        return Verdict { health, down_since: None, why: String::new(), in_short: String::new() };
     };
     let down_since = causes.iter().filter_map(|cause| cause.since).min();
     causes.retain(|cause| cause.health == worst);
-    Verdict { health: worst, down_since, why: said(&causes) }
+    let why = said(&causes, |cause| &cause.next);
+    Verdict { health: worst, down_since, why, in_short: said(&causes, |cause| &cause.next_in_short) }
 }
 
-fn said(causes: &[Cause]) -> String {
+fn said(causes: &[Cause], next_of: impl Fn(&Cause) -> &str) -> String {
     // What comes next is said once where it is the same for all.
-    let next = causes.first().map_or("", |cause| cause.next.as_str());
-    let common = if causes.iter().all(|cause| cause.next == next) { next } else { "" };
-    let own = |cause: &Cause| if common.is_empty() { cause.next.clone() } else { String::new() };
-    let mut shown: Vec<String> =
-        causes.iter().take(CAUSES_SHOWN).map(|cause| one_line(&cause.text) + &own(cause)).collect();
+    let next = causes.first().map_or("", &next_of);
+    let common = if causes.iter().all(|cause| next_of(cause) == next) { next } else { "" };
+    let mut shown: Vec<String> = causes
+        .iter()
+        .take(CAUSES_SHOWN)
+        .map(|cause| {
+            format!("{}{}", one_line(&cause.text), if common.is_empty() { next_of(cause) } else { "" })
+        })
+        .collect();
     if causes.len() > CAUSES_SHOWN {
         shown.push(format!("and {} more", causes.len() - CAUSES_SHOWN));
     }
@@ -84,8 +93,8 @@ fn failures(state: &State, record: &JobRecord, now: Timestamp) -> Vec<Cause> {
         let wanted = version.job.groups.get(name).map_or(0, |group| group.count);
         let prospect = Prospect::of(state, record, name);
         let told = move |(index, slot): (&u32, &Slot)| {
-            let next = prospect.as_ref().map_or(String::new(), |told| told.next(*index, slot).with_time());
-            failed_slot(state, record, name, *index, slot, &next)
+            let next = prospect.as_ref().map(|told| told.next(*index, slot));
+            failed_slot(state, record, name, *index, slot, next.as_ref())
         };
         group.failed.range(..wanted).map(told)
     });
@@ -94,16 +103,27 @@ fn failures(state: &State, record: &JobRecord, now: Timestamp) -> Vec<Cause> {
     empty.chain(looping).collect()
 }
 
-fn failed_slot(state: &State, record: &JobRecord, group: &str, index: u32, slot: &Slot, next: &str) -> Cause {
+fn failed_slot(
+    state: &State,
+    record: &JobRecord,
+    group: &str,
+    index: u32,
+    slot: &Slot,
+    next: Option<&Next>,
+) -> Cause {
     let last = state.allocs.get(slot.last);
-    let culprit = last.and_then(|alloc| alloc.tasks.iter().find(|task| ended_badly(record, task).is_some()));
-    let why = culprit.and_then(|task| ended_badly(record, task).map(|end| (task, end)));
+    let tasks = last.into_iter().flat_map(|alloc| alloc.tasks.iter());
+    // The first in time explains: what it takes down with it may end badly too.
+    let why = tasks.filter_map(|task| Some((task, ended_badly(record, task)?))).min_by_key(|(_, end)| end.at);
+    let culprit = why.map(|(task, _)| task);
     let why = why.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason));
     let node = node_name(state, slot.node);
     let task = culprit.map(|task| task.name.as_str());
     let since = series(state, record, group, index, task).map_or(slot.failed_at, |series| series.since);
     let text = format!("{}.{group}.{index} failed on {node}{why}", record.key.name);
-    Cause { health: Health::Failing, since: Some(since), text, next: format!("; {next}") }
+    let (next, next_in_short) = next.map(|next| (next.with_time(), next.in_short())).unwrap_or_default();
+    let (next, next_in_short) = (format!("; {next}"), format!("; {next_in_short}"));
+    Cause { health: Health::Failing, since: Some(since), text, next, next_in_short }
 }
 
 /// Explains an allocation of which a task ended badly and is tried again, until what runs now is believed.
@@ -124,7 +144,7 @@ fn crash_loop(state: &State, record: &JobRecord, alloc: &Alloc, now: Timestamp) 
     };
     let text = format!("{} on {}: task {}{how}", alloc.name(), node_name(state, alloc.node), task.name);
     let since = series.map_or(end.at, |series| series.since);
-    Some(Cause { health: Health::Failing, since: Some(since), text, next })
+    Some(Cause { health: Health::Failing, since: Some(since), text, next_in_short: next.clone(), next })
 }
 
 /// Returns the task that makes an allocation doubtful, and how it ended last: its own, or that of the allocation it replaces.
@@ -179,7 +199,13 @@ fn waits<'s>(state: &'s State, record: &'s JobRecord) -> impl Iterator<Item = Ca
     });
     waiting.map(|(name, waits, since)| {
         let text = format!("{} of {name} cannot be placed: {}", allocations(waits.count), waits.why);
-        Cause { health: Health::Waiting, since: Some(since), text, next: String::new() }
+        Cause {
+            health: Health::Waiting,
+            since: Some(since),
+            text,
+            next: String::new(),
+            next_in_short: String::new(),
+        }
     })
 }
 
@@ -210,7 +236,7 @@ fn delay(state: &State, record: &JobRecord, group: &str, tally: &Tally) -> Cause
     }
     let since = of_group.iter().filter_map(|alloc| outage(state, record, alloc)).min();
     let text = format!("{group}: {}", parts.join(", "));
-    Cause { health: Health::Pending, since, text, next: String::new() }
+    Cause { health: Health::Pending, since, text, next: String::new(), next_in_short: String::new() }
 }
 
 /// Returns since when the slot of a live allocation has been without healthy work, where it once had some.

@@ -11,7 +11,7 @@ use proto::view::{
 };
 
 use super::alloc::{alloc_of, node_name};
-use super::health::judge;
+use super::health::{Verdict, judge};
 use super::next::Prospect;
 use super::tally::{Tally, is_current, live, tally};
 use crate::core::state::{Alloc, GroupState, JobRecord, State};
@@ -21,8 +21,7 @@ use crate::limits;
 #[must_use]
 pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool, now: Timestamp) -> JobList {
     let records = state.jobs.iter().map(|(_, record)| record).filter(|record| shown(record));
-    let mut items: Vec<JobSummary> =
-        records.map(|record| summary(state, record, &tally(state, record), now)).collect();
+    let mut items: Vec<JobSummary> = records.map(|record| brief_summary(state, record, now)).collect();
     items.sort_by(|a, b| (a.health, &a.namespace, &a.name).cmp(&(b.health, &b.namespace, &b.name)));
     JobList { items, next: None, revision: state.revision }
 }
@@ -34,7 +33,7 @@ pub fn job_status(state: &State, record: &JobRecord, now: Timestamp) -> JobStatu
     let shown =
         |(name, tally): (&&str, &Tally)| ((*name).to_owned(), group_status(state, record, name, tally));
     JobStatus {
-        summary: summary(state, record, &tallies, now),
+        summary: summary(record, &tallies, judge(state, record, &tallies, now)),
         created_at: record.created_at,
         submitted_at: record.current().at,
         revision: state.revision,
@@ -69,9 +68,15 @@ pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placemen
     Placement { groups }
 }
 
-fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>, now: Timestamp) -> JobSummary {
+/// In a list of many stands the cause; what to do about it is told with the job.
+fn brief_summary(state: &State, record: &JobRecord, now: Timestamp) -> JobSummary {
+    let tallies = tally(state, record);
+    let verdict = judge(state, record, &tallies, now);
+    JobSummary { why: verdict.in_short.clone(), ..summary(record, &tallies, verdict) }
+}
+
+fn summary(record: &JobRecord, tallies: &BTreeMap<&str, Tally>, verdict: Verdict) -> JobSummary {
     let total = tallies.values().fold(Tally::default(), |sum, tally| sum.plus(*tally));
-    let verdict = judge(state, record, tallies, now);
     JobSummary {
         namespace: record.key.namespace.clone(),
         name: record.key.name.clone(),

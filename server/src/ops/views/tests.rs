@@ -249,6 +249,9 @@ fn what_the_only_node_cannot_start_is_not_tried_again_and_says_what_to_do() {
         assert_eq!((shown.summary.health, &shown.summary.why), (Health::Failing, &why), "due: {due}");
         assert_eq!((shown.groups["web"].next_at, &shown.groups["web"].waiting), (None, &None), "due: {due}");
         assert_eq!(shown.allocs[0].next, next);
+        let list = job_list(&world.state, |_| true, world.now);
+        let cause = "web.web.0 failed on n1: task web: could not start: /no/such: No such file or directory";
+        assert_eq!(list.items[0].why, format!("{cause}; not tried again"), "the advice stands with the job");
         world.pass(60);
         world.wait("web", 1, "1 of 1 node cannot start it");
     }
