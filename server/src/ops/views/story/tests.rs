@@ -80,7 +80,7 @@ fn a_crash_loop_tells_how_it_ended_and_when_it_is_tried_again() {
         past 61 task web of web.web.0 ended: exit code 7; try 2 of 4 at 2023-11-14T22:14:23.000Z
         present 0 version 1 was made by server
         present 0 web.web.0 was placed on n1; it is the only node
-        present 61 task web of web.web.0 waits for try 2 of 4; its last try ended after 9.0s: exit code 7
+        present 61 task web of web.web.0 waits for try 2 of 4; its last try ended after 9s: exit code 7
         next 63 try 2 of 4 of task web of web.web.0
         ",
     );
