@@ -15,6 +15,9 @@ use crate::core::state::{Alloc, GroupState, JobRecord, PlanStop, PlanUpdate, Sta
 /// How many allocations of an older version may be down at once while a newer one takes their place.
 const MAX_PARALLEL: usize = 1;
 
+/// An index of a group and what fills it.
+type Place = (u32, AllocId);
+
 /// What a group needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupWork {
@@ -125,12 +128,12 @@ impl<'a> GroupView<'a> {
         first.sort_by_key(|alloc| (alloc.healthy, Reverse(is_outdated(alloc)), Reverse(alloc.index)));
         first.truncate(surplus);
         // The fullest node gives its highest index, again and again.
-        let mut nodes: BTreeMap<NodeId, Vec<(u32, AllocId)>> = BTreeMap::new();
+        let mut nodes: BTreeMap<NodeId, Vec<Place>> = BTreeMap::new();
         for alloc in self.active.iter().filter(|alloc| alloc.healthy && !is_outdated(alloc)) {
             nodes.entry(alloc.node).or_default().push((alloc.index, alloc.id));
         }
         nodes.values_mut().for_each(|slots| slots.sort_unstable());
-        let mut fullest: BinaryHeap<(usize, Option<(u32, AllocId)>, NodeId)> =
+        let mut fullest: BinaryHeap<(usize, Option<Place>, NodeId)> =
             nodes.iter().map(|(node, slots)| (slots.len(), slots.last().copied(), *node)).collect();
         let mut victims: BTreeSet<AllocId> = first.into_iter().map(|alloc| alloc.id).collect();
         while victims.len() < surplus
