@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use proto::model::{AllocState, Eligibility, Liveness};
+use proto::time::Timestamp;
 use proto::view::Health;
 
 use crate::cluster::Cluster;
@@ -78,7 +79,7 @@ impl Metrics {
         let requests = self.shared.requests.clone();
         registry.register("requests", "Requests answered, by transport and HTTP status", requests);
         raft(&mut registry, cluster);
-        state(&mut registry, &cluster.snapshot());
+        state(&mut registry, &cluster.snapshot(), cluster.now());
         for part in self.shared.parts.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             part(&mut registry);
         }
@@ -125,7 +126,7 @@ fn raft(registry: &mut Registry, cluster: &Cluster) {
     );
 }
 
-fn state(registry: &mut Registry, state: &State) {
+fn state(registry: &mut Registry, state: &State, now: Timestamp) {
     let commands: Counter = Counter::default();
     commands.inc_by(state.revision.0);
     registry.register("commands", "Commands applied in the life of the cluster: its revision", commands);
@@ -134,7 +135,7 @@ fn state(registry: &mut Registry, state: &State) {
         drop(jobs.get_or_create(&HealthLabels { health: health_word(health) }));
     }
     for (_, record) in state.jobs.iter() {
-        let health = views::judge(state, record, &views::tally(state, record)).health;
+        let health = views::judge(state, record, &views::tally(state, record), now).health;
         jobs.get_or_create(&HealthLabels { health: health_word(health) }).inc();
     }
     registry.register("jobs", "Jobs by health", jobs);

@@ -54,12 +54,12 @@ fn logs_of_a_job_with_a_node_down_show_the_rest_and_say_what_is_missing() {
     cluster.kill_agent(number);
     let answer = until(SOON, "the node is down", || {
         let answer = cluster.run(&["logs", "both"]);
-        if answer.stderr.contains("is down since") { Ok(answer) } else { Err(format!("{answer:?}")) }
+        if answer.stderr.contains("has been down for") { Ok(answer) } else { Err(format!("{answer:?}")) }
     });
     assert_eq!(answer.code, 1, "{answer:?}");
     let slot = format!("both.both.{}", lost["index"]);
     let sentence = format!("the output of {slot} there cannot be read until it is back");
-    assert!(answer.stderr.starts_with(&format!("minijob: node {node} is down since")), "{answer:?}");
+    assert!(answer.stderr.starts_with(&format!("minijob: node {node} has been down for")), "{answer:?}");
     assert_eq!(answer.stderr.matches(&sentence).count(), 1, "{answer:?}");
     let left = 1 - lost["index"].as_u64().expect("a number");
     assert!(answer.stdout.contains(&format!("out from {left}")), "{answer:?}");

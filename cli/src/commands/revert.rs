@@ -1,5 +1,6 @@
 //! `minijob revert`: an earlier version becomes a new one.
 
+use proto::view::Health;
 use proto::wire::v1;
 
 use super::written;
@@ -7,12 +8,14 @@ use crate::args::Global;
 use crate::connect::{Client, Servers};
 use crate::exit::{Exit, Failure};
 use crate::output::Out;
-use crate::runtime;
+use crate::{read, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
   minijob history web      the versions that are kept
-  minijob revert web 3     what version 3 described becomes a new version";
+  minijob revert web 3     what version 3 described becomes a new version
+
+A job that was stopped is started by it.";
 
 /// What `revert` is asked.
 #[derive(Debug, clap::Args)]
@@ -41,10 +44,21 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         async move { client.revert_job(request).await }
     };
     let mut out = Out::new(global);
-    let reply = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
+    let (was_stopped, reply) = runtime::small(async {
+        let servers = Servers::new(global)?;
+        let before = read::job_status(&servers, &key.namespace, &key.name, None).await;
+        let was_stopped = before.is_ok_and(|before| before.view.summary.health == Health::Stopped);
+        Ok((was_stopped, servers.ask(call).await?))
+    })?;
     let answer = written::understood(&reply)?;
+    let started = if was_stopped { "; the job was stopped, it is started" } else { "" };
     let said = match answer.changed {
-        true => format!("{key}: reverted to version {}, as version {}", args.version, answer.version),
+        true if answer.version.0 == args.version => {
+            format!("{key}: started again at version {}", answer.version)
+        }
+        true => {
+            format!("{key}: reverted to version {}, as version {}{started}", args.version, answer.version)
+        }
         false => format!("{key}: nothing changed, version {} is what runs", args.version),
     };
     written::show(&mut out, &answer, Some(&key), &said)

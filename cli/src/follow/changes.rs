@@ -7,7 +7,7 @@ use proto::model::{AllocState, TaskEnd};
 use proto::time::Timestamp;
 use proto::view::{AllocView, JobStatus, TaskView, Waiting};
 
-use super::{alloc_trouble, failed_end, next_start, path, tries, wait_verb};
+use super::{alloc_trouble, failed_end, next_try, path, wait_verb};
 use crate::limits;
 use crate::output::{Line, Tone, span};
 
@@ -101,9 +101,7 @@ fn new_ends<'a>(
 fn of_end(alloc: &AllocView, task: &TaskView, end: &TaskEnd, now: Timestamp) -> Line {
     let who =
         if alloc.tasks.len() > 1 { format!("{}/{}", alloc.name, task.name) } else { alloc.name.clone() };
-    // By the time the document was made the next try may have begun: then the numbers are already its own.
-    let count = if task.phase == "backoff" { format!(" ({})", tries(task)) } else { String::new() };
-    let text = format!("{who}: {} after {}{count}{}", end.reason, span(end.ran), next_start(task, now));
+    let text = format!("{who}: {} after {}{}", end.reason, span(end.ran), next_try(task, now));
     Line::new(Tone::Bad, text).tail(&end.tail, limits::TAIL_OF_TRY)
 }
 

@@ -150,7 +150,7 @@ fn matter(status: &JobStatus, name: &str, group: &GroupStatus, now: Timestamp) -
     let tasks = status.allocs.iter().filter(|alloc| alloc.group == name && !alloc.state.has_ended());
     let between = tasks.flat_map(|alloc| &alloc.tasks).find(|task| task.phase == "backoff");
     if let Some((task, end)) = between.and_then(|task| Some((task, task.last_end.as_ref()?))) {
-        return Some((Tone::Bad, format!("{} ({}){}", end.reason, tries(task), next_start(task, now))));
+        return Some((Tone::Bad, format!("{}{}", end.reason, next_try(task, now))));
     }
     let at = group.next_at.filter(|_| group.running < group.wanted)?;
     Some((Tone::Warn, format!("placed anew {}", until(now, at))))
@@ -165,8 +165,11 @@ pub fn tries(task: &TaskView) -> String {
     }
 }
 
-fn next_start(task: &TaskView, now: Timestamp) -> String {
-    task.next_start_at.map_or_else(String::new, |at| format!(", starts again {}", until(now, at)))
+/// `; next try (2 of 4) in 0.9s`; nothing where it runs already.
+fn next_try(task: &TaskView, now: Timestamp) -> String {
+    let Some(at) = task.next_start_at else { return String::new() };
+    let of = task.window_tries.map_or_else(String::new, |all| format!(" ({} of {all})", task.window_try));
+    format!("; next try{of} {}", until(now, at))
 }
 
 fn wait_verb(count: u32) -> &'static str {

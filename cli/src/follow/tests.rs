@@ -165,12 +165,12 @@ fn every_try_that_dies_is_told_once_with_its_reason_and_its_last_output() {
     let seen = follower.see(job(Health::Failing, 1, vec![dying(2, Some(4))]), NOW);
     assert_eq!(
         texts(&seen),
-        ["web.web.0: exit code 7 after 2s (try 2 of 4), starts again in 4s", "web.web.0: running on n1"]
+        ["web.web.0: exit code 7 after 2s; next try (2 of 4) in 4s", "web.web.0: running on n1"]
     );
     assert_eq!(seen.lines[0].tail, ["one", "two"]);
     assert_eq!(seen.verdict, Verdict::Going, "there are tries left");
     let seen = follower.see(job(Health::Failing, 1, vec![dying(3, Some(4))]), NOW);
-    assert_eq!(texts(&seen), ["web.web.0: exit code 7 after 2s (try 3 of 4), starts again in 4s"]);
+    assert_eq!(texts(&seen), ["web.web.0: exit code 7 after 2s; next try (3 of 4) in 4s"]);
 }
 
 #[test]
@@ -192,7 +192,11 @@ fn tries_that_are_used_up_end_it_also_where_the_allocation_stays() {
     let mut follower = Follower::new(goal());
     let seen = follower.see(job(Health::Failing, 1, vec![dying(4, Some(4))]), NOW);
     let Outcome::Failed(trouble) = outcome(&seen) else { panic!("{seen:?}") };
-    assert_eq!(trouble.why, "exit code 7 (try 4 of 4)");
+    assert_eq!(
+        (trouble.why.as_str(), trouble.after_tries),
+        ("exit code 7", Some(3)),
+        "the fourth is to come"
+    );
 }
 
 #[test]
@@ -202,12 +206,28 @@ fn a_service_that_ends_well_has_failed_and_says_so() {
         let tasks = alloc.tasks.into_iter().map(|task| TaskView { last_end: last_end.clone(), ..task });
         AllocView { tasks: tasks.collect(), ..alloc }
     };
-    for alloc in [exit(failed(0)), exit(dying(4, Some(4)))] {
+    for (alloc, tries) in [(exit(failed(0)), " (try 4 of 4)"), (exit(dying(4, Some(4))), "")] {
         let seen = Follower::new(goal()).see(job(Health::Failing, 1, vec![alloc]), NOW);
         let Outcome::Failed(trouble) = outcome(&seen) else { panic!("{seen:?}") };
-        let why = "exit code 0, and a service is started again whenever it ends (try 4 of 4)";
-        assert_eq!((trouble.why.as_str(), &trouble.reason), (why, &Some(EndReason::Exit(0))));
+        let why = format!("exit code 0, and a service is started again whenever it ends{tries}");
+        assert_eq!((&trouble.why, &trouble.reason), (&why, &Some(EndReason::Exit(0))));
     }
+}
+
+#[test]
+fn the_first_bad_end_explains_what_it_took_down_with_it() {
+    let ended = |name: &str, reason: EndReason, at: u64| TaskView {
+        name: name.into(),
+        last_end: Some(end(reason, at)),
+        ..task("ended")
+    };
+    let tasks = vec![
+        ended("server", EndReason::Stopped, 300),
+        ended("shipper", EndReason::Exit(7), 100),
+        ended("tail", EndReason::Signal(9), 200),
+    ];
+    let trouble = alloc_trouble(&AllocView { tasks, ..alloc(0, AllocState::Failed) });
+    assert_eq!(trouble.why, "shipper: exit code 7");
 }
 
 #[test]
@@ -230,7 +250,7 @@ fn what_is_tried_for_ever_and_keeps_dying_is_a_failure_too() {
     assert_eq!(seen.verdict, Verdict::Going);
     let seen = follower.see(job(Health::Failing, 1, vec![dying(4, None)]), NOW);
     let Outcome::Failed(trouble) = outcome(&seen) else { panic!("{seen:?}") };
-    assert_eq!(trouble.why, "keeps dying: exit code 7 (try 4)");
+    assert_eq!((trouble.why.as_str(), trouble.after_tries), ("exit code 7", Some(4)));
 }
 
 #[test]
@@ -365,7 +385,7 @@ fn live_lines_say_how_many_and_what_is_the_matter() {
     let status = job(Health::Failing, 1, vec![dying(2, Some(4))]);
     assert_eq!(
         texts(&status),
-        ["web  1 wanted, 1 running, 0 healthy - exit code 7 (try 2 of 4), starts again in 4s"]
+        ["web  1 wanted, 1 running, 0 healthy - exit code 7; next try (2 of 4) in 4s"]
     );
     let mut status = job(Health::Failing, 1, vec![failed(0)]);
     status.groups.get_mut("web").expect("there").next_at = Some(NOW.plus(Duration::from_secs(5)));

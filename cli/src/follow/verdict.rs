@@ -46,6 +46,8 @@ pub struct Trouble {
     pub node: String,
     /// Why: `exit code 7 (try 4 of 4)`.
     pub why: String,
+    /// How many tries have ended, where another one comes: it is not healthy, and has not failed for good.
+    pub after_tries: Option<u32>,
     /// The last output, or empty.
     pub tail: String,
     /// When its node tries again, if it does.
@@ -120,19 +122,17 @@ fn given_up(status: &JobStatus) -> Option<(&AllocView, &TaskView)> {
 
 fn loop_of(alloc: &AllocView, task: &TaskView) -> Trouble {
     let trouble = trouble_of(alloc, Some(task));
-    let why = match task.window_tries {
-        Some(_) => trouble.why,
-        None => format!("keeps dying: {}", trouble.why),
-    };
-    Trouble { why, next_at: task.next_start_at, ..trouble }
+    // Between two tries the number of the window is already that of the next one.
+    let ended = task.window_tries.map_or(task.attempt, |_| task.window_try.saturating_sub(1));
+    Trouble { after_tries: Some(ended), next_at: task.next_start_at, ..trouble }
 }
 
-/// Returns why an allocation failed, by the task that failed last.
+/// Returns why an allocation failed, by the task that failed first: what is taken down with it ends too, well or badly.
 #[must_use]
 pub fn alloc_trouble(alloc: &AllocView) -> Trouble {
-    let by_time = |task: &&TaskView| failed_end(task).map(|end| end.at);
-    let failed = alloc.tasks.iter().filter(|task| failed_end(task).is_some());
-    trouble_of(alloc, failed.max_by_key(by_time))
+    let bad = |task: &&TaskView| failed_end(task).is_some_and(|end| end.reason != EndReason::Stopped);
+    let first = alloc.tasks.iter().filter(bad).min_by_key(|task| failed_end(task).map(|end| end.at));
+    trouble_of(alloc, first)
 }
 
 fn trouble_of(alloc: &AllocView, task: Option<&TaskView>) -> Trouble {
@@ -146,6 +146,7 @@ fn trouble_of(alloc: &AllocView, task: Option<&TaskView>) -> Trouble {
             let named = if alloc.tasks.len() > 1 { format!("{}: ", task.name) } else { String::new() };
             // A start that cannot succeed is not tried again: a count of tries would only puzzle.
             match task.attempt {
+                _ if task.phase == "backoff" => format!("{named}{}", how(end)),
                 0 | 1 => format!("{named}{}", how(end)),
                 _ => format!("{named}{} ({})", how(end), tries(task)),
             }
@@ -156,6 +157,7 @@ fn trouble_of(alloc: &AllocView, task: Option<&TaskView>) -> Trouble {
         alloc: alloc.name.clone(),
         node: alloc.node_name.clone(),
         why,
+        after_tries: None,
         tail: end.map_or_else(String::new, |end| end.tail.clone()),
         next_at: None,
         next: alloc.next.clone(),

@@ -46,22 +46,26 @@ fn exact_time(text: &str) -> Option<(Timestamp, &str)> {
     (at.to_string() == time).then_some((at, rest))
 }
 
-/// Returns a length in its one or two largest units: `250ms`, `42s`, `3m`, `1h20m`, `2d3h`.
+/// Returns a length in its one or two largest units, rounded: `25ms`, `0.3s`, `1.8s`, `42s`, `3m`, `1h20m`, `2d3h`.
 ///
-/// Minutes stand alone from ten minutes on, seconds are left out from two minutes on: a person wants the size of it.
+/// Below ten seconds a tenth matters; minutes stand alone up to an hour, and seconds up to two minutes: a person wants the size of it.
 #[must_use]
 pub fn span(length: Duration) -> String {
-    let seconds = length.as_secs();
-    let pair = |whole: u64, unit: char, rest: u64, small: char| match rest {
+    let millis = length.as_millis();
+    let in_units = |of: u128| (millis + of / 2) / of;
+    let (tenths, seconds, minutes, hours) =
+        (in_units(100), in_units(1000), in_units(60_000), in_units(3_600_000));
+    let pair = |whole: u128, unit: char, rest: u128, small: char| match rest {
         0 => format!("{whole}{unit}"),
         _ => format!("{whole}{unit}{rest}{small}"),
     };
     match seconds {
-        0 => format!("{}ms", length.as_millis()),
-        1..120 => format!("{seconds}s"),
-        120..3600 => format!("{}m", seconds / 60),
-        3600..86_400 => pair(seconds / 3600, 'h', seconds % 3600 / 60, 'm'),
-        _ => pair(seconds / 86_400, 'd', seconds % 86_400 / 3600, 'h'),
+        _ if millis < 100 => format!("{millis}ms"),
+        _ if tenths < 100 && tenths % 10 > 0 => format!("{}.{}s", tenths / 10, tenths % 10),
+        0..120 => format!("{seconds}s"),
+        _ if minutes < 60 => format!("{minutes}m"),
+        _ if minutes < 24 * 60 => pair(minutes / 60, 'h', minutes % 60, 'm'),
+        _ => pair(hours / 24, 'd', hours % 24, 'h'),
     }
 }
 
@@ -70,12 +74,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_shown_in_the_units_a_person_would_use() {
+    fn lengths_are_rounded_and_shown_in_the_units_a_person_would_use() {
         let shown = |ms: u64| span(Duration::from_millis(ms));
-        assert_eq!(shown(250), "250ms");
-        assert_eq!(shown(1_999), "1s");
+        assert_eq!(shown(25), "25ms");
+        assert_eq!(shown(250), "0.3s");
+        assert_eq!(shown(945), "0.9s");
+        assert_eq!(shown(1_840), "1.8s");
+        assert_eq!(shown(1_999), "2s");
+        assert_eq!(shown(9_960), "10s");
+        assert_eq!(shown(41_600), "42s");
         assert_eq!(shown(119_000), "119s");
-        assert_eq!(shown(150_000), "2m");
+        assert_eq!(shown(149_000), "2m");
+        assert_eq!(shown(170_000), "3m");
+        assert_eq!(shown(3_590_000), "1h");
         assert_eq!(shown(3_600_000), "1h");
         assert_eq!(shown(4_800_000), "1h20m");
         assert_eq!(shown(2 * 86_400_000 + 3 * 3_600_000 + 59_000), "2d3h");
@@ -95,7 +106,7 @@ mod tests {
     #[test]
     fn a_clock_that_runs_ahead_is_just_now_and_never_negative() {
         assert_eq!(ago(Timestamp(1_000), Timestamp(9_000)), "just now");
-        assert_eq!(ago(Timestamp(9_999), Timestamp(9_000)), "just now", "`down since now` is no sentence");
+        assert_eq!(ago(Timestamp(9_999), Timestamp(9_000)), "just now", "a moment is no length");
         assert_eq!(ago(Timestamp(190_000), Timestamp(0)), "3m ago");
         assert_eq!(until(Timestamp(9_000), Timestamp(1_000)), "now");
         assert_eq!(until(Timestamp(1_000), Timestamp(6_000)), "in 5s");

@@ -116,6 +116,9 @@ fn start_and_revert_say_what_became_of_them() {
     let server = Server::start(Script::default());
     shows(&server, &["revert", "web", "1"], "web: reverted to version 1, as version 2\n");
     asked(&server, "revert_job RevertJobRequest");
+    let stopped = Server::with_job(vec![job("web", Health::Stopped, 10, vec![])]);
+    let said = "web: reverted to version 1, as version 2; the job was stopped, it is started\n";
+    shows(&stopped, &["revert", "web", "1"], said);
     let json = World::new().ask(&unchanged().url(), &["revert", "web", "2", "--json"]).json();
     assert_eq!(json, json!({ "changed": false, "version": 2, "revision": 11 }));
 }

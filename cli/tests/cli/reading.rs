@@ -13,7 +13,7 @@ use crate::views::{alloc, event, failed, healthy, job, summary, task, three_minu
 use crate::world::{World, outcome};
 
 #[test]
-fn status_lists_jobs_as_the_server_orders_them_with_down_since() {
+fn status_lists_jobs_as_the_server_orders_them_with_how_long_they_are_down() {
     let failing = JobSummary {
         down_since: Some(three_minutes_ago()),
         why: "web.web.0: exit code 7".into(),
@@ -25,8 +25,8 @@ fn status_lists_jobs_as_the_server_orders_them_with_down_since() {
     let world = World::new();
     world.ask(&server.url(), &["status"]).expect(
         0,
-        "JOB       TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN SINCE  WHY\n\
-         web       service  12       failing  1       1        0        3m ago      web.web.0: exit code 7\n\
+        "JOB       TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN FOR  WHY\n\
+         web       service  12       failing  1       1        0        3m        web.web.0: exit code 7\n\
          database  service  1        healthy  1       1        1\n",
         "",
     );
@@ -99,7 +99,7 @@ fn status_of_an_allocation_shows_what_its_tasks_use() {
     let server =
         Server::start(Script { allocs: BTreeMap::from([("web.web.0".into(), found)]), ..Script::default() });
     let shown = World::new().ask(&server.url(), &["status", "web.web.0"]);
-    let expected = "\nTASK  MEMORY  AT MOST  CPU TIME  PROCESSES\nweb   12MiB   15MiB    4s        3\n";
+    let expected = "\nTASK  MEMORY  AT MOST  CPU TIME  PROCESSES\nweb   12MiB   15MiB    4.2s      3\n";
     assert!(shown.stdout.ends_with(expected), "{shown:?}");
 }
 
@@ -114,8 +114,8 @@ fn on_a_narrow_terminal_no_word_of_a_table_is_broken() {
     let world = World::new();
     assert_eq!(
         world.show(&server.url(), 80, &["status"]),
-        "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN SINCE\n\
-         web  service  1        failing  1       1        0        3m ago\n\
+        "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY  DOWN FOR\n\
+         web  service  1        failing  1       1        0        3m\n\
          \x20   why: web.web.0: exit code 7 (try 4 of 4)\n"
     );
     let mut piped = world.command(&["status"]);
@@ -126,11 +126,10 @@ fn on_a_narrow_terminal_no_word_of_a_table_is_broken() {
         world.show(&server.url(), 60, &["status"]),
         "JOB  TYPE     VERSION  HEALTH   WANTED  RUNNING  HEALTHY\n\
          web  service  1        failing  1       1        0\n\
-         \x20   down since: 3m ago; why: web.web.0: exit code 7 (try 4\n\
-         \x20   of 4)\n"
+         \x20   down for: 3m; why: web.web.0: exit code 7 (try 4 of 4)\n"
     );
     let wide = world.show(&server.url(), 120, &["status"]);
-    assert!(wide.contains("3m ago      web.web.0: exit code 7 (try 4 of 4)\n"), "{wide}");
+    assert!(wide.contains("3m        web.web.0: exit code 7 (try 4 of 4)\n"), "{wide}");
 }
 
 #[test]
@@ -179,7 +178,7 @@ fn status_of_a_job_tells_where_it_runs_what_failed_and_why_the_rest_waits() {
     let ids: Vec<String> =
         (1..=3).map(|id| proto::ids::AllocId(id).to_string().chars().take(8).collect()).collect();
     let expected = format!(
-        "web  failing, down since 3m ago\n\
+        "web  failing, down for 3m\n\
          service, version 1, submitted 3m ago\n\
          \n\
          GROUP  WANTED  RUNNING  HEALTHY  NEXT\n\
@@ -234,7 +233,7 @@ fn a_job_that_is_scaled_to_0_says_so_and_when_its_version_was_made() {
     let stopping = AllocView { desired: "stop".into(), ..healthy("web", 0) };
     let mut status = job("web", Health::Healthy, 10, vec![stopping]);
     (status.summary.wanted, status.summary.version) = (0, JobVersion(2));
-    status.created_at = Timestamp(now().0 - 3_600_000 * 2 - 30_000);
+    status.created_at = Timestamp(now().0 - 3_600_000 * 2 - 20_000);
     let list = Script { jobs: vec![status.summary.clone()], ..Script::default() };
     let (server, world) = (Server::with_job(vec![status]), World::new());
     let shown = world.ask(&server.url(), &["status", "web"]).stdout;
@@ -555,4 +554,15 @@ fn of_what_has_printed_nothing_it_is_said_why() {
     let part = "minijob: web has printed nothing of what was asked for\n";
     silent(vec![healthy("web", 0)], &["-n", "3"]).expect(0, "", part);
     silent(vec![never], &["--json"]).expect(0, "", "");
+}
+
+#[test]
+fn a_service_that_exits_with_0_shows_its_last_output() {
+    let mut status = job("web", Health::Failing, 10, vec![failed("web", 0)]);
+    let end = status.allocs[0].tasks[0].last_end.as_mut().expect("it ended");
+    end.reason = EndReason::Exit(0);
+    let server = Server::with_job(vec![status]);
+    let shown = World::new().ask(&server.url(), &["status", "web"]).stdout;
+    assert!(shown.contains("last output of web.web.0 (exit code 0, "), "{shown}");
+    assert!(shown.ends_with("  | starting\n  | no database\n"), "{shown}");
 }

@@ -290,7 +290,8 @@ fn ended(
         }
     };
     let reason = if stopped { stopped_reason(rules) } else { end.reason };
-    let failed = !reason.is_success() && reason != EndReason::Stopped;
+    // A service that exits with 0 has failed too: only what has done its work, or was stopped, needs no words.
+    let failed = reason != EndReason::Stopped && phase != Phase::Ended(Outcome::Complete);
     let last_end =
         TaskEnd { reason, at: end.at, ran: end.ran, tail: if failed { end.tail } else { String::new() } };
     // An end that overtook the news of its start: it did start, as long ago as it ran.

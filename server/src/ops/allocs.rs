@@ -54,7 +54,9 @@ pub fn why(cluster: &Cluster, caller: &Caller, namespace: &str, text: &str) -> R
     caller.need(Capability::Read)?;
     let state = cluster.snapshot();
     match find::target(&state, caller, namespace, text)? {
-        find::Target::Job(key) => find::job(&state, caller, &key).map(|record| views::of_job(&state, record)),
+        find::Target::Job(key) => {
+            find::job(&state, caller, &key).map(|record| views::of_job(&state, record, cluster.now()))
+        }
         _ => find::one_alloc(&state, caller, namespace, text).map(|alloc| views::of_alloc(&state, alloc)),
     }
 }

@@ -7,7 +7,7 @@ use proto::view::{JobList, JobStatus, Placement, Written};
 
 use super::{Caller, Capability, Wait, bounds, find, views};
 use crate::cluster::Cluster;
-use crate::core::state::{Kind, Outcome, State};
+use crate::core::state::{JobRecord, Kind, Outcome, State};
 use crate::limits;
 
 /// A job to submit.
@@ -127,7 +127,8 @@ pub async fn list_jobs(
     let only = if namespace.is_empty() { None } else { Some(caller.namespace(namespace)?) };
     let state = wait.snapshot(cluster).await;
     let asked = |namespace: &String| only.as_ref().is_none_or(|only| only == namespace);
-    Ok(views::job_list(&state, |record| asked(&record.key.namespace) && caller.sees(&record.key.namespace)))
+    let shown = |record: &JobRecord| asked(&record.key.namespace) && caller.sees(&record.key.namespace);
+    Ok(views::job_list(&state, shown, cluster.now()))
 }
 
 /// Shows everything about one job.
@@ -143,5 +144,5 @@ pub async fn job_status(
     caller.need(Capability::Read)?;
     let key = JobKey::new(caller.namespace(&key.namespace)?, key.name);
     let state = wait.snapshot(cluster).await;
-    find::job(&state, caller, &key).map(|record| views::job_status(&state, record))
+    find::job(&state, caller, &key).map(|record| views::job_status(&state, record, cluster.now()))
 }

@@ -96,12 +96,9 @@ impl Report {
     }
 
     fn failed(&self, trouble: &Trouble) -> Error {
-        let Trouble { alloc, node, why, tail, .. } = trouble;
-        let mut details = last_lines(tail, limits::TAIL_OF_FAILURE);
+        let mut details = last_lines(&trouble.tail, limits::TAIL_OF_FAILURE);
         details.iter_mut().for_each(|line| line.insert_str(0, "| "));
-        Error::new(Kind::Refused, format!("{alloc} failed on {node}: {why}"))
-            .details(details)
-            .hint(next_of(trouble, now()))
+        Error::new(Kind::Refused, what_of(trouble)).details(details).hint(next_of(trouble, now()))
     }
 
     fn why_not(&self) -> String {
@@ -197,6 +194,15 @@ fn next_steps(report: &Report) -> Vec<String> {
     vec!["next:".to_owned(), format!("  minijob status {key}"), format!("  minijob logs {follow}{key}")]
 }
 
+/// `web.web.0 failed on n1: exit code 7`.
+fn what_of(Trouble { alloc, node, why, after_tries, .. }: &Trouble) -> String {
+    match after_tries {
+        Some(1) => format!("{alloc} not healthy on {node} after 1 try: {why}"),
+        Some(tries) => format!("{alloc} not healthy on {node} after {tries} tries: {why}"),
+        None => format!("{alloc} failed on {node}: {why}"),
+    }
+}
+
 /// Says what comes after a failure and what a person can do about it.
 fn next_of(trouble: &Trouble, now: Timestamp) -> String {
     let mut steps = Vec::new();
@@ -246,6 +252,7 @@ mod tests {
             alloc: "web.web.0".into(),
             node: "n1".into(),
             why: reason.to_string(),
+            after_tries: None,
             tail: String::new(),
             next_at: None,
             next: next.into(),
@@ -264,6 +271,17 @@ mod tests {
         assert_eq!(next_of(&crashed, now), next);
         let well = next_of(&trouble(EndReason::Exit(0), ""), now);
         assert!(well.contains("`type: batch`") && well.contains("`minijob run --batch -- CMD`"), "{well}");
+    }
+
+    #[test]
+    fn what_is_tried_again_is_not_healthy_after_so_many_tries_and_has_not_failed() {
+        let said = |after_tries| {
+            let trouble = Trouble { after_tries, ..trouble(EndReason::Exit(7), "") };
+            what_of(&trouble)
+        };
+        assert_eq!(said(Some(3)), "web.web.0 not healthy on n1 after 3 tries: exit code 7");
+        assert_eq!(said(Some(1)), "web.web.0 not healthy on n1 after 1 try: exit code 7");
+        assert_eq!(said(None), "web.web.0 failed on n1: exit code 7");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use proto::error::{Error, Kind};
 use proto::ids::Revision;
 use proto::time::{BootTime, boottime, now};
-use proto::view::JobStatus;
+use proto::view::{Health, JobStatus};
 
 use super::report::{Ending, Report};
 use super::{Follow, Submitted};
@@ -86,6 +86,11 @@ impl Watch<'_, '_> {
                             // It may be the last word: a wait for a change could last for ever.
                             after = None;
                         }
+                        // What runs after a crash is believed with time alone: nothing changes then that a wait would see.
+                        Verdict::Going if self.runs_in_doubt() => {
+                            tokio::time::sleep(limits::CONFIRM).await;
+                            after = None;
+                        }
                         Verdict::Going => tokio::time::sleep(limits::LEAST_PAUSE).await,
                     }
                 }
@@ -143,6 +148,13 @@ impl Watch<'_, '_> {
             board.line(line);
         }
         seen.verdict
+    }
+
+    fn runs_in_doubt(&self) -> bool {
+        self.follower.last().is_some_and(|status| {
+            let all_run = status.groups.values().all(|group| group.healthy + group.complete >= group.wanted);
+            status.summary.health == Health::Failing && all_run
+        })
     }
 
     fn redraw(&self) {

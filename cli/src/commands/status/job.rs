@@ -9,9 +9,9 @@ use proto::view::{AllocView, Health, JobStatus, TaskView};
 
 use super::{list, show_tail};
 use crate::exit::Failure;
-use crate::follow::{failed_end, tries};
+use crate::follow::tries;
 use crate::limits;
-use crate::output::{Cell, Out, Table, Tone, ago, last_lines, relative, until};
+use crate::output::{Cell, Out, Table, Tone, ago, last_lines, relative, span, until};
 
 /// Where ports stand in the table of allocations, if anything shown has some: before the last column, which holds sentences.
 const PORTS: usize = 7;
@@ -23,7 +23,7 @@ pub(super) fn show(out: &mut Out, job: &JobStatus, all: bool, now: Timestamp) ->
     show_allocs(out, &job.allocs, all, now)?;
     match newest_failure(job) {
         Some((alloc, task)) => {
-            let Some(end) = failed_end(task) else { return Ok(()) };
+            let Some(end) = &task.last_end else { return Ok(()) };
             let heading = format!("last output of {} ({}, {}):", alloc.name, end.reason, ago(now, end.at));
             show_tail(out, &heading, &last_lines(&end.tail, limits::TAIL_OF_FAILURE))
         }
@@ -39,7 +39,7 @@ fn show_head(out: &mut Out, job: &JobStatus, now: Timestamp) -> Result<(), Failu
     };
     let health = list::health(summary).painted(out.paint);
     let since =
-        summary.down_since.map_or_else(String::new, |since| format!(", down since {}", ago(now, since)));
+        summary.down_since.map_or_else(String::new, |since| format!(", down for {}", span(now.since(since))));
     let why =
         if summary.why.is_empty() { String::new() } else { format!(": {}", relative(&summary.why, now)) };
     out.line(&format!("{}  {health}{since}{why}", out.paint.text(Tone::Strong, &name)))?;
@@ -227,6 +227,8 @@ pub(super) fn last_end(task: &TaskView, now: Timestamp) -> String {
 fn newest_failure(job: &JobStatus) -> Option<(&AllocView, &TaskView)> {
     let well = matches!(job.summary.health, Health::Healthy | Health::Complete | Health::Stopped);
     let tasks = job.allocs.iter().flat_map(|alloc| alloc.tasks.iter().map(move |task| (alloc, task)));
-    let failed = tasks.filter(|(_, task)| failed_end(task).is_some_and(|end| !end.tail.is_empty()));
-    failed.filter(|_| !well).max_by_key(|(_, task)| failed_end(task).map(|end| end.at))
+    // Agents send the output of what should not have ended so: also of a service that ended well.
+    let told = |task: &TaskView| task.last_end.as_ref().filter(|end| !end.tail.is_empty()).map(|end| end.at);
+    let failed = tasks.filter(|(_, task)| told(task).is_some());
+    failed.filter(|_| !well).max_by_key(|(_, task)| told(task))
 }

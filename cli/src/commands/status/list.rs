@@ -7,7 +7,7 @@ use proto::view::{Health, JobList, JobSummary};
 use serde_json::Value;
 
 use crate::exit::Failure;
-use crate::output::{Cell, Out, Table, Tone, ago, relative};
+use crate::output::{Cell, Out, Table, Tone, relative, span};
 use crate::read::Document;
 
 /// Whether a job is one of those that somebody has to look at.
@@ -27,7 +27,7 @@ pub(super) fn show(out: &mut Out, jobs: &[JobSummary], failing: bool, now: Times
     }
     let foreign = jobs.iter().any(|job| job.namespace != DEFAULT_NAMESPACE);
     let mut headings =
-        vec!["JOB", "TYPE", "VERSION", "HEALTH", "WANTED", "RUNNING", "HEALTHY", "DOWN SINCE", "WHY"];
+        vec!["JOB", "TYPE", "VERSION", "HEALTH", "WANTED", "RUNNING", "HEALTHY", "DOWN FOR", "WHY"];
     if foreign {
         headings.insert(0, "NAMESPACE");
     }
@@ -65,7 +65,7 @@ fn row(job: &JobSummary, now: Timestamp) -> Vec<Cell> {
         job.wanted.to_string().into(),
         job.running.to_string().into(),
         job.healthy.to_string().into(),
-        job.down_since.map_or_else(String::new, |since| ago(now, since)).into(),
+        job.down_since.map_or_else(String::new, |since| span(now.since(since))).into(),
         relative(&job.why, now).into(),
     ]
 }

@@ -62,8 +62,8 @@ fn examples() -> BTreeMap<&'static str, Value> {
     item.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
     let mut examples = BTreeMap::from([
         ("error", value(&error)),
-        ("job-list", value(&views::job_list(state, |_| true))),
-        ("job-status", value(&views::job_status(state, web))),
+        ("job-list", value(&views::job_list(state, |_| true, state.now))),
+        ("job-status", value(&views::job_status(state, web, state.now))),
         ("alloc", value(&views::alloc(state, state.allocs.get(alloc).expect("it")))),
         ("node-list", value(&views::node_list(state))),
         ("event-list", value(&EventList { items: events, next: None, revision: state.revision })),

@@ -3,6 +3,7 @@
 //! A slot is an index of a group. Stopping allocations still run, so they fill their slot until their end is known: a group never
 //! runs more than its count. Lost ones fill nothing: they are replaced at once.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use proto::ids::{AllocId, JobVersion, NodeId};
@@ -13,6 +14,9 @@ use crate::core::state::{Alloc, GroupState, JobRecord, PlanStop, PlanUpdate, Sta
 
 /// How many allocations of an older version may be down at once while a newer one takes their place.
 const MAX_PARALLEL: usize = 1;
+
+/// An index of a group and what fills it.
+type Place = (u32, AllocId);
 
 /// What a group needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,32 +116,33 @@ impl<'a> GroupView<'a> {
         self.stop_all(&doubles, StopReason::ScaledDown, work);
     }
 
-    /// Unhealthy ones first, then excess on one node, then the youngest.
+    /// Unhealthy ones first, then those that would be replaced anyway, then excess on one node; of equals the highest index.
     fn scale_down(&mut self, work: &mut GroupWork) {
         let surplus = self.active.len().saturating_sub(self.target);
         if surplus == 0 {
             return;
         }
-        let mut unhealthy: Vec<AllocId> =
-            self.active.iter().filter(|alloc| !alloc.healthy).map(|alloc| alloc.id).collect();
-        unhealthy.sort_unstable_by(|a, b| b.cmp(a));
-        unhealthy.truncate(surplus);
-        // The fullest node gives its youngest, again and again.
-        let mut nodes: BTreeMap<NodeId, Vec<AllocId>> = BTreeMap::new();
-        for alloc in self.active.iter().filter(|alloc| alloc.healthy) {
-            nodes.entry(alloc.node).or_default().push(alloc.id);
+        let is_outdated = |alloc: &Alloc| alloc.work != self.work;
+        let mut first: Vec<&Alloc> =
+            self.active.iter().copied().filter(|alloc| !alloc.healthy || is_outdated(alloc)).collect();
+        first.sort_by_key(|alloc| (alloc.healthy, Reverse(is_outdated(alloc)), Reverse(alloc.index)));
+        first.truncate(surplus);
+        // The fullest node gives its highest index, again and again.
+        let mut nodes: BTreeMap<NodeId, Vec<Place>> = BTreeMap::new();
+        for alloc in self.active.iter().filter(|alloc| alloc.healthy && !is_outdated(alloc)) {
+            nodes.entry(alloc.node).or_default().push((alloc.index, alloc.id));
         }
-        nodes.values_mut().for_each(|ids| ids.sort_unstable());
-        let mut fullest: BinaryHeap<(usize, Option<AllocId>, NodeId)> =
-            nodes.iter().map(|(node, ids)| (ids.len(), ids.last().copied(), *node)).collect();
-        let mut victims: BTreeSet<AllocId> = unhealthy.into_iter().collect();
+        nodes.values_mut().for_each(|slots| slots.sort_unstable());
+        let mut fullest: BinaryHeap<(usize, Option<Place>, NodeId)> =
+            nodes.iter().map(|(node, slots)| (slots.len(), slots.last().copied(), *node)).collect();
+        let mut victims: BTreeSet<AllocId> = first.into_iter().map(|alloc| alloc.id).collect();
         while victims.len() < surplus
-            && let Some((_, Some(youngest), node)) = fullest.pop()
+            && let Some((_, Some((_, highest)), node)) = fullest.pop()
         {
-            victims.insert(youngest);
-            let Some(ids) = nodes.get_mut(&node) else { continue };
-            ids.pop();
-            fullest.push((ids.len(), ids.last().copied(), node));
+            victims.insert(highest);
+            let Some(slots) = nodes.get_mut(&node) else { continue };
+            slots.pop();
+            fullest.push((slots.len(), slots.last().copied(), node));
         }
         self.stop_all(&victims, StopReason::ScaledDown, work);
     }
@@ -151,13 +156,15 @@ impl<'a> GroupView<'a> {
         self.stopping.extend(gone);
     }
 
-    /// Work of an older version gives way: what is not healthy at once, the rest one by one as replacements get healthy; all of it
+    /// Work of an older version gives way: what is not healthy at once, the rest one by one as replacements get healthy and after
+    /// what is on its way out, also because fewer are wanted, has ended; all of it
     /// at once when a person asked for that, and in batch jobs, which serve nobody meanwhile.
     fn replace_outdated(&mut self, work: &mut GroupWork) {
         let outdated: Vec<&Alloc> =
             self.active.iter().copied().filter(|alloc| alloc.work != self.work).collect();
         let healthy = self.active.iter().filter(|alloc| alloc.healthy).count();
-        let mut budget = MAX_PARALLEL.saturating_sub(self.target.saturating_sub(healthy));
+        let down = self.target.saturating_sub(healthy).max(self.stopping.len());
+        let mut budget = MAX_PARALLEL.saturating_sub(down);
         let mut victims = BTreeSet::new();
         for alloc in outdated {
             let at_once = self.at_once || !alloc.healthy;

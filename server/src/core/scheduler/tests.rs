@@ -227,7 +227,7 @@ fn batch_work_that_is_done_is_not_done_again() {
 }
 
 #[test]
-fn fewer_are_wanted_and_the_youngest_goes() {
+fn fewer_are_wanted_and_the_highest_index_goes() {
     let mut world = World::new(2);
     world.put(job("web", 3));
     world.settle_healthy();
@@ -249,6 +249,33 @@ fn other_work_takes_the_place_of_the_old_one_by_one() {
     world.settle_healthy();
     world.put(taking(job("web", 2), 200, 1 << 20));
     check(&world, "stop web.web.0: replaced");
+}
+
+#[test]
+fn fewer_are_wanted_of_other_work_and_the_highest_index_goes_before_the_rest_is_replaced_one_by_one() {
+    let mut world = World::new(1);
+    world.put(job("web", 3));
+    world.settle_healthy();
+    // Index 0 is now the youngest.
+    let first = world.live("web")[0];
+    end(&mut world, first, EndReason::Exit(1));
+    world.pass(5000);
+    world.settle_healthy();
+    world.put(taking(job("web", 2), 200, 1 << 20));
+    check(&world, "stop web.web.2: scaled_down");
+    let plan = decide(&world.state).plan;
+    world.plan(plan);
+    check(&world, "");
+    let mut replaced = Vec::new();
+    for _ in 0..20 {
+        let stops = decide(&world.state).plan.stops;
+        assert!(stops.len() <= 1, "one by one: {stops:?}");
+        replaced.extend(stops.iter().map(|stop| world.alloc(stop.alloc).index));
+        world.settle_healthy();
+    }
+    let indexes: Vec<u32> = world.live("web").iter().map(|id| world.alloc(*id).index).collect();
+    assert_eq!(indexes.iter().collect::<std::collections::BTreeSet<_>>(), [0, 1].iter().collect());
+    assert!(!replaced.contains(&2), "{replaced:?}");
 }
 
 #[test]

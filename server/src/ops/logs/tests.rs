@@ -219,7 +219,7 @@ async fn of_a_node_that_is_down_one_sentence_names_it_and_what_cannot_be_read() 
         let pieces = logs(&live.cluster, &sources, &Caller::operator(), both).expect("opened");
         let mut pieces = std::pin::pin!(pieces);
         let told = next(&mut pieces).await.expect("a notice");
-        assert!(told.missing && told.notice.contains(" is down since "), "{told:?}");
+        assert!(told.missing && told.notice.contains(" has been down for "), "{told:?}");
         assert!(told.notice.contains("the output of web.web.0 there cannot be read"), "{told:?}");
         if follow {
             let more = timeout(Duration::from_millis(1500), pieces.next()).await;

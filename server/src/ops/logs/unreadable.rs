@@ -40,8 +40,8 @@ impl Unreadable {
         let mut told: BTreeMap<String, Named> = BTreeMap::new();
         for ((node, why), named) in self.nodes {
             let why = down(&node).map_or(why, |record| {
-                let ago = views::rough(now.since(record.since));
-                format!("node {} is down since {ago} ago", views::node_name(state, node))
+                let length = views::rough(now.since(record.since));
+                format!("node {} has been down for {length}", views::node_name(state, node))
             });
             let all = told.entry(why).or_default();
             all.names.extend(named.names);
@@ -92,7 +92,7 @@ mod tests {
             ("busy: the output of web.web.2 there cannot be read until it is back".to_owned(), false),
             (
                 format!(
-                    "node {name} is down since 3m 0s ago: the output of web.web.0, web.web.1 there cannot be read until it is back"
+                    "node {name} has been down for 3m 0s: the output of web.web.0, web.web.1 there cannot be read until it is back"
                 ),
                 true,
             ),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::model::{EndReason, EventKind, JobType, TaskEnd, TaskPhase, TaskStatus};
+use proto::model::{EndReason, JobType, TaskEnd, TaskPhase, TaskStatus};
 use proto::time::Timestamp;
 use proto::view::Health;
 
 use super::alloc::node_name;
-use super::next::Prospect;
+use super::next::{Next, Prospect};
+use super::series::series;
 use super::tally::{Tally, is_current, live};
 use super::words::one_line;
 use crate::core::state::{Alloc, JobRecord, Slot, State};
@@ -25,6 +26,8 @@ pub struct Verdict {
     pub down_since: Option<Timestamp>,
     /// The cause, or empty.
     pub why: String,
+    /// The same without advice, for a list of many.
+    pub in_short: String,
 }
 
 /// One thing that is not as it should be.
@@ -34,41 +37,49 @@ struct Cause {
     text: String,
     /// What comes next: never cut, because it may be a command to type.
     next: String,
+    /// The same without advice.
+    next_in_short: String,
 }
 
-/// Judges a job by the worst of its groups. `tallies` are those of the same state.
+/// Judges a job by the worst of its groups. `tallies` are those of the same state; `now` may be later than what it knows.
 ///
 /// Failing: a slot failed and nothing runs in its place, or a task is between two tries or not yet believed after one that
-/// ended badly. Waiting: no place. Pending: the rest of what is wanted and not healthy. A job that a person stopped is `stopped`
+/// ended badly. After a crash it is believed again when it has run longer than all lives of the series, or as long as the restart
+/// policy starts over after. What a rolling change waits for is less: the state's own `healthy`. Waiting: no place. Pending: the rest of what is wanted and not healthy. A job that a person stopped is `stopped`
 /// from that moment, whatever still ends.
 #[must_use]
-pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -> Verdict {
+pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>, now: Timestamp) -> Verdict {
     if record.stopped {
         let left = record.filled.values().map(imbl::OrdMap::len).sum::<usize>();
         let why = if left == 0 { String::new() } else { format!("{left} still stopping") };
-        return Verdict { health: Health::Stopped, down_since: None, why };
+        return Verdict { health: Health::Stopped, down_since: None, in_short: why.clone(), why };
     }
-    let mut causes = failures(state, record);
+    let mut causes = failures(state, record, now.max(state.now));
     causes.extend(waits(state, record));
     causes.extend(delays(state, record, tallies));
     let Some(worst) = causes.iter().map(|cause| cause.health).min() else {
         let batch = record.current().job.kind == JobType::Batch;
         let complete = batch && tallies.values().all(Tally::is_complete);
         let health = if complete { Health::Complete } else { Health::Healthy };
-        return Verdict { health, down_since: None, why: String::new() };
+        return Verdict { health, down_since: None, why: String::new(), in_short: String::new() };
     };
     let down_since = causes.iter().filter_map(|cause| cause.since).min();
     causes.retain(|cause| cause.health == worst);
-    Verdict { health: worst, down_since, why: said(&causes) }
+    let why = said(&causes, |cause| &cause.next);
+    Verdict { health: worst, down_since, why, in_short: said(&causes, |cause| &cause.next_in_short) }
 }
 
-fn said(causes: &[Cause]) -> String {
+fn said(causes: &[Cause], next_of: impl Fn(&Cause) -> &str) -> String {
     // What comes next is said once where it is the same for all.
-    let next = causes.first().map_or("", |cause| cause.next.as_str());
-    let common = if causes.iter().all(|cause| cause.next == next) { next } else { "" };
-    let own = |cause: &Cause| if common.is_empty() { cause.next.clone() } else { String::new() };
-    let mut shown: Vec<String> =
-        causes.iter().take(CAUSES_SHOWN).map(|cause| one_line(&cause.text) + &own(cause)).collect();
+    let next = causes.first().map_or("", &next_of);
+    let common = if causes.iter().all(|cause| next_of(cause) == next) { next } else { "" };
+    let mut shown: Vec<String> = causes
+        .iter()
+        .take(CAUSES_SHOWN)
+        .map(|cause| {
+            format!("{}{}", one_line(&cause.text), if common.is_empty() { next_of(cause) } else { "" })
+        })
+        .collect();
     if causes.len() > CAUSES_SHOWN {
         shown.push(format!("and {} more", causes.len() - CAUSES_SHOWN));
     }
@@ -76,54 +87,99 @@ fn said(causes: &[Cause]) -> String {
 }
 
 /// Slots that failed and are empty, then tasks that fail again and again.
-fn failures(state: &State, record: &JobRecord) -> Vec<Cause> {
+fn failures(state: &State, record: &JobRecord, now: Timestamp) -> Vec<Cause> {
     let version = record.current();
     let empty = record.groups.iter().flat_map(|(name, group)| {
         let wanted = version.job.groups.get(name).map_or(0, |group| group.count);
         let prospect = Prospect::of(state, record, name);
         let told = move |(index, slot): (&u32, &Slot)| {
-            let next = prospect.as_ref().map_or(String::new(), |told| told.next(*index, slot).with_time());
-            failed_slot(state, record, name, *index, slot, &next)
+            let next = prospect.as_ref().map(|told| told.next(*index, slot));
+            failed_slot(state, record, name, *index, slot, next.as_ref())
         };
         group.failed.range(..wanted).map(told)
     });
-    let looping = live(state, record).filter(|alloc| alloc.is_active() && !alloc.healthy);
-    let looping = looping.filter_map(|alloc| crash_loop(state, record, alloc));
+    let looping = live(state, record).filter(|alloc| alloc.is_active());
+    let looping = looping.filter_map(|alloc| crash_loop(state, record, alloc, now));
     empty.chain(looping).collect()
 }
 
-fn failed_slot(state: &State, record: &JobRecord, group: &str, index: u32, slot: &Slot, next: &str) -> Cause {
+fn failed_slot(
+    state: &State,
+    record: &JobRecord,
+    group: &str,
+    index: u32,
+    slot: &Slot,
+    next: Option<&Next>,
+) -> Cause {
     let last = state.allocs.get(slot.last);
-    let culprit = last.and_then(|alloc| alloc.tasks.iter().find(|task| ended_badly(record, task).is_some()));
-    let why = culprit.and_then(|task| ended_badly(record, task).map(|end| (task, end)));
+    let tasks = last.into_iter().flat_map(|alloc| alloc.tasks.iter());
+    // The first in time explains: what it takes down with it may end badly too.
+    let why = tasks.filter_map(|task| Some((task, ended_badly(record, task)?))).min_by_key(|(_, end)| end.at);
+    let culprit = why.map(|(task, _)| task);
     let why = why.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason));
     let node = node_name(state, slot.node);
     let task = culprit.map(|task| task.name.as_str());
-    let since = failing_since(state, record, group, index, task).unwrap_or(slot.failed_at);
+    let since = series(state, record, group, index, task).map_or(slot.failed_at, |series| series.since);
     let text = format!("{}.{group}.{index} failed on {node}{why}", record.key.name);
-    Cause { health: Health::Failing, since: Some(since), text, next: format!("; {next}") }
+    let (next, next_in_short) = next.map(|next| (next.with_time(), next.in_short())).unwrap_or_default();
+    let (next, next_in_short) = (format!("; {next}"), format!("; {next_in_short}"));
+    Cause { health: Health::Failing, since: Some(since), text, next, next_in_short }
 }
 
-/// Explains an allocation that is not healthy because a task of it ended badly and is tried again.
-fn crash_loop(state: &State, record: &JobRecord, alloc: &Alloc) -> Option<Cause> {
-    let (task, end) = alloc.tasks.iter().find_map(|task| {
-        let again = task.window_try > 1 && matches!(task.phase, TaskPhase::Starting | TaskPhase::Running);
-        let ended_badly = ended_badly(record, task);
-        // A hook that ended well has done its work: of what is over for good only a failure is told.
-        let over = |end: &TaskEnd| task.phase == TaskPhase::Ended && !end.reason.is_success();
-        let down = |end: &TaskEnd| matches!(task.phase, TaskPhase::Backoff(_)) || over(end);
-        ended_badly.filter(|end| again || down(end)).map(|end| (task, end))
-    })?;
+/// Explains an allocation of which a task ended badly and is tried again, until what runs now is believed.
+fn crash_loop(state: &State, record: &JobRecord, alloc: &Alloc, now: Timestamp) -> Option<Cause> {
+    let (task, end) = doubted(state, record, alloc, now)?;
     let of = task.window_tries.map_or(String::new(), |tries| format!(" of {tries}"));
     let next = match task.phase {
+        // Its end is that of the allocation before it.
+        _ if !alloc.tasks.iter().any(|own| std::ptr::eq(own, task)) => String::new(),
         TaskPhase::Backoff(until) => format!("; try {}{of} at {until}", task.window_try),
         TaskPhase::Ended => String::new(),
         _ => format!("; try {}{of}", task.window_try),
     };
-    let node = node_name(state, alloc.node);
-    let text = format!("{} on {node}: task {}: {}", alloc.name(), task.name, end.reason);
-    let since = failing_since(state, record, &alloc.group, alloc.index, Some(&task.name)).unwrap_or(end.at);
-    Some(Cause { health: Health::Failing, since: Some(since), text, next })
+    let series = series(state, record, &alloc.group, alloc.index, Some(&task.name));
+    let how = match series.as_ref().and_then(|series| series.count(now)) {
+        Some(count) => format!(" crashes again and again: {count}, last: {}", end.reason),
+        None => format!(": {}", end.reason),
+    };
+    let text = format!("{} on {}: task {}{how}", alloc.name(), node_name(state, alloc.node), task.name);
+    let since = series.map_or(end.at, |series| series.since);
+    Some(Cause { health: Health::Failing, since: Some(since), text, next_in_short: next.clone(), next })
+}
+
+/// Returns the task that makes an allocation doubtful, and how it ended last: its own, or that of the allocation it replaces.
+fn doubted<'s>(
+    state: &'s State,
+    record: &JobRecord,
+    alloc: &'s Alloc,
+    now: Timestamp,
+) -> Option<(&'s TaskStatus, &'s TaskEnd)> {
+    let ran = alloc.running_since.map_or(Duration::ZERO, |since| now.since(since));
+    let too_short = |task: &TaskStatus, least: usize| {
+        let series = series(state, record, &alloc.group, alloc.index, Some(&task.name));
+        let series = series.filter(|series| series.ends.len() >= least);
+        series.and_then(|series| series.believed_after()).is_some_and(|believed| ran < believed)
+    };
+    let own = alloc.tasks.iter().find_map(|task| {
+        let end = ended_badly(record, task)?;
+        let down = match task.phase {
+            TaskPhase::Backoff(_) => true,
+            // A hook that ended well has done its work: of what is over for good only a failure is told.
+            TaskPhase::Ended => !end.reason.is_success(),
+            TaskPhase::Starting | TaskPhase::Running => {
+                (!alloc.healthy && task.window_try > 1) || too_short(task, 1)
+            }
+            TaskPhase::Waiting | TaskPhase::Stopping => false,
+        };
+        down.then_some((task, end))
+    });
+    let before = alloc.previous.filter(|_| alloc.replacements > 0).and_then(|id| state.allocs.get(id));
+    let inherited = || {
+        let tasks = before.into_iter().flat_map(|before| before.tasks.iter());
+        let ends = tasks.filter_map(|task| Some((task, ended_badly(record, task)?)));
+        ends.into_iter().find(|(task, _)| too_short(task, 2))
+    };
+    own.or_else(inherited)
 }
 
 /// Returns how a task last ended, if that is not what it was meant to do: a service is not meant to end at all.
@@ -136,37 +192,6 @@ fn ended_badly<'t>(record: &JobRecord, task: &'t TaskStatus) -> Option<&'t TaskE
     })
 }
 
-/// Returns when the present series of failures of a slot began: at the first one after a time of good running, which is as long as
-/// the one after which the restart policy starts over. None when the events that would say so are no longer kept.
-fn failing_since(
-    state: &State,
-    record: &JobRecord,
-    group: &str,
-    index: u32,
-    task: Option<&str>,
-) -> Option<Timestamp> {
-    let good = record.current().job.groups.get(group).map_or(Duration::MAX, |group| group.restart.max_delay);
-    let events: Vec<_> = state.events.of_job(&record.key).collect();
-    let mut since: Option<Timestamp> = None;
-    for event in events.into_iter().rev() {
-        let subject = &event.subject;
-        let of_slot = subject.group.as_deref() == Some(group) && subject.index == Some(index);
-        let of_task = of_slot && (task.is_none() || subject.task.as_deref() == task);
-        match event.kind {
-            EventKind::TaskEnded if of_task && event.reason != "stopped" => since = Some(event.time),
-            EventKind::AllocFailed if of_slot => since = Some(event.time),
-            EventKind::TaskStarted
-                if of_task && since.is_some_and(|since| since.since(event.time) > good) =>
-            {
-                return since;
-            }
-            EventKind::JobSubmitted => return since,
-            _ => {}
-        }
-    }
-    since
-}
-
 fn waits<'s>(state: &'s State, record: &'s JobRecord) -> impl Iterator<Item = Cause> + 's {
     let waiting = record.groups.iter().filter_map(|(name, group)| {
         let since = group.wait.as_ref()?.since;
@@ -174,7 +199,13 @@ fn waits<'s>(state: &'s State, record: &'s JobRecord) -> impl Iterator<Item = Ca
     });
     waiting.map(|(name, waits, since)| {
         let text = format!("{} of {name} cannot be placed: {}", allocations(waits.count), waits.why);
-        Cause { health: Health::Waiting, since: Some(since), text, next: String::new() }
+        Cause {
+            health: Health::Waiting,
+            since: Some(since),
+            text,
+            next: String::new(),
+            next_in_short: String::new(),
+        }
     })
 }
 
@@ -205,7 +236,7 @@ fn delay(state: &State, record: &JobRecord, group: &str, tally: &Tally) -> Cause
     }
     let since = of_group.iter().filter_map(|alloc| outage(state, record, alloc)).min();
     let text = format!("{group}: {}", parts.join(", "));
-    Cause { health: Health::Pending, since, text, next: String::new() }
+    Cause { health: Health::Pending, since, text, next: String::new(), next_in_short: String::new() }
 }
 
 /// Returns since when the slot of a live allocation has been without healthy work, where it once had some.
@@ -218,7 +249,7 @@ fn outage(state: &State, record: &JobRecord, alloc: &Alloc) -> Option<Timestamp>
     }
     let before = alloc.previous.and_then(|id| state.allocs.get(id));
     let lost_at = before.filter(|before| before.lost).and_then(|before| before.lost_at);
-    let failing = || failing_since(state, record, &alloc.group, alloc.index, None);
+    let failing = || series(state, record, &alloc.group, alloc.index, None).map(|series| series.since);
     lost_at.or_else(|| (alloc.replacements > 0).then(failing).flatten())
 }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use proto::ids::Revision;
 use proto::model::Desired;
+use proto::time::Timestamp;
 use proto::view::{
     AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement, Waiting,
 };
 
 use super::alloc::{alloc_of, node_name};
-use super::health::judge;
+use super::health::{Verdict, judge};
 use super::next::Prospect;
 use super::tally::{Tally, is_current, live, tally};
 use crate::core::state::{Alloc, GroupState, JobRecord, State};
@@ -18,22 +19,21 @@ use crate::limits;
 
 /// Shows all jobs that `shown` accepts, the unhealthy first, then by namespace and name.
 #[must_use]
-pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool) -> JobList {
+pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool, now: Timestamp) -> JobList {
     let records = state.jobs.iter().map(|(_, record)| record).filter(|record| shown(record));
-    let mut items: Vec<JobSummary> =
-        records.map(|record| summary(state, record, &tally(state, record))).collect();
+    let mut items: Vec<JobSummary> = records.map(|record| brief_summary(state, record, now)).collect();
     items.sort_by(|a, b| (a.health, &a.namespace, &a.name).cmp(&(b.health, &b.namespace, &b.name)));
     JobList { items, next: None, revision: state.revision }
 }
 
 /// Shows everything about one job. Of a very large one only [`limits::ALLOCS_SHOWN`] allocations, those that are not healthy first.
 #[must_use]
-pub fn job_status(state: &State, record: &JobRecord) -> JobStatus {
+pub fn job_status(state: &State, record: &JobRecord, now: Timestamp) -> JobStatus {
     let tallies = tally(state, record);
     let shown =
         |(name, tally): (&&str, &Tally)| ((*name).to_owned(), group_status(state, record, name, tally));
     JobStatus {
-        summary: summary(state, record, &tallies),
+        summary: summary(record, &tallies, judge(state, record, &tallies, now)),
         created_at: record.created_at,
         submitted_at: record.current().at,
         revision: state.revision,
@@ -68,9 +68,15 @@ pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placemen
     Placement { groups }
 }
 
-fn summary(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>) -> JobSummary {
+/// In a list of many stands the cause; what to do about it is told with the job.
+fn brief_summary(state: &State, record: &JobRecord, now: Timestamp) -> JobSummary {
+    let tallies = tally(state, record);
+    let verdict = judge(state, record, &tallies, now);
+    JobSummary { why: verdict.in_short.clone(), ..summary(record, &tallies, verdict) }
+}
+
+fn summary(record: &JobRecord, tallies: &BTreeMap<&str, Tally>, verdict: Verdict) -> JobSummary {
     let total = tallies.values().fold(Tally::default(), |sum, tally| sum.plus(*tally));
-    let verdict = judge(state, record, tallies);
     JobSummary {
         namespace: record.key.namespace.clone(),
         name: record.key.name.clone(),

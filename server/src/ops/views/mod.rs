@@ -6,6 +6,7 @@ mod health;
 mod job;
 mod next;
 mod node;
+mod series;
 mod story;
 mod tally;
 mod versions;

@@ -25,6 +25,12 @@ impl Next {
         format!("{}{}", self.what, self.how)
     }
 
+    /// Says it with its time and without advice, for a list.
+    pub(super) fn in_short(&self) -> String {
+        let at = self.at.map_or(String::new(), |at| format!(" at {at}"));
+        format!("{}{at}", self.what)
+    }
+
     /// Says it with its time, if it has one.
     pub(super) fn with_time(&self) -> String {
         let at = self.at.map_or(String::new(), |at| format!(" at {at}"));

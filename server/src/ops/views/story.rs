@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use proto::model::{AllocState, Desired, EndReason, Event, EventKind, JobType, TaskPhase, TaskStatus};
+use proto::time::Timestamp;
 use proto::view::{Health, Sentence, Story};
 
 use super::alloc::node_name;
@@ -18,10 +19,10 @@ use crate::limits::{STORY_ALLOCS, STORY_PAST};
 
 /// Tells the story of a job.
 #[must_use]
-pub fn of_job(state: &State, record: &JobRecord) -> Story {
+pub fn of_job(state: &State, record: &JobRecord, now: Timestamp) -> Story {
     let name = record.key.name.clone();
     let tallies = tally(state, record);
-    let verdict = judge(state, record, &tallies);
+    let verdict = judge(state, record, &tallies, now);
     let word = serde_json::to_value(verdict.health).ok();
     let word = word.as_ref().and_then(|word| word.as_str()).unwrap_or_default();
     let nothing_wanted = verdict.health == Health::Healthy && tallies.values().all(|tally| tally.wanted == 0);

@@ -13,7 +13,7 @@ use crate::ops::testing::{World, batch, end, job, running};
 
 fn status(world: &World, name: &str) -> JobStatus {
     let record = world.state.jobs.get(&JobKey::new("default", name)).expect("the job");
-    job_status(&world.state, record)
+    job_status(&world.state, record, world.now)
 }
 
 /// Health, and the numbers wanted, running, healthy.
@@ -109,13 +109,80 @@ fn a_crash_loop_is_failing_also_while_the_next_try_runs_and_down_since_its_first
         world.pass(3);
     }
     let shown = status(&world, "web");
-    assert_eq!(shown.summary.why, "web.web.0 on n1: task web: exit code 7; try 3 of 4");
+    let why = "web.web.0 on n1: task web crashes again and again: 2 ends in the last minute, last: exit code 7; try 3 of 4";
+    assert_eq!(shown.summary.why, why);
     let task = &shown.allocs[0].tasks[0];
     assert_eq!(task.last_end_text, "exit code 7 after 2.3s");
     assert_eq!(task.last_end.as_ref().map(|end| end.tail.as_str()), Some("boom\n"));
     world.apply(crate::core::state::Kind::PutHealth { healthy: vec![id] });
-    assert_eq!(brief(&world, "web"), (Health::Healthy, [1, 1, 1]));
+    assert_eq!(brief(&world, "web"), (Health::Failing, [1, 1, 1]), "its lives were as long before");
+    world.pass(1);
+    assert_eq!(brief(&world, "web"), (Health::Healthy, [1, 1, 1]), "it has outlived them");
     assert_eq!(status(&world, "web").summary.down_since, None);
+}
+
+/// The task of `web` dies after that many seconds, and is started again at once.
+fn dies_after(world: &mut World, id: proto::ids::AllocId, seconds: u64, tries: u32) {
+    world.pass(seconds);
+    let down = backoff(world, "web", EndReason::Exit(1), tries);
+    world.report(id, AllocState::Running, vec![down.clone()]);
+    let again = TaskStatus { phase: TaskPhase::Running, started_at: Some(world.now), ..down };
+    world.report(id, AllocState::Running, vec![again]);
+}
+
+/// All that has run for a second is believed by rolling changes.
+fn believed(world: &mut World, id: proto::ids::AllocId) {
+    world.pass(1);
+    world.apply(crate::core::state::Kind::PutHealth { healthy: vec![id] });
+}
+
+#[test]
+fn what_lives_for_two_seconds_again_and_again_never_looks_healthy_between() {
+    let mut world = World::new(1);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    world.healthy(id);
+    world.pass(1);
+    let first = world.now;
+    dies_after(&mut world, id, 0, 2);
+    for tries in 3..6 {
+        believed(&mut world, id);
+        let summary = status(&world, "web").summary;
+        assert_eq!((summary.health, summary.healthy), (Health::Failing, 1), "try {tries}");
+        assert_eq!(summary.down_since, Some(first));
+        dies_after(&mut world, id, 1, tries);
+    }
+    let why = status(&world, "web").summary.why;
+    assert!(why.contains(" crashes again and again: 4 ends in the last minute, last: exit code 1"), "{why}");
+    believed(&mut world, id);
+    world.pass(3);
+    assert_eq!(brief(&world, "web").0, Health::Healthy, "longer than ever before");
+    world.pass(60);
+    let again = world.now;
+    dies_after(&mut world, id, 0, 2);
+    believed(&mut world, id);
+    assert_eq!(brief(&world, "web").0, Health::Healthy, "one end after a long life is no series");
+    dies_after(&mut world, id, 1, 3);
+    assert_eq!(status(&world, "web").summary.down_since, Some(again), "from the last good running");
+}
+
+#[test]
+fn a_crash_loop_that_was_placed_anew_is_one_still() {
+    let mut world = World::new(1);
+    world.put(&job("web", 1));
+    let id = world.place("web", 0, 1);
+    world.healthy(id);
+    dies_after(&mut world, id, 1, 2);
+    world.pass(2);
+    let over = TaskStatus { phase: TaskPhase::Ended, ..backoff(&world, "web", EndReason::Exit(1), 4) };
+    world.report(id, AllocState::Failed, vec![over]);
+    world.pass(6);
+    let next = world.place("web", 0, 1);
+    world.healthy(next);
+    let shown = status(&world, "web").summary;
+    assert_eq!(shown.health, Health::Failing, "{}", shown.why);
+    world.pass(3);
+    assert_eq!(brief(&world, "web").0, Health::Healthy);
 }
 
 #[test]
@@ -182,6 +249,9 @@ fn what_the_only_node_cannot_start_is_not_tried_again_and_says_what_to_do() {
         assert_eq!((shown.summary.health, &shown.summary.why), (Health::Failing, &why), "due: {due}");
         assert_eq!((shown.groups["web"].next_at, &shown.groups["web"].waiting), (None, &None), "due: {due}");
         assert_eq!(shown.allocs[0].next, next);
+        let list = job_list(&world.state, |_| true, world.now);
+        let cause = "web.web.0 failed on n1: task web: could not start: /no/such: No such file or directory";
+        assert_eq!(list.items[0].why, format!("{cause}; not tried again"), "the advice stands with the job");
         world.pass(60);
         world.wait("web", 1, "1 of 1 node cannot start it");
     }
@@ -203,7 +273,7 @@ fn what_is_the_same_for_all_that_failed_is_said_once() {
     let text = "could not start: /no/such: No such file or directory";
     assert_eq!(shown.allocs[0].tasks[0].last_end_text, text, "it took no time");
     let record = world.state.jobs.get(&JobKey::new("default", "web")).expect("the job");
-    let next = of_job(&world.state, record).next;
+    let next = of_job(&world.state, record, world.now).next;
     assert_eq!(next.len(), 1, "{next:?}");
     assert!(next[0].text.starts_with("3 of web.web are not tried again: n1 is left out"), "{next:?}");
 }
@@ -376,9 +446,10 @@ fn the_unhealthy_come_first() {
     let healthy = world.place("b", 0, 1);
     world.healthy(healthy);
     world.wait("d", 1, "no room");
-    let names: Vec<String> = job_list(&world.state, |_| true).items.into_iter().map(|job| job.name).collect();
+    let names: Vec<String> =
+        job_list(&world.state, |_| true, world.now).items.into_iter().map(|job| job.name).collect();
     assert_eq!(names, ["d", "c", "b", "a"]);
-    assert_eq!(job_list(&world.state, |record| record.key.name == "b").items.len(), 1);
+    assert_eq!(job_list(&world.state, |record| record.key.name == "b", world.now).items.len(), 1);
 }
 
 #[test]

@@ -5,14 +5,16 @@ use std::time::Duration;
 /// Characters of a cause in a list: it has to fit in a line or two of a terminal.
 const LINE_CHARS: usize = 240;
 
-/// Says how long something took, to two figures or so: `250ms`, `2.3s`, `1m 5s`, `2h 5m`, `3d 4h`.
+/// Says how long something took, rounded to two figures or so: `25ms`, `0.3s`, `2.3s`, `42s`, `1m 5s`, `2h 5m`, `3d 4h`.
 #[must_use]
 pub fn rough(duration: Duration) -> String {
-    let (millis, seconds) = (duration.as_millis(), duration.as_secs());
+    let millis = duration.as_millis();
+    let (tenths, seconds) = ((millis + 50) / 100, (millis + 500) / 1000);
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     match seconds {
-        0 => format!("{millis}ms"),
-        1..60 => format!("{seconds}.{}s", duration.subsec_millis() / 100),
+        _ if millis < 100 => format!("{millis}ms"),
+        _ if tenths < 100 && tenths % 10 > 0 => format!("{}.{}s", tenths / 10, tenths % 10),
+        0..60 => format!("{seconds}s"),
         60..3600 => format!("{minutes}m {}s", seconds % 60),
         3600..86_400 => format!("{hours}h {}m", minutes % 60),
         _ => format!("{}d {}h", hours / 24, hours % 24),
@@ -35,12 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_to_two_figures() {
-        let shown: Vec<String> = [0, 250, 2345, 59_999, 65_000, 7_500_000, 273_600_000]
+    fn durations_are_rounded_to_two_figures() {
+        let shown: Vec<String> = [0, 25, 250, 1_960, 2345, 3_990, 41_600, 65_000, 7_500_000, 273_600_000]
             .map(Duration::from_millis)
             .map(rough)
             .into();
-        assert_eq!(shown, ["0ms", "250ms", "2.3s", "59.9s", "1m 5s", "2h 5m", "3d 4h"]);
+        assert_eq!(shown, ["0ms", "25ms", "0.3s", "2s", "2.3s", "4s", "42s", "1m 5s", "2h 5m", "3d 4h"]);
     }
 
     #[test]

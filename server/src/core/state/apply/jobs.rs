@@ -7,8 +7,10 @@ use proto::error::Kind as ErrorKind;
 use proto::ids::{JobKey, JobVersion};
 use proto::model::{EventKind, Job, Subject};
 
+use crate::core::job_diff::differences;
 use crate::core::state::events::Fact;
 use crate::core::state::{Changes, JobRecord, Outcome, Refusal, State, VersionRecord};
+use crate::limits::CHANGES_IN_HISTORY;
 
 impl State {
     pub(super) fn put_job(
@@ -29,9 +31,14 @@ impl State {
         match known {
             Some(record) if same && !record.stopped => self.written(&key, false),
             Some(record) => {
+                let what = what_changed(record.current(), &job);
                 let next = (!same).then(|| self.new_version(Some(record.current()), job, actor, message));
-                let said = if record.stopped { "started again" } else { "changed" };
-                self.update_job(&record, next, said, changes)
+                let said = match (record.stopped, same) {
+                    (true, true) => "started again".to_owned(),
+                    (true, false) => format!("started again and changed {what}"),
+                    _ => format!("changed {what}"),
+                };
+                self.update_job(&record, next, &said, changes)
             }
             None => self.create_job(job, actor, message, changes),
         }
@@ -167,6 +174,18 @@ impl State {
         let version = self.jobs.get(key).map_or(JobVersion(0), |record| record.current().version);
         Outcome::Written { changed, version, revision: self.at() }
     }
+}
+
+/// Says what a new description changes, as the history of versions does: `to version 3: groups.web.count`.
+fn what_changed(before: &VersionRecord, after: &Job) -> String {
+    let mut keys: Vec<String> =
+        differences(&before.job, after).into_iter().map(|difference| difference.key).collect();
+    let left_out = keys.len().saturating_sub(CHANGES_IN_HISTORY);
+    keys.truncate(CHANGES_IN_HISTORY);
+    if left_out > 0 {
+        keys.push(format!("and {left_out} more"));
+    }
+    format!("to version {}: {}", before.version.next(), keys.join(", "))
 }
 
 /// Says why a job is not at the version that was expected; 0 is the one of a job that is not there.

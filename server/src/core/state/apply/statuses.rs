@@ -184,6 +184,8 @@ fn end_fact(alloc: &Alloc) -> Fact {
         AllocState::Stopped => (EventKind::AllocStopped, Severity::Info, "stopped"),
         _ => (EventKind::AllocFailed, Severity::Critical, "failed"),
     };
+    // A service that ends well and is given up has failed without a bad end.
+    let cause = cause.or_else(|| last_end(alloc).filter(|_| alloc.state == AllocState::Failed));
     let why = match cause {
         Some((task, end)) if alloc.state == AllocState::Failed => format!(": task {task}: {}", end.reason),
         _ => String::new(),
@@ -200,6 +202,12 @@ pub(super) fn failed_task(alloc: &Alloc) -> Option<(&str, &TaskEnd)> {
     let ends =
         alloc.tasks.iter().filter_map(|task| Some((task.name.as_str(), task.last_end.as_ref().filter(bad)?)));
     ends.min_by_key(|(_, end)| end.at)
+}
+
+/// Returns the task that ended last of itself.
+fn last_end(alloc: &Alloc) -> Option<(&str, &TaskEnd)> {
+    let ends = alloc.tasks.iter().filter_map(|task| Some((task.name.as_str(), task.last_end.as_ref()?)));
+    ends.filter(|(_, end)| end.reason != EndReason::Stopped).max_by_key(|(_, end)| end.at)
 }
 
 /// Returns whether every task runs, or has done its work beside others that run.

@@ -31,7 +31,7 @@ fn check(story: &Story, expected: &str) {
 }
 
 fn of_web(world: &World) -> Story {
-    of_job(&world.state, world.state.jobs.get(&JobKey::new("default", "web")).expect("the job"))
+    of_job(&world.state, world.state.jobs.get(&JobKey::new("default", "web")).expect("the job"), world.now)
 }
 
 fn of_one(world: &World, id: AllocId) -> Story {
@@ -80,7 +80,7 @@ fn a_crash_loop_tells_how_it_ended_and_when_it_is_tried_again() {
         past 61 task web of web.web.0 ended: exit code 7; try 2 of 4 at 2023-11-14T22:14:23.000Z
         present 0 version 1 was made by server
         present 0 web.web.0 was placed on n1; it is the only node
-        present 61 task web of web.web.0 waits for try 2 of 4; its last try ended after 9.0s: exit code 7
+        present 61 task web of web.web.0 waits for try 2 of 4; its last try ended after 9s: exit code 7
         next 63 try 2 of 4 of task web of web.web.0
         ",
     );

@@ -159,3 +159,16 @@ fn a_smaller_count_takes_from_the_fullest_node_and_the_youngest_first() {
     };
     assert!(kept.iter().all(eldest), "the eldest of each: {kept:?} of {before:?}");
 }
+
+#[test]
+fn a_change_says_what_it_changed() {
+    let mut world = World::new(1);
+    world.put(job("web", 1));
+    world.put(job("web", 2));
+    let key = JobKey::new("default", "web");
+    let said = |world: &World| world.state.events.of_job(&key).last().expect("an event").message.clone();
+    assert_eq!(said(&world), "job `web` was changed to version 2: groups.web.count");
+    world.apply(Kind::StopJob { key: key.clone(), purge: false });
+    world.put(job("web", 3));
+    assert_eq!(said(&world), "job `web` was started again and changed to version 3: groups.web.count");
+}

@@ -124,3 +124,17 @@ fn the_first_bad_end_explains_a_failure_and_not_what_ran_after_it() {
     world.settle();
     assert_eq!(world.live("web").len(), 1, "the node can start it");
 }
+
+#[test]
+fn a_service_that_ended_well_and_was_given_up_says_why_it_failed() {
+    let mut world = World::new(1);
+    world.put(job("web", 1));
+    world.settle_healthy();
+    let id = world.live("web")[0];
+    world.report(0, status(id, 60, AllocState::Failed, TaskPhase::Ended, Some(EndReason::Exit(0))));
+    let key = JobKey::new("default", "web");
+    let failed = world.state.events.of_job(&key);
+    let failed = failed.filter(|event| event.kind == EventKind::AllocFailed).last().expect("it failed");
+    assert_eq!(failed.message, "web.web.0 ended failed: task web: exit code 0");
+    assert_eq!(failed.reason, EndReason::Exit(0).word());
+}
