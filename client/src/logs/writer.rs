@@ -217,10 +217,8 @@ mod tests {
     #[ignore = "a measurement, not a promise"]
     #[allow(clippy::print_stdout, reason = "a measurement prints")]
     fn what_marks_of_time_cost() {
-        let pause = std::time::Duration::from_millis(1);
-        for (bytes, count, pause) in
-            [(64 << 10, 4096, pause * 0), (1000, 200_000, pause * 0), (100, 2000, pause)]
-        {
+        let (none, pause) = (std::time::Duration::ZERO, std::time::Duration::from_millis(1));
+        for (bytes, count, pause) in [(64 << 10, 4096, none), (1000, 200_000, none), (100, 2000, pause)] {
             let piece = vec![b'x'; bytes];
             let best = |marks| (0..5).map(|_| cost(&piece, count, pause, marks)).min().unwrap();
             println!(

@@ -79,7 +79,7 @@ mod tests {
             let mut left = children(&mount.join("minijob"));
             left.sort();
             assert_eq!(left, [OWN, ALIVE, "by-hand"]);
-            assert_eq!(children(&mount.join("minijob").join(ALIVE)).contains(&"t1".to_owned()), true);
+            assert!(children(&mount.join("minijob").join(ALIVE)).contains(&"t1".to_owned()));
         }
     }
 }
