@@ -94,6 +94,9 @@ pub const LOG_MARK_SHARE: u64 = 10;
 /// ... but after so much time with any output there is one, that a slow log has places to begin at too.
 pub const LOG_MARK_QUIET: Duration = Duration::from_secs(10);
 
+/// Dead keepers whose control groups a start sweeps up at most: removing a group of v1 waits for milliseconds, and starting must not.
+pub const STALE_GROUPS_AT_ONCE: usize = 32;
+
 /// Bytes of a line that are held back until it is whole, so that lines of two streams do not mix.
 pub const LOG_LINE_BYTES: usize = 64 << 10;
 

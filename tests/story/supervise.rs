@@ -259,6 +259,31 @@ fn an_end_is_told_after_the_output_before_it_and_as_fields() {
     assert!(time.is_some_and(|time| proto::time::now().since(time) < SOON), "{ended}");
 }
 
+/// Scripts read one end per try, also where a stop finds the task between two tries, and what the owner's signal does.
+#[test]
+fn a_stop_between_two_tries_is_told_as_such() {
+    let mut one = Supervised::start(directory(&[]), |_| {
+        bare(&["supervise", "--json", "--", "/bin/sh", "-c", "exit 3"])
+    });
+    one.line("err", "\"retry\"");
+    process::signal(one.child.id(), Signal::SIGTERM);
+    one.line("err", "stopping everything");
+    one.code();
+    let told = std::fs::read_to_string(one.dir.path().join("err")).expect("text");
+    let events: Vec<serde_json::Value> =
+        told.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    let of = |event: &str| events.iter().filter(|told| told["event"] == event).collect::<Vec<_>>();
+    let tries: Vec<_> = of("ended").iter().map(|end| end["try"].as_u64()).collect();
+    assert!(tries.windows(2).all(|two| two[0] < two[1]), "{told}");
+    assert!(
+        of("note")
+            .iter()
+            .any(|note| note["message"].as_str().is_some_and(|text| text.starts_with("stopping"))),
+        "{told}"
+    );
+    assert_eq!(of("stopped").len(), 1, "{told}");
+}
+
 /// A batch command that has succeeded is done.
 #[test]
 fn a_batch_command_is_not_restarted_when_it_has_succeeded() {

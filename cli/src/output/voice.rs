@@ -32,6 +32,12 @@ impl Voice {
         Self { json: true, paint: Paint(false), width: None }
     }
 
+    /// Whether it speaks JSON.
+    #[must_use]
+    pub const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Says what went wrong: `error: message`, the single faults, and `hint: next step`; with `--json` the document.
     pub fn error(self, error: &Error) {
         let text = if self.json {

@@ -52,5 +52,6 @@ fn a_file_is_submitted_once_the_only_node_takes_work() {
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("it runs");
     let ended = outcome(child);
     assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("minijob: stopping 1 job: hello"), "{ended:?}");
     assert!(!ended.stdout.contains("wait"), "nobody was told that it waits for a node: {ended:?}");
 }

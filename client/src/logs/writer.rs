@@ -190,6 +190,45 @@ mod tests {
         assert_eq!(read(dir.path(), 0), "short\n");
     }
 
+    /// CPU time of this thread, for writing `count` pieces with a pause after each; without `marks` none are written.
+    fn cost(piece: &[u8], count: usize, pause: std::time::Duration, marks: bool) -> std::time::Duration {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place { policy: Policy { files: 2, file_bytes: 1 << 30 }, ..place(dir.path(), 2) };
+        let mut sink = Sink::default();
+        sink.write(place, b"first\n");
+        if !marks {
+            sink.marker = Marker::default();
+        }
+        let cpu = || {
+            let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+            std::time::Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+        };
+        let before = cpu();
+        for _ in 0..count {
+            sink.write(place, piece);
+            if !pause.is_zero() {
+                std::thread::sleep(pause);
+            }
+        }
+        cpu() - before
+    }
+
+    #[test]
+    #[ignore = "a measurement, not a promise"]
+    #[allow(clippy::print_stdout, reason = "a measurement prints")]
+    fn what_marks_of_time_cost() {
+        let (none, pause) = (std::time::Duration::ZERO, std::time::Duration::from_millis(1));
+        for (bytes, count, pause) in [(64 << 10, 4096, none), (1000, 200_000, none), (100, 2000, pause)] {
+            let piece = vec![b'x'; bytes];
+            let best = |marks| (0..5).map(|_| cost(&piece, count, pause, marks)).min().unwrap();
+            println!(
+                "{count} writes of {bytes} bytes: {:?} without marks, {:?} with",
+                best(false),
+                best(true)
+            );
+        }
+    }
+
     #[test]
     fn the_next_attempt_continues_the_newest_file() {
         let dir = tempfile::tempdir().unwrap();

@@ -97,7 +97,8 @@ async fn read(
         (false, true) => &[Stream::Stderr],
     };
     let tail = ask.tail.map(|lines| lines as usize);
-    let since = ask.last_ms.map(|ms| Timestamp(now().0.saturating_sub(ms)));
+    let last = ask.last_ms.map(|ms| Timestamp(now().0.saturating_sub(ms)));
+    let since = last.max(ask.since_ms.map(Timestamp));
     let fail = |error: io::Error| format!("cannot read the output of `{}`: {error}", ask.task);
     let mut output = match Ordered::open(&folder, &ask.task, streams, tail, since).await {
         Ok(output) => output,

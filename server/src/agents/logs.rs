@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::ids::AllocId;
+use proto::time::Timestamp;
 use proto::wire::v1;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -28,6 +29,8 @@ pub struct LogsSpec {
     pub tail: Option<u32>,
     /// Only what was printed in this time before now; none: all that is kept.
     pub last: Option<Duration>,
+    /// Only what was printed at this time of the node's clock or later.
+    pub since: Option<Timestamp>,
 }
 
 impl LogsSpec {
@@ -41,6 +44,7 @@ impl LogsSpec {
             follow: self.follow,
             tail: self.tail,
             last_ms: self.last.map(proto::time::millis),
+            since_ms: self.since.map(|since| since.0),
         }
     }
 }
@@ -73,7 +77,8 @@ pub(super) async fn serve(dials: &Dials<Reader>, mut up: Streaming<v1::LogsUp>) 
         next = match message {
             Ok(message) => message,
             Err(status) => {
-                let error = format!("the connection to the agent broke: {}", status.message());
+                tracing::debug!(%status, "the connection broke on which an agent brings output");
+                let error = "the connection broke".to_owned();
                 chunks.send(v1::LogsUp { error, ..Default::default() }).await.ok();
                 None
             }

@@ -14,10 +14,10 @@ impl Sources for Hub {
     fn open(&self, wanted: Wanted) -> BoxFuture<'static, Result<Chunks, Error>> {
         let hub = self.clone();
         async move {
-            let Wanted { node, alloc, task, streams, follow, portion } = wanted;
+            let Wanted { node, alloc, task, streams, follow, portion, since } = wanted;
             let Portion { tail, last } = portion;
             let (both, stderr) = (streams == Streams::Both, streams == Streams::Stderr);
-            let spec = LogsSpec { alloc, task, both, stderr, follow, tail, last };
+            let spec = LogsSpec { alloc, task, both, stderr, follow, tail, last, since };
             let mut received = hub.open_logs(node, spec.clone()).await?;
             let first = received.recv().await.unwrap_or_default();
             let understood = first.both;

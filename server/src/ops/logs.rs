@@ -9,6 +9,7 @@ mod lines;
 mod outbox;
 mod past;
 mod pick;
+mod place;
 mod unreadable;
 
 use std::sync::Arc;
@@ -91,6 +92,8 @@ pub struct Wanted {
     pub follow: bool,
     /// How much of what was printed before.
     pub portion: Portion,
+    /// Of that only what was printed at this time of the node's clock or later; agents that do not know it send all of it.
+    pub since: Option<Timestamp>,
 }
 
 /// Lines of one stream that were written at one time.

@@ -393,6 +393,7 @@ async fn output_comes_on_a_connection_that_the_agent_dials() {
         follow: true,
         tail: Some(3),
         last: Some(Duration::from_secs(60)),
+        since: None,
     };
     let (hub, node) = (served.server.hub().clone(), agent.identity.id);
     let reading = tokio::spawn(async move { hub.open_logs(node, spec).await });
@@ -428,6 +429,7 @@ async fn output_of_a_node_that_is_not_connected_is_unavailable() {
         follow: false,
         tail: None,
         last: None,
+        since: None,
     };
     let error = served.server.hub().open_logs(NodeId(1), spec).await.expect_err("nobody is there");
     assert_eq!(error.kind, proto::error::Kind::Unavailable);

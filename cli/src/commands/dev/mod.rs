@@ -49,7 +49,8 @@ pub struct Args {
     #[arg(
         long,
         env = "RUST_LOG",
-        default_value = "warn,openraft=off",
+        // What befalls allocations its events tell in better words.
+        default_value = "warn,openraft=off,client::allocs::alloc=error",
         value_name = "LEVEL",
         hide_env_values = true,
         hide_default_value = true
@@ -94,13 +95,16 @@ async fn life(
     }
     let mut board = Board::new(global);
     let place = show::Place { url: cluster.url.clone(), token: cluster.token.clone() };
-    let result = tokio::select! {
-        result = show::all(&place, jobs, &mut board, global) => result,
-        error = cluster.ended() => Err(error.into()),
-        () = signals.next() => Ok(()),
+    let (result, asked) = tokio::select! {
+        result = show::all(&place, jobs, &mut board, global) => (result, false),
+        error = cluster.ended() => (Err(error.into()), false),
+        () = signals.next() => (Ok(()), true),
     };
     drop(note);
     board.clear();
+    if asked {
+        voice.notice(&show::stopping(&place).await);
+    }
     let forced = cluster.stop(&mut signals, voice).await?;
     result?;
     Ok(if forced { Exit::INTERRUPTED } else { Exit::DONE })

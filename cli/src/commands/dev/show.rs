@@ -49,6 +49,29 @@ pub(super) async fn all(
     }
 }
 
+/// Returns what is said when everything is to end: which jobs still run. Nobody waits long for that.
+pub(super) async fn stopping(place: &Place) -> String {
+    let ask = async {
+        let servers = Servers::at(&place.url, &place.token)?;
+        read::jobs(&servers, "").await
+    };
+    let listed = tokio::time::timeout(limits::DEV_LAST_LOOK, ask).await;
+    let Ok(Ok(jobs)) = listed else { return "stopping everything".to_owned() };
+    let running = jobs.view.items.iter().filter(|job| job.running > 0);
+    stopping_text(&running.map(|job| job.name.as_str()).collect::<Vec<_>>())
+}
+
+fn stopping_text(jobs: &[&str]) -> String {
+    const NAMED: usize = 8;
+    let more = if jobs.len() > NAMED { ", ..." } else { "" };
+    let names = jobs.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match jobs.len() {
+        0 => "stopping; no job runs".to_owned(),
+        1 => format!("stopping 1 job: {names}"),
+        count => format!("stopping {count} jobs: {names}{more}"),
+    }
+}
+
 /// Returns the revision up to which everything was told.
 async fn run_all(
     servers: &Servers,
@@ -142,5 +165,18 @@ async fn output(servers: &Servers, job: &Job, global: &Global, voice: Voice) -> 
             Ok(())
         }
         result => result.map(|_| ()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_names_what_it_stops() {
+        assert_eq!(stopping_text(&[]), "stopping; no job runs");
+        assert_eq!(stopping_text(&["web"]), "stopping 1 job: web");
+        assert_eq!(stopping_text(&["db", "web"]), "stopping 2 jobs: db, web");
+        assert!(stopping_text(&["a"; 9]).ends_with("a, ..."));
     }
 }

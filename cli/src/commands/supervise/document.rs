@@ -42,6 +42,7 @@ pub(super) fn document(line: &Line, now: Timestamp) -> Document<'_> {
     match &line.what {
         What::Note => Document { event: "note", ..plain },
         What::Stopping => Document { event: "stopping", ..plain },
+        What::Stopped => Document { event: "stopped", ..plain },
         What::Started { pid, attempt, at } => Document {
             event: "started",
             time: at.unwrap_or(now),

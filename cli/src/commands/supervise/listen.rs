@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Source;
+use super::show::say;
 use crate::exit::Exit;
 use crate::output::Voice;
 
@@ -89,11 +90,11 @@ async fn listen(
         let is_end = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()].contains(&signal);
         let order = if is_end && is_stopping {
             forced.store(u8::try_from(number).unwrap_or(1), Ordering::Relaxed);
-            voice.notice("killing what still runs");
+            say(voice, "killing what still runs");
             Some(Order::Kill)
         } else if is_end {
             is_stopping = true;
-            voice.notice("stopping everything; the same again kills what still runs");
+            say(voice, "stopping everything; the same again kills what still runs");
             Some(Order::Stop)
         } else if signal == SignalKind::hangup() && source.command.is_none() {
             read(&source, voice).await
@@ -115,7 +116,7 @@ async fn read(source: &Source, voice: Voice) -> Option<Order> {
     match read {
         Ok(Ok(loaded)) => {
             loaded.tell(voice, false);
-            voice.notice("the files were read again");
+            say(voice, "the files were read again");
             Some(Order::Load(loaded.jobs))
         }
         Ok(Err(error)) => {

@@ -171,7 +171,10 @@ fn environment(args: &Args, source: &Source, loaded: &Loaded, voice: Voice) -> B
         return own_environment();
     }
     if loaded.is_any(Format::Monexec) {
-        voice.notice("beside job files those of monexec do not pass the environment on: --inherit-env does");
+        show::say(
+            voice,
+            "beside job files those of monexec do not pass the environment on: --inherit-env does",
+        );
     }
     BTreeMap::new()
 }

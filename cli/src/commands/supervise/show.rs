@@ -100,6 +100,22 @@ fn write(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
     to.flush()
 }
 
+/// Says something about all tasks: to scripts as a `note`.
+pub(super) fn say(voice: Voice, text: &str) {
+    if voice.is_json() {
+        write_document(&Line::note("", text));
+    } else {
+        voice.notice(text);
+    }
+}
+
+fn write_document(line: &Line) {
+    // It always can be written as JSON; a reader that has gone is no reason to end tasks.
+    let mut bytes = serde_json::to_vec(&document(line, now())).unwrap_or_default();
+    bytes.push(b'\n');
+    let _ = write(io::stderr(), &bytes);
+}
+
 fn show_lines(mut lines: mpsc::Receiver<Line>, json: bool, voice: Voice, ends: &Ends) {
     while let Some(line) = lines.blocking_recv() {
         let Line { label, what, text } = &line;
@@ -107,10 +123,7 @@ fn show_lines(mut lines: mpsc::Receiver<Line>, json: bool, voice: Voice, ends: &
             ends.wait(label, end.at);
         }
         if json {
-            // It always can be written as JSON; a reader that has gone is no reason to end tasks.
-            let mut bytes = serde_json::to_vec(&document(&line, now())).unwrap_or_default();
-            bytes.push(b'\n');
-            let _ = write(io::stderr(), &bytes);
+            write_document(&line);
         } else if label.is_empty() {
             voice.notice(text);
         } else {

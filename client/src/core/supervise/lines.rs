@@ -21,6 +21,8 @@ pub enum What {
     Note,
     /// It was told to end.
     Stopping,
+    /// It was told to end while it did not run: between two tries, or before the first.
+    Stopped,
     /// It began.
     Started {
         /// Its process.
@@ -70,7 +72,15 @@ pub fn news(before: Option<&TaskStatus>, after: &TaskStatus, kind: JobType) -> V
     }
     let known_end = before.and_then(|before| before.last_end.as_ref());
     if let Some(end) = after.last_end.as_ref().filter(|end| known_end != Some(*end)) {
-        news.push(ended(end, after, kind));
+        let did_not_run = before.is_some_and(|before| {
+            before.attempt == after.attempt
+                && matches!(before.phase, TaskPhase::Waiting | TaskPhase::Backoff(_))
+        });
+        if end.reason == EndReason::Stopped && did_not_run {
+            news.push(News { what: What::Stopped, text: "stopped".to_owned() });
+        } else {
+            news.push(ended(end, after, kind));
+        }
     }
     let known_start = before.filter(|before| before.pid != 0).map(|before| before.attempt);
     if after.pid != 0 && known_start != Some(after.attempt) {
@@ -246,6 +256,15 @@ mod tests {
             [What::Ended { attempt: 1, end, then }, started],
             "the end is that of the start before"
         );
+    }
+
+    #[test]
+    fn a_stop_between_two_tries_is_no_second_end_of_the_first() {
+        let stopped =
+            Some(TaskEnd { ran: Duration::ZERO, ..end(EndReason::Stopped, 11_000).expect("an end") });
+        let after = TaskStatus { phase: TaskPhase::Ended, last_end: stopped, ..backoff() };
+        let told = News { what: What::Stopped, text: "stopped".to_owned() };
+        assert_eq!(news(Some(&backoff()), &after, SERVICE), [told]);
     }
 
     #[test]

@@ -74,6 +74,26 @@ fn only_what_has_not_done_its_work_carries_its_last_words() {
 }
 
 #[test]
+fn a_service_that_is_given_up_carries_its_last_words_also_after_exit_0() {
+    let mut state = TaskState { phase: Phase::Running, attempt: 1, pid: 7, ..TaskState::default() };
+    let mut tails = Vec::new();
+    for _ in 0..20 {
+        let rules = rules(JobType::Service, &POLICY);
+        let event = exit(state.attempt, 0, 2);
+        state = step(state, event, rules, at(2)).0;
+        tails.push(state.last_end.as_ref().map(|end| end.tail.clone()).unwrap_or_default());
+        if state.phase == Phase::Ended(Outcome::Failed) {
+            break;
+        }
+        state = TaskState { phase: Phase::Running, attempt: state.attempt + 1, pid: 7, ..state };
+    }
+    assert_eq!(state.phase, Phase::Ended(Outcome::Failed));
+    let last = tails.pop();
+    assert_eq!(last.as_deref(), Some("last words"));
+    assert!(!tails.is_empty() && tails.iter().all(String::is_empty), "another try followed: {tails:?}");
+}
+
+#[test]
 fn a_hopeless_start_fails_at_once_and_another_failure_is_tried_again() {
     let failed = |hopeless| {
         let reason = EndReason::StartFailed { step: "exec".into(), errno: 2, message: "no /bin/x".into() };

@@ -6,10 +6,11 @@
 //! a second group in the v1 hierarchy of that controller, made only for attempts that ask for the limit: joining a v1
 //! group costs milliseconds of waiting. The groups lie at `minijob/KEEPER/` directly below the root, outside any unit of the agent.
 //!
-//! In reading order: [`mounts`] finds hierarchies, this file has the groups, [`limits`] sets, [`usage`] reads.
+//! In reading order: [`mounts`] finds hierarchies, this file has the groups, [`limits`] sets, [`usage`] reads, [`stale`] sweeps up.
 
 mod limits;
 mod mounts;
+mod stale;
 mod usage;
 
 use std::fs::{self, File};
@@ -65,6 +66,9 @@ impl Groups {
     pub(super) fn find(choice: Choice, name: &str) -> Groups {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let mut groups = Groups { name: name.into(), ..Groups::none() };
+        if choice != Choice::Off {
+            stale::sweep(&mounts, name);
+        }
         groups.hierarchies = mounts::hierarchies(&mounts, choice);
         // A read-only or foreign hierarchy refuses here and the next one is tried.
         let holds =
@@ -72,12 +76,6 @@ impl Groups {
         if let Some(at) = groups.hierarchies.iter().position(holds) {
             groups.hierarchies[..=at].rotate_right(1);
             groups.has_home = true;
-        }
-        if let Some(home) = groups.home().filter(|home| home.v2) {
-            for controller in [Controller::Memory, Controller::Pids] {
-                // Being counted costs an attempt on v2 nothing. Where it is not possible a limit that is asked for says why.
-                let _ = home.enable(&groups.base(home), controller);
-            }
         }
         groups
     }
@@ -111,12 +109,21 @@ impl Groups {
         let Some(home) = self.home() else { return Ok(()) };
         let own = self.base(home).join("keeper");
         fs::create_dir_all(&own)?;
-        fs::write(own.join("cgroup.procs"), "0")
+        fs::write(own.join("cgroup.procs"), "0")?;
+        // Only now: before it lived in there another keeper may have swept it up.
+        for controller in [Controller::Memory, Controller::Pids].into_iter().filter(|_| home.v2) {
+            // Being counted costs an attempt on v2 nothing. Where it is not possible a limit that is asked for says why.
+            let _ = home.enable(&self.base(home), controller);
+        }
+        Ok(())
     }
 
     /// Moves this process to the root and removes the keeper's groups as far as they are empty.
     pub(super) fn leave(&self) {
-        // Failures leave empty directories behind, which the next keeper of this data directory uses again.
+        // Failures leave empty directories behind, which the next keeper uses again, or sweeps up.
+        for slot in self.slots() {
+            self.remove(slot);
+        }
         if let Some(home) = self.home() {
             let _ = fs::write(home.mount.join("cgroup.procs"), "0");
             let _ = fs::remove_dir(self.base(home).join("keeper"));

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::lines::Whole;
 use super::outbox::Outbox;
 use super::pick::{self, Source};
+use super::place::Place;
 use super::unreadable::Unreadable;
-use super::{Chunks, Piece, Portion, Reading};
+use super::{Chunks, Piece, Portion, Reading, Wanted};
 use crate::core::state::State;
 use crate::limits;
 
@@ -33,8 +34,8 @@ enum Progress {
     Retrying,
     /// Read to its end.
     Done,
-    /// Interrupted; opened again then.
-    Again(Instant),
+    /// Interrupted; opened again then, from that place on.
+    Again(Instant, Box<Place>, Option<Instant>),
 }
 
 pub(super) struct Follow {
@@ -52,8 +53,12 @@ struct Ended {
     origin: Piece,
     name: String,
     node: NodeId,
+    /// How far it was shown.
+    place: Box<Place>,
     /// Whether it could be opened.
     opened: bool,
+    /// When it was opened first.
+    since: Option<Instant>,
     result: Result<(), Error>,
 }
 
@@ -95,16 +100,20 @@ impl Follow {
         let keys: BTreeSet<SourceKey> = found.sources.iter().map(Source::key).collect();
         // What is interrupted and no longer asked for (a replacement has its slot) would be due for ever.
         self.known.retain(|key, progress| match progress {
-            Progress::Again(_) => keys.contains(key),
+            Progress::Again(..) => keys.contains(key),
             _ => state.allocs.get(key.0).is_some(),
         });
         self.tell_down(&state, &found.sources).await;
         for source in found.sources {
             let key = source.key();
-            let (progress, portion) = match self.known.get(&key) {
-                None if first => (Progress::Reading, self.reading.query.portion),
-                None => (Progress::Reading, Portion::default()),
-                Some(Progress::Again(at)) if *at <= Instant::now() => (Progress::Retrying, Portion::NOTHING),
+            let (progress, mut place, before) = match self.known.get(&key) {
+                None => {
+                    let portion = if first { self.reading.query.portion } else { Portion::default() };
+                    (Progress::Reading, Box::new(Place::new(portion)), None)
+                }
+                Some(Progress::Again(at, place, before)) if *at <= Instant::now() => {
+                    (Progress::Retrying, place.clone(), *before)
+                }
                 Some(_) => continue,
             };
             if self.open.len() >= limits::LOG_SOURCES {
@@ -112,17 +121,20 @@ impl Follow {
                 break;
             }
             // What has ended has a last byte; whoever waited for more of it would wait for ever.
-            let wanted = source.wanted(portion, !source.has_ended());
+            let (portion, since) = place.again(before.map(|before| before.elapsed()));
+            let wanted = Wanted { since, ..source.wanted(portion, !source.has_ended()) };
             let (origin, name, node) = (source.origin(&state), source.name(), source.node());
             let outbox = Outbox::new(self.reading.to.clone(), self.reading.query.times);
             let sources = self.reading.sources.clone();
             self.known.insert(key.clone(), progress);
             self.open.spawn(async move {
+                let asked = Instant::now();
                 let (opened, result) = match sources.open(wanted).await {
-                    Ok(chunks) => (true, pump(chunks, &origin, outbox).await),
+                    Ok(chunks) => (true, pump(chunks, &origin, outbox, &mut place).await),
                     Err(error) => (false, Err(error)),
                 };
-                Ended { key, origin, name, node, opened, result }
+                let since = before.or_else(|| opened.then_some(asked));
+                Ended { key, origin, name, node, place, opened, since, result }
             });
         }
         pick::more_may_come(&state, &self.reading.target)
@@ -149,16 +161,22 @@ impl Follow {
         }
     }
 
-    /// A source that broke off while its allocation lives is opened again, without what was written meanwhile.
+    /// A source that broke off while its allocation lives is opened again, and goes on behind the last line that was shown.
     async fn note(&mut self, ended: Option<Ended>) {
-        let Some(Ended { key, origin, name, node, opened, result }) = ended else { return };
+        let Some(Ended { key, origin, name, node, place, opened, since, result }) = ended else { return };
         let state = self.reading.cluster.snapshot();
         let lives = state.allocs.get(key.0).is_some_and(|alloc| !alloc.has_ended());
         let Err(error) = result else {
             self.known.insert(key, Progress::Done);
             return;
         };
-        let progress = if lives { Progress::Again(Instant::now() + OPEN_AGAIN) } else { Progress::Done };
+        let rest = if place.is_known() {
+            "it goes on behind the last line as soon as that can be read"
+        } else {
+            "lines may be missing"
+        };
+        let again = Instant::now() + OPEN_AGAIN;
+        let progress = if lives { Progress::Again(again, place, since) } else { Progress::Done };
         let before = self.known.insert(key, progress);
         let told = !opened && matches!(before, Some(Progress::Retrying)) || self.told_down.contains(&node);
         match (told, opened) {
@@ -170,8 +188,11 @@ impl Follow {
             }
             (false, true) => {
                 let gone = error.kind == Kind::NotFound;
-                let notice =
-                    if lives { format!("{}; lines may be missing", error.message) } else { error.message };
+                let notice = if lives {
+                    format!("node {}: {}; {rest}", origin.node, error.message)
+                } else {
+                    error.message
+                };
                 self.reading.tell(Piece { notice, missing: !lives && !gone, ..origin }).await;
             }
         }
@@ -183,7 +204,7 @@ impl Follow {
 
     fn next_open(&self) -> Option<Instant> {
         let again = |progress: &Progress| match progress {
-            Progress::Again(at) => Some(*at),
+            Progress::Again(at, ..) => Some(*at),
             _ => None,
         };
         self.known.values().filter_map(again).min()
@@ -199,14 +220,14 @@ impl Follow {
 }
 
 /// Sends one source to its end.
-async fn pump(chunks: Chunks, origin: &Piece, mut outbox: Outbox) -> Result<(), Error> {
+async fn pump(chunks: Chunks, origin: &Piece, mut outbox: Outbox, place: &mut Place) -> Result<(), Error> {
     let (mut whole, mut result) = (Whole::default(), Ok(()));
     let mut ready = chunks.ready_chunks(limits::LOG_PIECES_QUEUED);
     'chunks: while let Some(chunks) = ready.next().await {
         for chunk in chunks {
             match chunk {
                 Ok(lines) => {
-                    if let Some(lines) = whole.push(lines) {
+                    if let Some(lines) = whole.push(lines).and_then(|lines| place.take(lines)) {
                         outbox.push(origin, lines).await;
                     }
                 }
@@ -218,7 +239,7 @@ async fn pump(chunks: Chunks, origin: &Piece, mut outbox: Outbox) -> Result<(), 
         }
         outbox.flush().await;
     }
-    for lines in whole.finish() {
+    for lines in whole.finish().filter_map(|lines| place.take(lines)) {
         outbox.push(origin, lines).await;
     }
     outbox.flush().await;

@@ -43,7 +43,7 @@ impl Source<'_> {
     pub(super) fn wanted(&self, portion: Portion, follow: bool) -> Wanted {
         let alloc = self.alloc;
         let (task, streams) = (self.task.to_owned(), self.streams);
-        Wanted { node: alloc.node, alloc: alloc.id, task, streams, follow, portion }
+        Wanted { node: alloc.node, alloc: alloc.id, task, streams, follow, portion, since: None }
     }
 
     /// Returns a piece of it without content.

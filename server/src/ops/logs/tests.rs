@@ -111,16 +111,42 @@ async fn following_goes_on_through_a_replacement_and_ends_when_the_job_is_stoppe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_breaks_off_is_opened_again_and_its_reader_is_told_once() {
+async fn a_source_that_breaks_off_goes_on_behind_its_last_line_and_its_reader_is_told_once() {
     let (live, id) = running_job().await;
     let desk = Arc::new(Desk::default());
     let sources: Arc<dyn Sources> = desk.clone();
     let pieces = logs(&live.cluster, &sources, &Caller::operator(), query(true)).expect("opened");
     let mut pieces = std::pin::pin!(pieces);
-    let broken = Error::new(Kind::Unavailable, "the connection to the agent broke");
-    desk.writer(id).await.send(Err(broken)).await.unwrap();
+    let writer = desk.writer(id).await;
+    writer.send(out(5_000, "one\n")).await.unwrap();
+    assert_eq!(next(&mut pieces).await.expect("a line").data, "one\n");
+    writer.send(Err(Error::new(Kind::Unavailable, "the connection broke"))).await.unwrap();
     let told = next(&mut pieces).await.expect("a notice");
-    assert_eq!(told.notice, "the connection to the agent broke; lines may be missing");
+    let expected =
+        "node n1: the connection broke; it goes on behind the last line as soon as that can be read";
+    assert_eq!((told.notice.as_str(), told.missing), (expected, false));
+    let writer = desk.writer(id).await;
+    writer.send(out(5_000, "one\ntwo\n")).await.unwrap();
+    writer.send(out(6_000, "three\n")).await.unwrap();
+    assert_eq!(next(&mut pieces).await.expect("written meanwhile").data, "two\nthree\n");
+    let opened: Vec<_> =
+        desk.opened.lock().unwrap().iter().map(|wanted| (wanted.portion.tail, wanted.since)).collect();
+    assert_eq!(opened, [(Some(3), None), (None, Some(Timestamp(4_000)))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_lines_have_no_times_a_reader_is_told_that_some_may_be_missing() {
+    let (live, id) = running_job().await;
+    let desk = Arc::new(Desk::default());
+    let sources: Arc<dyn Sources> = desk.clone();
+    let pieces = logs(&live.cluster, &sources, &Caller::operator(), query(true)).expect("opened");
+    let mut pieces = std::pin::pin!(pieces);
+    let writer = desk.writer(id).await;
+    writer.send(out(0, "one\n")).await.unwrap();
+    assert_eq!(next(&mut pieces).await.expect("a line").data, "one\n");
+    writer.send(Err(Error::new(Kind::Unavailable, "the connection broke"))).await.unwrap();
+    let told = next(&mut pieces).await.expect("a notice");
+    assert_eq!(told.notice, "node n1: the connection broke; lines may be missing");
     desk.writer(id).await.send(out(0, "on\n")).await.unwrap();
     assert_eq!(next(&mut pieces).await.expect("a line").data, "on\n");
     let tails: Vec<_> = desk.opened.lock().unwrap().iter().map(|wanted| wanted.portion.tail).collect();
@@ -243,7 +269,7 @@ async fn an_interrupted_source_of_a_lost_node_does_not_keep_its_reader_busy() {
     let second = live.placed("web", 2).await;
     live.all_run(2).await;
     writer.send(Err(Error::new(Kind::Unavailable, "gone"))).await.unwrap();
-    assert!(next(&mut pieces).await.expect("a notice").notice.starts_with("gone"));
+    assert!(next(&mut pieces).await.expect("a notice").notice.starts_with("node n1: gone"));
     let again = desk.writer(second).await;
     again.send(out(0, "here\n")).await.unwrap();
     assert_eq!(next(&mut pieces).await.expect("a line").data, "here\n");

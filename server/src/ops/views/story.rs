@@ -198,7 +198,10 @@ fn how_it_is(alloc: &Alloc) -> Vec<Sentence> {
         said.push(Sentence::new(Some(at), format!("{name} is lost: its node does not answer")));
     }
     said.extend(alloc.tasks.iter().filter_map(|task| of_task(&name, task)));
-    if let Some(at) = alloc.ended_at {
+    if let Some(known) = alloc.ended_at {
+        // Where its agent was away it ended before that was known here.
+        let last = alloc.tasks.iter().filter_map(|task| Some(task.last_end.as_ref()?.at)).max();
+        let at = last.map_or(known, |last| last.min(known));
         said.push(Sentence::new(Some(at), format!("{name} has ended: {}", alloc.state.word())));
     } else if alloc.healthy {
         said.push(Sentence::new(alloc.running_since, format!("{name} is healthy")));

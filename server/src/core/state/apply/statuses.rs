@@ -1,6 +1,7 @@
 //! What agents saw. Observed state only moves forward, and an old report changes nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, Generation, NodeId};
@@ -142,7 +143,7 @@ impl State {
     fn tell_tasks(&mut self, before: &Alloc, after: &Alloc, changes: &mut Changes) {
         for task in after.tasks.iter() {
             let earlier = before.tasks.iter().find(|known| known.name == task.name);
-            if let Some(fact) = task_ended(earlier, task, after) {
+            if let Some(fact) = task_ended(earlier, task, after, self.now) {
                 self.record(changes, fact);
             }
             if task.phase == TaskPhase::Running
@@ -157,7 +158,15 @@ impl State {
     }
 }
 
-fn task_ended(earlier: Option<&TaskStatus>, task: &TaskStatus, alloc: &Alloc) -> Option<Fact> {
+/// An end that was reported this long after it happened is told with its own time: the agent was away.
+const REPORTED_LATE: Duration = Duration::from_secs(2);
+
+fn task_ended(
+    earlier: Option<&TaskStatus>,
+    task: &TaskStatus,
+    alloc: &Alloc,
+    now: Timestamp,
+) -> Option<Fact> {
     let end = task.last_end.as_ref()?;
     if earlier.is_some_and(|known| known.last_end.as_ref() == Some(end)) {
         return None;
@@ -171,7 +180,9 @@ fn task_ended(earlier: Option<&TaskStatus>, task: &TaskStatus, alloc: &Alloc) ->
         }
         _ => String::new(),
     };
-    let said = format!("task {} of {} ended: {}{next}", task.name, alloc.name(), end.reason);
+    let late = now.since(end.at) >= REPORTED_LATE;
+    let when = if late { format!(" ({}, reported later)", end.at) } else { String::new() };
+    let said = format!("task {} of {} ended: {}{when}{next}", task.name, alloc.name(), end.reason);
     let subject = Subject { task: Some(task.name.clone()), ..subject_of(alloc) };
     let fact = Fact::info(EventKind::TaskEnded, subject, said).severity(severity).reason(end.reason.word());
     Some(fact.tail(end.tail.clone()))

@@ -8,7 +8,7 @@ use proto::view::{Sentence, Story};
 
 use super::*;
 use crate::core::state::Kind;
-use crate::ops::testing::{START, World, end, job, running};
+use crate::ops::testing::{START, World, batch, end, job, running};
 
 /// A story line by line, with the seconds since the world began.
 fn told(story: &Story) -> String {
@@ -175,6 +175,24 @@ fn an_allocation_between_two_tries_begins_with_that_and_shows_its_output_once() 
     assert_eq!(story.headline, headline);
     let sentences = [&story.past, &story.present, &story.next].into_iter().flatten();
     assert_eq!(sentences.filter(|one| one.tail == "boom\n").count(), 1, "{story:?}");
+}
+
+#[test]
+fn an_end_while_the_agent_was_away_has_the_time_of_the_end() {
+    let mut world = World::new(1);
+    world.put(&batch("web", 1));
+    let id = world.place("web", 0, 1);
+    world.report(id, AllocState::Running, vec![running("web", world.now)]);
+    world.pass(12);
+    let last_end = Some(end(EndReason::Exit(0), world.now, Duration::from_secs(12)));
+    let ended = TaskStatus { phase: TaskPhase::Ended, pid: 0, last_end, ..running("web", START) };
+    world.pass(30);
+    world.report(id, AllocState::Complete, vec![ended]);
+    let story = of_one(&world, id);
+    let told = told(&story);
+    assert!(told.contains("present 12 web.web.0 has ended: complete"), "{told}");
+    let past = "task web of web.web.0 ended: exit code 0 (2023-11-14T22:13:32.000Z, reported later)";
+    assert!(told.contains(past), "{told}");
 }
 
 #[test]
