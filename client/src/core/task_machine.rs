@@ -290,8 +290,9 @@ fn ended(
         }
     };
     let reason = if stopped { stopped_reason(rules) } else { end.reason };
-    // A service that exits with 0 has failed too: only what has done its work, or was stopped, needs no words.
-    let failed = reason != EndReason::Stopped && phase != Phase::Ended(Outcome::Complete);
+    // Also exit 0 of what is meant to live, when no other try follows: its last words say why.
+    let gave_up = phase == Phase::Ended(Outcome::Failed);
+    let failed = reason != EndReason::Stopped && (gave_up || !reason.is_success());
     let last_end =
         TaskEnd { reason, at: end.at, ran: end.ran, tail: if failed { end.tail } else { String::new() } };
     // An end that overtook the news of its start: it did start, as long ago as it ran.

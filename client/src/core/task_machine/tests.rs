@@ -63,17 +63,6 @@ fn batch_exit_0_is_complete_and_service_exit_0_starts_again() {
 }
 
 #[test]
-fn only_what_has_not_done_its_work_carries_its_last_words() {
-    let tail = |kind, code| {
-        let (state, _) = run(kind, &POLICY, vec![TaskEvent::Start, started(1), exit(1, code, 2)]);
-        state.last_end.map(|end| end.tail)
-    };
-    assert_eq!(tail(JobType::Batch, 0).as_deref(), Some(""));
-    assert_eq!(tail(JobType::Batch, 7).as_deref(), Some("last words"));
-    assert_eq!(tail(JobType::Service, 0).as_deref(), Some("last words"), "it is not meant to end");
-}
-
-#[test]
 fn a_service_that_is_given_up_carries_its_last_words_also_after_exit_0() {
     let mut state = TaskState { phase: Phase::Running, attempt: 1, pid: 7, ..TaskState::default() };
     let mut tails = Vec::new();
