@@ -49,7 +49,14 @@ pub struct Placed {
 }
 
 impl Placed {
-    pub(super) fn new(job: &JobKey, group: &str, want: &Want, choice: &Choice, feasible: usize) -> Self {
+    pub(super) fn new(
+        job: &JobKey,
+        group: &str,
+        want: &Want,
+        choice: &Choice,
+        use_permille: (u32, u32),
+        feasible: usize,
+    ) -> Self {
         Self {
             job: job.clone(),
             group: group.to_owned(),
@@ -57,8 +64,8 @@ impl Placed {
             node: choice.node,
             feasible,
             copies: choice.copies,
-            cpu_permille: choice.cpu_permille,
-            memory_permille: choice.memory_permille,
+            cpu_permille: use_permille.0,
+            memory_permille: use_permille.1,
             same_node: want.avoid == Some(choice.node),
             preferred: want.prefer == Some(choice.node),
         }

@@ -4,34 +4,39 @@
 
 use std::collections::BTreeMap;
 
+use proto::ids::NodeId;
 use proto::units::{show_cpu, show_size};
 
-use super::feasible::{Ask, Obstacle, Overlay};
+use super::feasible::{Ask, Obstacle};
+use super::room::Room;
 use crate::core::state::{NodeRecord, State};
 use crate::limits::ALLOCS_PER_NODE;
 
 /// Returns the causes, the most frequent first.
-pub(super) fn why_not(state: &State, ask: &Ask, overlay: &Overlay) -> String {
+pub(super) fn why_not(state: &State, ask: &Ask, room: &Room<'_>) -> String {
     let all = state.nodes.len();
     if all == 0 {
         return "there are no nodes: start an agent".to_owned();
     }
-    let mut causes: BTreeMap<Obstacle, (usize, &NodeRecord)> = BTreeMap::new();
-    for (_, node) in state.nodes.iter() {
-        if let Some(obstacle) = ask.obstacle(node, overlay) {
-            causes.entry(obstacle).or_insert((0, node)).0 += 1;
+    // The first node of each cause is the one of the lowest id: where nodes sit says nothing.
+    let mut causes: BTreeMap<Obstacle, (usize, NodeId)> = BTreeMap::new();
+    for (_, row) in room.fleet.all() {
+        if let Some(obstacle) = ask.obstacle(state, &row, room) {
+            let (count, first) = causes.entry(obstacle).or_insert((0, row.node));
+            *count += 1;
+            *first = row.node.min(*first);
         }
     }
     let mut causes: Vec<_> = causes.into_iter().collect();
     causes.sort_by_key(|(obstacle, (count, _))| (std::cmp::Reverse(*count), *obstacle));
     let lines: Vec<String> = causes
         .iter()
-        .map(|(obstacle, (count, first))| say(state, ask, *obstacle, *count, all, first))
+        .map(|(obstacle, (count, first))| say(state, ask, *obstacle, *count, all, *first))
         .collect();
     lines.join(", ")
 }
 
-fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, first: &NodeRecord) -> String {
+fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, first: NodeId) -> String {
     let nodes = if all == 1 { "the only node".to_owned() } else { format!("{count} of {all} nodes") };
     let s = if count == 1 { "s" } else { "" };
     match obstacle {
@@ -45,16 +50,18 @@ fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, f
         }
         Obstacle::Full => format!("{nodes} have {ALLOCS_PER_NODE} allocations, the most there can be"),
         Obstacle::Cpu => {
-            let asked =
-                u32::try_from(ask.resources.cpu_millis).map_or_else(|_| "too much".to_owned(), show_cpu);
+            let asked = u32::try_from(ask.need.cpu_millis).map_or_else(|_| "too much".to_owned(), show_cpu);
             format!("{nodes} lack{s} cpu ({asked} asked)")
         }
         Obstacle::Memory => {
-            format!("{nodes} lack{s} memory ({} asked)", show_size(ask.resources.memory_bytes))
+            format!("{nodes} lack{s} memory ({} asked)", show_size(ask.need.memory_bytes))
         }
         Obstacle::Port(port) => {
             let verb = if count == 1 { "has" } else { "have" };
-            format!("{nodes} {verb} port {port} in use{}", holder(state, first, port))
+            format!(
+                "{nodes} {verb} port {port} in use{}",
+                state.nodes.get(&first).map_or_else(String::new, |node| holder(state, node, port))
+            )
         }
         Obstacle::DynamicPorts => format!("{nodes} lack{s} dynamic ports"),
     }

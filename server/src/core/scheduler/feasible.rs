@@ -1,25 +1,23 @@
 //! Whether a group fits on a node, and what stands in its way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use proto::ids::NodeId;
-use proto::model::{Eligibility, Liveness, Port, Resources};
+use proto::ids::{JobKey, NodeId};
+use proto::model::{Liveness, Port, Resources};
 
-use crate::core::state::{JobRecord, NodeRecord, free_dynamic_ports};
-use crate::limits::ALLOCS_PER_NODE;
+use super::room::Room;
+use crate::core::state::{JobRecord, Need, Row, State};
 
 /// What one allocation of a group asks of a node.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
-    pub(super) job: Arc<proto::ids::JobKey>,
+    pub(super) job: Arc<JobKey>,
     pub(super) group: String,
-    pub(super) resources: Resources,
+    pub(super) need: Need,
     pub(super) static_ports: Vec<u16>,
-    pub(super) dynamic_ports: u64,
+    /// Nodes that cannot start it.
     pub(super) avoid: BTreeSet<NodeId>,
-    /// How many of the group each node has already.
-    pub(super) live: imbl::OrdSet<proto::ids::AllocId>,
 }
 
 impl Ask {
@@ -30,47 +28,54 @@ impl Ask {
             Port::Dynamic => None,
         };
         let static_ports: Vec<u16> = spec.ports.values().filter_map(fixed).collect();
+        let Resources { cpu_millis, memory_bytes } = spec.resources();
+        let dynamic_ports = (spec.ports.len() - static_ports.len()) as u32;
         Some(Self {
             job: record.key.clone(),
             group: group.to_owned(),
-            resources: spec.resources(),
-            dynamic_ports: (spec.ports.len() - static_ports.len()) as u64,
+            need: Need { cpu_millis, memory_bytes, dynamic_ports },
             static_ports,
             avoid: record.group(group).map(|state| state.avoid.clone()).unwrap_or_default(),
-            live: record.live.clone(),
         })
     }
 
-    /// Returns the first thing that stands in the way of one more allocation there.
-    pub(super) fn obstacle(&self, node: &NodeRecord, overlay: &Overlay) -> Option<Obstacle> {
-        if node.liveness == Liveness::Down {
-            return Some(Obstacle::Down);
+    /// Returns whether nothing but room could stand in the way: for most groups, so that no node is looked at twice.
+    fn asks_for_room_only(&self) -> bool {
+        self.static_ports.is_empty() && self.avoid.is_empty()
+    }
+
+    /// Returns whether a node that has room and takes work takes this.
+    pub(super) fn is_welcome(&self, row: &Row, room: &Room<'_>) -> bool {
+        self.asks_for_room_only()
+            || (!self.avoid.contains(&row.node) && self.held_port(row.node, room).is_none())
+    }
+
+    fn held_port(&self, node: NodeId, room: &Room<'_>) -> Option<u16> {
+        self.static_ports.iter().copied().find(|port| room.holds(node, *port))
+    }
+
+    /// Returns the first thing that stands in the way of one more allocation on a node.
+    pub(super) fn obstacle(&self, state: &State, row: &Row, room: &Room<'_>) -> Option<Obstacle> {
+        if !row.open {
+            let is_down = state.nodes.get(&row.node).is_none_or(|node| node.liveness == Liveness::Down);
+            return Some(if is_down { Obstacle::Down } else { Obstacle::Cordoned });
         }
-        if node.eligibility == Eligibility::Cordoned {
-            return Some(Obstacle::Cordoned);
-        }
-        if self.avoid.contains(&node.identity.id) {
+        if self.avoid.contains(&row.node) {
             return Some(Obstacle::CannotStart);
         }
-        let taken = overlay.of(node.identity.id);
-        if node.taking + taken.allocs >= ALLOCS_PER_NODE {
+        if row.places == 0 {
             return Some(Obstacle::Full);
         }
-        let free = node.free().minus(taken.resources).unwrap_or_default();
-        if self.resources.cpu_millis > free.cpu_millis {
+        if row.cpu_millis.free < self.need.cpu_millis {
             return Some(Obstacle::Cpu);
         }
-        if self.resources.memory_bytes > free.memory_bytes {
+        if row.memory_bytes.free < self.need.memory_bytes {
             return Some(Obstacle::Memory);
         }
-        let held = |port: &&u16| node.ports.contains(*port) || taken.ports.contains(port);
-        if let Some(port) = self.static_ports.iter().find(held) {
-            return Some(Obstacle::Port(*port));
+        if let Some(port) = self.held_port(row.node, room) {
+            return Some(Obstacle::Port(port));
         }
-        if self.dynamic_ports > 0 && self.dynamic_ports + taken.dynamic_ports > free_dynamic_ports(node) {
-            return Some(Obstacle::DynamicPorts);
-        }
-        None
+        (row.dynamic_ports < self.need.dynamic_ports).then_some(Obstacle::DynamicPorts)
     }
 }
 
@@ -85,36 +90,4 @@ pub(super) enum Obstacle {
     Memory,
     Port(u16),
     DynamicPorts,
-}
-
-/// What earlier placements of the same decision take, before the state knows it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Overlay {
-    nodes: BTreeMap<NodeId, Taken>,
-}
-
-/// What is taken of one node.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Taken {
-    pub(super) allocs: usize,
-    pub(super) resources: Resources,
-    pub(super) ports: BTreeSet<u16>,
-    pub(super) dynamic_ports: u64,
-}
-
-static NOTHING: std::sync::LazyLock<Taken> = std::sync::LazyLock::new(Taken::default);
-
-impl Overlay {
-    pub(super) fn of(&self, node: NodeId) -> &Taken {
-        self.nodes.get(&node).unwrap_or(&NOTHING)
-    }
-
-    /// Takes room for one allocation.
-    pub(super) fn take(&mut self, node: NodeId, ask: &Ask) {
-        let taken = self.nodes.entry(node).or_default();
-        taken.allocs += 1;
-        taken.resources = taken.resources.plus(ask.resources);
-        taken.ports.extend(&ask.static_ports);
-        taken.dynamic_ports += ask.dynamic_ports;
-    }
 }

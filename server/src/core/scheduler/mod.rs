@@ -7,6 +7,7 @@ mod forecast;
 mod outlook;
 mod rank;
 mod reconcile;
+mod room;
 
 pub use decision::{Decision, Placed};
 pub use forecast::{Forecast, GroupForecast, forecast};
@@ -18,9 +19,10 @@ use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
 use super::state::{PlaceReason, PlanItem, PlanRun, PlanWait, State};
-use feasible::{Ask, Overlay};
+use feasible::Ask;
 use rank::Candidates;
 use reconcile::{GroupWork, Want, reconcile};
+use room::Room;
 
 /// Decides on the given jobs, in the given order.
 ///
@@ -29,7 +31,7 @@ use reconcile::{GroupWork, Want, reconcile};
 #[must_use]
 pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let mut overlay = Overlay::default();
+    let mut room = Room::of(state);
     for key in jobs {
         let Some(record) = state.jobs.get(key) else { continue };
         for work in reconcile(state, record, now) {
@@ -39,7 +41,7 @@ pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
                 let at = decision.wake_at.entry(key.clone()).or_insert(due);
                 *at = due.min(*at);
             }
-            place_group(state, key, &work, &mut overlay, &mut decision);
+            place_group(state, key, &work, &mut room, &mut decision);
         }
     }
     decision
@@ -49,32 +51,33 @@ pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
 #[must_use]
 pub fn may_fit(state: &State, key: &JobKey, gained: &BTreeSet<NodeId>, now: Timestamp) -> bool {
     let Some(record) = state.jobs.get(key) else { return false };
-    let overlay = Overlay::default();
+    let room = Room::of(state);
     reconcile(state, record, now).iter().filter(|work| !work.place.is_empty()).any(|work| {
         let Some(ask) = Ask::of(record, &work.group) else { return false };
-        let nodes = gained.iter().filter_map(|id| state.nodes.get(id));
-        nodes.into_iter().any(|node| ask.obstacle(node, &overlay).is_none())
+        let mut rows = gained.iter().filter_map(|id| room.fleet.seat(*id)).map(|seat| room.fleet.row(seat));
+        rows.any(|row| row.fits(ask.need) && ask.is_welcome(&row, &room))
     })
 }
 
 /// Finds places for what a group lacks; what finds none is said in a wait.
-fn place_group(
-    state: &State,
-    key: &JobKey,
-    work: &GroupWork,
-    overlay: &mut Overlay,
-    decision: &mut Decision,
-) {
+fn place_group(state: &State, key: &JobKey, work: &GroupWork, room: &mut Room<'_>, decision: &mut Decision) {
     let Some(record) = state.jobs.get(key) else { return };
     let Some(ask) = Ask::of(record, &work.group) else { return };
     let mut placed: Vec<(NodeId, u32, PlaceReason)> = Vec::new();
     let mut left = 0u32;
     if !work.place.is_empty() {
-        let mut candidates = Candidates::collect(state, &ask, overlay);
+        let mut candidates = Candidates::collect(state, record, &ask, room);
         for want in &work.place {
-            match candidates.take_best(state, &ask, overlay, want) {
+            match candidates.take_best(&ask, room, want) {
                 Some(choice) => {
-                    let one = Placed::new(key, &work.group, want, &choice, candidates.feasible());
+                    let one = Placed::new(
+                        key,
+                        &work.group,
+                        want,
+                        &choice,
+                        choice.use_permille(room),
+                        candidates.feasible(),
+                    );
                     placed.push((choice.node, want.index, one.reason(state.nodes.len())));
                     decision.placed.push(one);
                 }
@@ -90,7 +93,7 @@ fn place_group(
     if left > 0 {
         decision.waiting.insert(key.clone());
     }
-    let why = if left > 0 { explain::why_not(state, &ask, overlay) } else { String::new() };
+    let why = if left > 0 { explain::why_not(state, &ask, room) } else { String::new() };
     let before = record.group(&work.group).and_then(|group| group.wait.as_ref());
     let unchanged = before.map_or(("", 0), |wait| (wait.why.as_str(), wait.count)) == (why.as_str(), left);
     if !unchanged && !record.stopped {

@@ -1,14 +1,14 @@
 //! Which of the nodes that fit is best: fewest of the same group first, then the fullest that stays balanced, then the lowest id.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use proto::ids::NodeId;
-use proto::model::Resources;
 
 use super::Want;
-use super::feasible::{Ask, Overlay};
-use crate::core::state::{NodeRecord, State};
+use super::feasible::Ask;
+use super::room::Room;
+use crate::core::state::{JobRecord, Need, Row, Seat, State};
 
 /// Nodes that fit, the best on top.
 pub(super) struct Candidates {
@@ -22,22 +22,15 @@ pub(super) struct Choice {
     pub(super) copies: u32,
     waste: u32,
     pub(super) node: NodeId,
-    pub(super) cpu_permille: u32,
-    pub(super) memory_permille: u32,
+    seat: Seat,
 }
 
 impl Candidates {
-    pub(super) fn collect(state: &State, ask: &Ask, overlay: &Overlay) -> Self {
-        let mut copies: BTreeMap<NodeId, u32> = BTreeMap::new();
-        let live = ask.live.iter().filter_map(|id| state.allocs.get(*id));
-        for alloc in live.filter(|alloc| !alloc.lost && *alloc.group == *ask.group) {
-            *copies.entry(alloc.node).or_default() += 1;
-        }
-        let fits = |(id, node): (&NodeId, &std::sync::Arc<NodeRecord>)| {
-            let free_of_obstacles = ask.obstacle(node, overlay).is_none();
-            free_of_obstacles.then(|| choice(node, ask, overlay, copies.get(id).copied().unwrap_or(0)))
-        };
-        let heap: BinaryHeap<_> = state.nodes.iter().filter_map(fits).map(Reverse).collect();
+    pub(super) fn collect(state: &State, record: &JobRecord, ask: &Ask, room: &Room<'_>) -> Self {
+        let copies = copies(state, record, ask, room);
+        let welcome = room.fleet.fitting(ask.need).filter(|(_, row)| ask.is_welcome(row, room));
+        let heap: BinaryHeap<_> =
+            welcome.map(|(seat, row)| Reverse(choice(seat, &row, ask.need, copies[seat.index()]))).collect();
         Self { feasible: heap.len(), heap }
     }
 
@@ -46,24 +39,17 @@ impl Candidates {
         self.feasible
     }
 
-    /// Takes the best place for one allocation, and counts it in the overlay: the node that it prefers if that fits, the one that
-    /// it avoids only if no other does.
-    pub(super) fn take_best(
-        &mut self,
-        state: &State,
-        ask: &Ask,
-        overlay: &mut Overlay,
-        want: &Want,
-    ) -> Option<Choice> {
+    /// Takes the best place for one allocation, and its room: the node that it prefers if that fits, the one that it avoids only if
+    /// no other does.
+    pub(super) fn take_best(&mut self, ask: &Ask, room: &mut Room<'_>, want: &Want) -> Option<Choice> {
         let best = match want.prefer.and_then(|node| self.take_node(node)) {
             Some(preferred) => preferred,
             None => self.take_top(want.avoid)?,
         };
-        overlay.take(best.node, ask);
-        if let Some(node) = state.nodes.get(&best.node)
-            && ask.obstacle(node, overlay).is_none()
-        {
-            self.heap.push(Reverse(choice(node, ask, overlay, best.copies + 1)));
+        room.take(best.seat, best.node, ask);
+        let row = room.fleet.row(best.seat);
+        if row.fits(ask.need) && ask.is_welcome(&row, room) {
+            self.heap.push(Reverse(choice(best.seat, &row, ask.need, best.copies + 1)));
         }
         Some(best)
     }
@@ -85,18 +71,30 @@ impl Candidates {
     }
 }
 
-fn choice(node: &NodeRecord, ask: &Ask, overlay: &Overlay, copies: u32) -> Choice {
-    let capacity = node.identity.capacity;
-    let used = node.used.plus(overlay.of(node.identity.id).resources).plus(ask.resources);
-    let Resources { cpu_millis, memory_bytes } = used;
-    let (cpu, memory) =
-        (permille(cpu_millis, capacity.cpu_millis), permille(memory_bytes, capacity.memory_bytes));
-    // Free room left over, plus what one dimension would strand of the other.
-    let waste = (2000 - cpu - memory) + cpu.abs_diff(memory) / 2;
-    Choice { copies, waste, node: node.identity.id, cpu_permille: cpu, memory_permille: memory }
+impl Choice {
+    /// Returns how full its node is now, in thousandths of its cpu and memory.
+    pub(super) fn use_permille(&self, room: &Room<'_>) -> (u32, u32) {
+        let row = room.fleet.row(self.seat);
+        (row.cpu_millis.used_permille(0), row.memory_bytes.used_permille(0))
+    }
 }
 
-fn permille(used: u64, capacity: u64) -> u32 {
-    let share = (u128::from(used) * 1000).checked_div(u128::from(capacity)).unwrap_or(1000);
-    share.min(1000) as u32
+/// Returns how many of the group each seat has already.
+fn copies(state: &State, record: &JobRecord, ask: &Ask, room: &Room<'_>) -> Vec<u32> {
+    let mut copies = vec![0; room.fleet.seats()];
+    let live = record.live.iter().filter_map(|id| state.allocs.get(*id));
+    for alloc in live.filter(|alloc| !alloc.lost && *alloc.group == *ask.group) {
+        if let Some(seat) = room.fleet.seat(alloc.node) {
+            copies[seat.index()] += 1;
+        }
+    }
+    copies
+}
+
+fn choice(seat: Seat, row: &Row, need: Need, copies: u32) -> Choice {
+    let cpu = row.cpu_millis.used_permille(need.cpu_millis);
+    let memory = row.memory_bytes.used_permille(need.memory_bytes);
+    // Free room left over, plus what one dimension would strand of the other.
+    let waste = (2000 - cpu - memory) + cpu.abs_diff(memory) / 2;
+    Choice { copies, waste, node: row.node, seat }
 }

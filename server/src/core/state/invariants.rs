@@ -6,6 +6,7 @@ use std::fmt;
 use proto::ids::{AllocId, NodeId};
 use proto::model::Resources;
 
+use super::nodes::row;
 use super::{Alloc, JobRecord, NodeRecord, State};
 
 /// Something that must never be.
@@ -63,7 +64,11 @@ impl State {
         must(found, sum == node.used, || {
             format!("I1: node {id} counts {:?}, its work takes {sum:?}", node.used)
         });
-        must(found, node.ports.iter().eq(ports.keys()), || format!("I1: the port table of node {id} is off"));
+        must(found, node.ports.iter().eq(ports.keys().copied()), || {
+            format!("I1: the port table of node {id} is off")
+        });
+        let seen = self.nodes.fleet().seat(id).map(|seat| self.nodes.fleet().row(seat));
+        must(found, seen == Some(row(node)), || format!("the columns say {seen:?} of node {id}"));
         // Nothing was placed beyond what the node has; what it brought with it is as it is.
         let most = node.identity.capacity.most(node.brought);
         must(found, node.used.fits(most), || {

@@ -5,12 +5,14 @@ mod changes;
 mod command;
 mod encode;
 mod events;
+mod fleet;
 mod invariants;
+mod nodes;
+mod ports;
 mod records;
 mod requests;
 mod table;
 
-pub(in crate::core) use apply::free_dynamic_ports;
 pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
 pub use command::{
@@ -21,7 +23,10 @@ pub use encode::{
     write_snapshot,
 };
 pub use events::EventLog;
+pub use fleet::{Fleet, Need, Row, Seat};
 pub use invariants::Violation;
+pub use nodes::Nodes;
+pub use ports::Ports;
 pub use records::{
     Alloc, GroupState, JobRecord, NodeRecord, Restarting, Settings, Slot, VersionRecord, Wait,
 };
@@ -55,7 +60,7 @@ pub struct State {
     /// Jobs, stopped ones too.
     pub jobs: Table<JobKey, JobRecord>,
     /// Nodes that ever registered.
-    pub nodes: Table<NodeId, NodeRecord>,
+    pub nodes: Nodes,
     /// Allocations, ended ones until they are collected.
     pub allocs: Pages<Alloc>,
     /// Allocations that run and are not yet believed healthy, by the time since when they run.
@@ -90,7 +95,7 @@ impl Default for State {
             last_plan_seq: 0,
             settings: Settings::default(),
             jobs: Table::default(),
-            nodes: Table::default(),
+            nodes: Nodes::default(),
             allocs: Pages::default(),
             settling: imbl::OrdSet::default(),
             events: EventLog::default(),

@@ -11,7 +11,7 @@ use proto::model::{
 };
 use proto::time::Timestamp;
 
-use super::PlaceReason;
+use super::{PlaceReason, Ports};
 
 /// What must agree across servers; changed by a command, never by a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,7 +255,7 @@ pub struct NodeRecord {
     /// What counted allocations and foreign ones take.
     pub used: Resources,
     /// Host ports that are taken.
-    pub ports: OrdSet<u16>,
+    pub ports: Ports,
     /// Where the search for the next dynamic port begins, so that a port is not given out again at once.
     pub port_cursor: u16,
     /// Allocations placed here that are not yet collected.

@@ -52,7 +52,7 @@ impl State {
         if let Some(record) = self.jobs.get_mut(alloc.job.as_ref()) {
             record.unlist(&alloc);
         }
-        if let Some(node) = self.nodes.get_mut(&alloc.node) {
+        if let Some(mut node) = self.nodes.get_mut(&alloc.node) {
             node.allocs.remove(&id);
             changes.nodes.insert(alloc.node);
         }

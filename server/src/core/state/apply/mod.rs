@@ -13,7 +13,6 @@ mod versions;
 mod wards;
 
 pub use plans::stop_word;
-pub(in crate::core) use room::free_dynamic_ports;
 
 use proto::ids::Revision;
 

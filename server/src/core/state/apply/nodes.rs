@@ -42,7 +42,7 @@ impl State {
             }
         }
         self.miss(id, &known, changes);
-        if let Some(record) = self.nodes.get_mut(&id) {
+        if let Some(mut record) = self.nodes.get_mut(&id) {
             (record.brought, record.registered) = (record.used, self.revision);
         }
         changes.nodes.insert(id);
@@ -93,7 +93,7 @@ impl State {
             None => new_node(identity, now),
         };
         self.nodes.insert(id, record);
-        if let Some(record) = self.nodes.get_mut(&id) {
+        if let Some(mut record) = self.nodes.get_mut(&id) {
             if record.liveness == Liveness::Down {
                 record.since = now;
             }
@@ -146,7 +146,7 @@ impl State {
     }
 
     fn note_foreign(&mut self, node: NodeId, id: AllocId, resources: Resources, changes: &mut Changes) {
-        if let Some(record) = self.nodes.get_mut(&node) {
+        if let Some(mut record) = self.nodes.get_mut(&node) {
             // Named twice, as of two clusters, it takes its room once.
             let before = record.foreign.insert(id, resources).unwrap_or_default();
             record.used = record.used.minus(before).unwrap_or_default().plus(resources);
@@ -209,11 +209,12 @@ impl State {
 
     fn lose_node(&mut self, id: NodeId, changes: &mut Changes) {
         let now = self.now;
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(mut node) = self.nodes.get_mut(&id) else { return };
         (node.liveness, node.since) = (Liveness::Down, now);
         changes.nodes.insert(id);
         let name = node.identity.name.clone();
         let allocs: Vec<AllocId> = node.allocs.iter().copied().collect();
+        drop(node);
         let said = format!("node {name} does not answer");
         self.record(
             changes,

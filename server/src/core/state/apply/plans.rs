@@ -106,13 +106,14 @@ impl State {
         changes: &mut Changes,
     ) {
         let Some(group) = version.job.groups.get(&item.group) else { return };
-        let Some(node) = self.nodes.get_mut(&run.node) else { return };
+        let Some(mut node) = self.nodes.get_mut(&run.node) else { return };
         // `no_room` has counted the ports, so none is missing here.
-        let Some(ports) = pick_ports(node, &group.ports) else { return };
+        let Some(ports) = pick_ports(&mut node, &group.ports) else { return };
         let id = AllocId(self.next_id);
         self.next_id += 1;
         node.allocs.insert(id);
         let node_name = node.identity.name.clone();
+        drop(node);
         let (previous, replacements) = self.begin_slot(&item.job, &item.group, index);
         let Some(record) = self.jobs.get_mut(&item.job) else { return };
         record.live.insert(id);

@@ -18,10 +18,10 @@ impl State {
         }
         alloc.counted = true;
         let (node, resources, ports) = (alloc.node, alloc.resources, alloc.ports.clone());
-        if let Some(node) = self.nodes.get_mut(&node) {
+        if let Some(mut node) = self.nodes.get_mut(&node) {
             node.taking += 1;
             node.used = node.used.plus(resources);
-            node.ports.extend(ports.iter().map(|(_, port)| *port));
+            ports.iter().for_each(|(_, port)| node.ports.insert(*port));
         }
     }
 
@@ -33,12 +33,10 @@ impl State {
         }
         alloc.counted = false;
         let (node, resources, ports) = (alloc.node, alloc.resources, alloc.ports.clone());
-        if let Some(record) = self.nodes.get_mut(&node) {
+        if let Some(mut record) = self.nodes.get_mut(&node) {
             record.taking = record.taking.saturating_sub(1);
             record.used = record.used.minus(resources).unwrap_or_default();
-            for (_, port) in ports.iter() {
-                record.ports.remove(port);
-            }
+            ports.iter().for_each(|(_, port)| record.ports.remove(*port));
             changes.gained.insert(node);
         }
     }
@@ -58,18 +56,12 @@ impl State {
             return Some("memory");
         }
         let mut fixed = static_ports(&group.ports).peekable();
-        if fixed.peek().is_some() && (count > 1 || fixed.any(|port| record.ports.contains(&port))) {
+        if fixed.peek().is_some() && (count > 1 || fixed.any(|port| record.ports.contains(port))) {
             return Some("ports");
         }
         let dynamic = group.ports.values().filter(|port| **port == Port::Dynamic).count() as u64;
-        (dynamic.saturating_mul(count) > free_dynamic_ports(record)).then_some("ports")
+        (dynamic.saturating_mul(count) > u64::from(record.ports.free_dynamic())).then_some("ports")
     }
-}
-
-/// Returns how many dynamic ports a node has left.
-pub(in crate::core) fn free_dynamic_ports(node: &NodeRecord) -> u64 {
-    let all = u64::from(DYNAMIC_PORT_LAST - DYNAMIC_PORT_FIRST) + 1;
-    all - node.ports.range(DYNAMIC_PORT_FIRST..=DYNAMIC_PORT_LAST).count() as u64
 }
 
 /// Picks the host ports of one allocation: static ones as they are, dynamic ones the next free after the cursor.
@@ -81,7 +73,7 @@ pub(super) fn pick_ports(
 ) -> Option<Vec<(String, u16)>> {
     let mut picked: Vec<(String, u16)> = Vec::with_capacity(wanted.len());
     let mut fixed: Vec<u16> = static_ports(wanted).collect();
-    if fixed.iter().any(|port| node.ports.contains(port)) {
+    if fixed.iter().any(|port| node.ports.contains(*port)) {
         return None;
     }
     for (name, port) in wanted {
@@ -103,7 +95,7 @@ fn next_port(node: &mut NodeRecord, taken: &[u16]) -> Option<u16> {
     for _ in 0..span {
         let port = node.port_cursor;
         node.port_cursor = if port >= DYNAMIC_PORT_LAST { DYNAMIC_PORT_FIRST } else { port + 1 };
-        if !node.ports.contains(&port) && !taken.contains(&port) {
+        if !node.ports.contains(port) && !taken.contains(&port) {
             return Some(port);
         }
     }

@@ -88,7 +88,7 @@ impl State {
     }
 
     fn observe_foreign(&mut self, node: NodeId, status: &AllocStatus, changes: &mut Changes) {
-        let Some(record) = self.nodes.get_mut(&node) else { return };
+        let Some(mut record) = self.nodes.get_mut(&node) else { return };
         if !status.state.has_ended() {
             return;
         }

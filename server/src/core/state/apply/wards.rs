@@ -16,12 +16,14 @@ impl State {
         actor: &str,
         changes: &mut Changes,
     ) -> Outcome {
-        let Some(node) = self.nodes.get_mut(&id) else { return Outcome::Refused(no_node(id)) };
+        let Some(node) = self.nodes.get(&id) else { return Outcome::Refused(no_node(id)) };
         if node.eligibility == eligibility {
             return self.written_node(false);
         }
-        node.eligibility = eligibility;
         let name = node.identity.name.clone();
+        if let Some(mut node) = self.nodes.get_mut(&id) {
+            node.eligibility = eligibility;
+        }
         let (kind, word) = match eligibility {
             Eligibility::Cordoned => (EventKind::NodeCordoned, "cordoned"),
             Eligibility::Eligible => (EventKind::NodeUncordoned, "uncordoned"),

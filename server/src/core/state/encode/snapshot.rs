@@ -183,13 +183,14 @@ fn link_alloc(state: &mut State, mut alloc: Alloc) -> Result<(), BadRecord> {
     let list = if alloc.has_ended() { &mut record.ended } else { &mut record.live };
     list.insert(alloc.id);
     record.note_slot(&alloc);
-    let node = need(state.nodes.get_mut(&alloc.node), "alloc.node")?;
+    let mut node = need(state.nodes.get_mut(&alloc.node), "alloc.node")?;
     node.allocs.insert(alloc.id);
     if alloc.counted {
         node.taking += 1;
         node.used = node.used.plus(alloc.resources);
-        node.ports.extend(alloc.ports.iter().map(|(_, port)| *port));
+        alloc.ports.iter().for_each(|(_, port)| node.ports.insert(*port));
     }
+    drop(node);
     if let Some(since) = alloc.running_since.filter(|_| !alloc.healthy && !alloc.has_ended()) {
         state.settling.insert((since, alloc.id));
     }

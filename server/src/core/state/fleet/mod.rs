@@ -1,0 +1,145 @@
+//! The room of all nodes in columns: what a decision compares for every node lies side by side, a page of nodes at a time.
+//!
+//! Derived from the records of nodes and kept in step by [`super::Nodes`]. A clone shares its pages: a decision takes one for
+//! itself and takes room from it as it goes. Where a node sits says nothing: a restored state may seat it elsewhere.
+
+mod page;
+
+use std::sync::Arc;
+
+use proto::ids::NodeId;
+
+use page::{Page, SEATS};
+pub use page::{Row, Share};
+
+/// Where a node stands in the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat(u32);
+
+impl Seat {
+    /// Returns its number: seats are numbered from 0, and those that are given back are given out again first.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    const fn page(self) -> usize {
+        self.0 as usize / SEATS
+    }
+
+    const fn place(self) -> usize {
+        self.0 as usize % SEATS
+    }
+}
+
+/// What one allocation takes of a node's room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// Ports that the server picks.
+    pub dynamic_ports: u32,
+}
+
+/// The columns.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    pages: Arc<Vec<Arc<Page>>>,
+    seats: imbl::OrdMap<NodeId, Seat>,
+    vacant: imbl::OrdSet<Seat>,
+    taken: u32,
+}
+
+impl Fleet {
+    /// Returns where a node sits.
+    #[must_use]
+    pub fn seat(&self, node: NodeId) -> Option<Seat> {
+        self.seats.get(&node).copied()
+    }
+
+    /// Returns what is known of the node on a seat.
+    ///
+    /// # Panics
+    /// On a seat that this never gave out.
+    #[must_use]
+    pub fn row(&self, seat: Seat) -> Row {
+        self.pages[seat.page()].row(seat.place())
+    }
+
+    /// Returns how many seats there are; their numbers are below it.
+    #[must_use]
+    pub fn seats(&self) -> usize {
+        self.pages.len() * SEATS
+    }
+
+    /// Returns all nodes, in the order of their seats.
+    pub fn all(&self) -> impl Iterator<Item = (Seat, Row)> {
+        self.rows(Page::seated)
+    }
+
+    /// Returns the nodes that take new work and have room for one allocation, in the order of their seats.
+    pub fn fitting(&self, need: Need) -> impl Iterator<Item = (Seat, Row)> {
+        self.rows(move |page| page.fitting(need))
+    }
+
+    fn rows(&self, which: impl Fn(&Page) -> u64) -> impl Iterator<Item = (Seat, Row)> {
+        self.pages.iter().enumerate().flat_map(move |(number, page)| {
+            let first = (number * SEATS) as u32;
+            bits(which(page)).map(move |place| (Seat(first + place), page.row(place as usize)))
+        })
+    }
+
+    /// Takes room for one allocation; what a node lacks stops at nothing.
+    pub fn take(&mut self, seat: Seat, need: Need) {
+        let mut row = self.row(seat);
+        row.take(need);
+        self.set(seat, &row);
+    }
+
+    /// Puts what is known of a node, on the seat that it has or on a new one.
+    pub(super) fn put(&mut self, node: NodeId, row: Row) {
+        let seat = self.seat(node).unwrap_or_else(|| self.sit_down(node));
+        self.set(seat, &row);
+    }
+
+    /// Gives a node's seat back.
+    pub(super) fn leave(&mut self, node: NodeId) {
+        let Some(seat) = self.seats.remove(&node) else { return };
+        self.vacant.insert(seat);
+        if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(seat.page()) {
+            Arc::make_mut(page).vacate(seat.place());
+        }
+    }
+
+    fn sit_down(&mut self, node: NodeId) -> Seat {
+        let seat = self.vacant.remove_min().unwrap_or_else(|| {
+            self.taken += 1;
+            Seat(self.taken - 1)
+        });
+        if seat.page() >= self.pages.len() {
+            Arc::make_mut(&mut self.pages).push(Arc::default());
+        }
+        self.seats.insert(node, seat);
+        seat
+    }
+
+    fn set(&mut self, seat: Seat, row: &Row) {
+        if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(seat.page()) {
+            Arc::make_mut(page).set(seat.place(), row);
+        }
+    }
+}
+
+/// Returns the numbers of the bits that are set, ascending.
+fn bits(mut left: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let next = (left != 0).then(|| left.trailing_zeros())?;
+        left &= left - 1;
+        Some(next)
+    })
+}
+
+#[cfg(test)]
+mod tests;

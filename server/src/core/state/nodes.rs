@@ -1,0 +1,105 @@
+//! The table of nodes, with the columns that follow from it: whoever changes a record changes its row.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use proto::ids::NodeId;
+
+use super::fleet::{Fleet, Row, Share};
+use super::{NodeRecord, Table};
+use crate::limits::ALLOCS_PER_NODE;
+
+/// All nodes that ever registered. A clone costs nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Nodes {
+    rows: Table<NodeId, NodeRecord>,
+    fleet: Fleet,
+}
+
+impl Nodes {
+    /// Returns the room of all nodes in columns.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Returns the record of that node.
+    #[must_use]
+    pub fn get(&self, id: &NodeId) -> Option<&Arc<NodeRecord>> {
+        self.rows.get(id)
+    }
+
+    /// Returns the record of that node, to change it; the columns follow when the answer is dropped.
+    pub fn get_mut(&mut self, id: &NodeId) -> Option<NodeMut<'_>> {
+        let record = self.rows.get_mut(id)?;
+        Some(NodeMut { record, fleet: &mut self.fleet })
+    }
+
+    /// Puts a node, in place of the one before.
+    pub fn insert(&mut self, id: NodeId, record: NodeRecord) {
+        self.fleet.put(id, row(&record));
+        self.rows.insert(id, record);
+    }
+
+    /// Takes a node out; nothing happens when there is none.
+    pub fn remove(&mut self, id: &NodeId) -> Option<Arc<NodeRecord>> {
+        self.fleet.leave(*id);
+        self.rows.remove(id)
+    }
+
+    /// Returns all nodes in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (&NodeId, &Arc<NodeRecord>)> {
+        self.rows.iter()
+    }
+
+    /// Returns the number of nodes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns whether there are no nodes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// A node's record that is being changed.
+pub struct NodeMut<'a> {
+    record: &'a mut NodeRecord,
+    fleet: &'a mut Fleet,
+}
+
+impl Deref for NodeMut<'_> {
+    type Target = NodeRecord;
+
+    fn deref(&self) -> &NodeRecord {
+        self.record
+    }
+}
+
+impl DerefMut for NodeMut<'_> {
+    fn deref_mut(&mut self) -> &mut NodeRecord {
+        self.record
+    }
+}
+
+impl Drop for NodeMut<'_> {
+    fn drop(&mut self) {
+        self.fleet.put(self.record.identity.id, row(self.record));
+    }
+}
+
+/// Returns what the columns say of a node.
+pub(super) fn row(node: &NodeRecord) -> Row {
+    let (all, free) = (node.identity.capacity, node.free());
+    Row {
+        node: node.identity.id,
+        open: node.takes_work(),
+        places: ALLOCS_PER_NODE.saturating_sub(node.taking) as u32,
+        cpu_millis: Share { all: all.cpu_millis, free: free.cpu_millis },
+        memory_bytes: Share { all: all.memory_bytes, free: free.memory_bytes },
+        dynamic_ports: node.ports.free_dynamic(),
+    }
+}
