@@ -1,6 +1,6 @@
 //! Measures minijob against the limits of this machine, in interleaved rounds, and writes the tables of docs/performance.md.
 //!
-//! `tests/bench/run [p1|p2|p3|p4|p5|all] [--rounds N] [--quick] [--force] [--no-write]`. A figure is a comparison within one run: no
+//! `tests/bench/run [p1|p2|p3|p4|p5|p10|all] [--rounds N] [--quick] [--force] [--no-write]`. A figure is a comparison within one run: no
 //! absolute time is ever asserted here.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -9,6 +9,7 @@ mod calibrate;
 mod control;
 mod machine;
 mod meter;
+mod p10_kernel;
 mod p1_peers;
 mod p1_start;
 mod p2_peers;
@@ -22,6 +23,7 @@ mod report;
 mod rig;
 mod stamps;
 mod tools;
+mod tournament;
 mod world;
 
 use std::path::Path;
@@ -61,6 +63,7 @@ const ALL: &[(&str, Run)] = &[
     ("p3", p3_density::run),
     ("p4", p4_footprint::run),
     ("p5", p5_placement::run),
+    ("p10", p10_kernel::run),
 ];
 
 struct Args {
@@ -76,7 +79,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(message) => {
             eprintln!(
-                "{message}\nusage: tests/bench/run [p1|p2|p3|p4|p5|all] [--rounds N] [--quick] [--force] [--no-write]"
+                "{message}\nusage: tests/bench/run [p1|p2|p3|p4|p5|p10|all] [--rounds N] [--quick] [--force] [--no-write]"
             );
             return ExitCode::from(2);
         }

@@ -13,6 +13,7 @@ use crate::limits::ALLOCS_PER_NODE;
 #[derive(Clone, Debug, Default)]
 pub struct Nodes {
     rows: Table<NodeId, NodeRecord>,
+    names: imbl::OrdSet<(Arc<str>, NodeId)>,
     fleet: Fleet,
 }
 
@@ -29,22 +30,38 @@ impl Nodes {
         self.rows.get(id)
     }
 
-    /// Returns the record of that node, to change it; the columns follow when the answer is dropped.
+    /// Returns the record of that node, to change all but its identity, which is put anew; the columns follow when the answer is dropped.
     pub fn get_mut(&mut self, id: &NodeId) -> Option<NodeMut<'_>> {
         let record = self.rows.get_mut(id)?;
         Some(NodeMut { record, fleet: &mut self.fleet })
     }
 
+    /// Returns the nodes of that name: at most one of them is up.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Arc<NodeRecord>> {
+        let name: Arc<str> = Arc::from(name);
+        let of_name = (name.clone(), NodeId(0))..=(name, NodeId(u64::MAX));
+        self.names.range(of_name).filter_map(|(_, id)| self.rows.get(id))
+    }
+
     /// Puts a node, in place of the one before.
     pub fn insert(&mut self, id: NodeId, record: NodeRecord) {
+        self.forget_name(id);
+        self.names.insert((Arc::from(record.identity.name.as_str()), id));
         self.fleet.put(id, row(&record));
         self.rows.insert(id, record);
     }
 
     /// Takes a node out; nothing happens when there is none.
     pub fn remove(&mut self, id: &NodeId) -> Option<Arc<NodeRecord>> {
+        self.forget_name(*id);
         self.fleet.leave(*id);
         self.rows.remove(id)
+    }
+
+    fn forget_name(&mut self, id: NodeId) {
+        if let Some(before) = self.rows.get(&id) {
+            self.names.remove(&(Arc::from(before.identity.name.as_str()), id));
+        }
     }
 
     /// Returns all nodes in the order of their ids.

@@ -1,5 +1,7 @@
 //! Nodes register, are lost, come back.
 
+use std::sync::Arc;
+
 use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, Generation, Incarnation, NodeId, Revision};
 use proto::model::{
@@ -72,13 +74,13 @@ impl State {
             );
             return Some(Refusal::new(ErrorKind::Conflict, message));
         }
-        let taken = self.nodes.iter().find(|(id, other)| {
-            **id != identity.id && other.liveness == Liveness::Up && other.identity.name == identity.name
-        });
-        taken.map(|(other, _)| {
+        let another =
+            |other: &&Arc<NodeRecord>| other.identity.id != identity.id && other.liveness == Liveness::Up;
+        let taken = self.nodes.named(&identity.name).find(another);
+        taken.map(|other| {
             let message = format!(
-                "the name `{}` is taken by the live node {other}: start this agent with another --name",
-                identity.name
+                "the name `{}` is taken by the live node {}: start this agent with another --name",
+                identity.name, other.identity.id
             );
             Refusal::new(ErrorKind::Conflict, message)
         })
