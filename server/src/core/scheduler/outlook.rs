@@ -3,7 +3,8 @@
 //! Everybody who tells what comes next tells this, so that `run`, `status` and `why` cannot contradict each other.
 
 use super::explain;
-use super::feasible::{Ask, Overlay};
+use super::feasible::Ask;
+use super::room::Room;
 use crate::core::state::{JobRecord, State};
 
 /// What a slot of a group finds when its replacement is due.
@@ -32,10 +33,10 @@ pub fn outlook(state: &State, record: &JobRecord, group: &str) -> Outlook {
     }
     // A group that the present version does not have wants nothing.
     let Some(ask) = Ask::of(record, group) else { return Outlook::Open };
-    let overlay = Overlay::default();
-    match state.nodes.iter().any(|(_, node)| ask.obstacle(node, &overlay).is_none()) {
+    let room = Room::of(state);
+    match room.fleet.fitting(ask.need).any(|(_, row)| ask.is_welcome(&row, &room)) {
         true => Outlook::Open,
-        false => Outlook::Full(explain::why_not(state, &ask, &overlay)),
+        false => Outlook::Full(explain::why_not(state, &ask, &room)),
     }
 }
 
