@@ -40,14 +40,13 @@ impl Ask {
     }
 
     /// Returns whether nothing but room could stand in the way: for most groups, so that no node is looked at twice.
-    fn asks_for_room_only(&self) -> bool {
+    pub(super) fn asks_for_room_only(&self) -> bool {
         self.static_ports.is_empty() && self.avoid.is_empty()
     }
 
     /// Returns whether a node that has room and takes work takes this.
-    pub(super) fn is_welcome(&self, row: &Row, room: &Room<'_>) -> bool {
-        self.asks_for_room_only()
-            || (!self.avoid.contains(&row.node) && self.held_port(row.node, room).is_none())
+    pub(super) fn is_welcome(&self, node: NodeId, room: &Room<'_>) -> bool {
+        self.asks_for_room_only() || (!self.avoid.contains(&node) && self.held_port(node, room).is_none())
     }
 
     fn held_port(&self, node: NodeId, room: &Room<'_>) -> Option<u16> {

@@ -1,5 +1,6 @@
 //! What to place, where, and what to stop: dirty jobs in, one plan out. Deciding again on the same facts proposes nothing.
 
+mod best;
 mod decision;
 mod explain;
 mod feasible;
@@ -55,7 +56,7 @@ pub fn may_fit(state: &State, key: &JobKey, gained: &BTreeSet<NodeId>, now: Time
     reconcile(state, record, now).iter().filter(|work| !work.place.is_empty()).any(|work| {
         let Some(ask) = Ask::of(record, &work.group) else { return false };
         let mut rows = gained.iter().filter_map(|id| room.fleet.seat(*id)).map(|seat| room.fleet.row(seat));
-        rows.any(|row| row.fits(ask.need) && ask.is_welcome(&row, &room))
+        rows.any(|row| row.fits(ask.need) && ask.is_welcome(row.node, &room))
     })
 }
 
@@ -66,7 +67,7 @@ fn place_group(state: &State, key: &JobKey, work: &GroupWork, room: &mut Room<'_
     let mut placed: Vec<(NodeId, u32, PlaceReason)> = Vec::new();
     let mut left = 0u32;
     if !work.place.is_empty() {
-        let mut candidates = Candidates::collect(state, record, &ask, room);
+        let mut candidates = Candidates::collect(state, record, &ask, room, work.place.len());
         for want in &work.place {
             match candidates.take_best(&ask, room, want) {
                 Some(choice) => {

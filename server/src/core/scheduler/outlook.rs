@@ -34,7 +34,7 @@ pub fn outlook(state: &State, record: &JobRecord, group: &str) -> Outlook {
     // A group that the present version does not have wants nothing.
     let Some(ask) = Ask::of(record, group) else { return Outlook::Open };
     let room = Room::of(state);
-    match room.fleet.fitting(ask.need).any(|(_, row)| ask.is_welcome(&row, &room)) {
+    match room.fleet.fitting(ask.need).any(|(_, row)| ask.is_welcome(row.node, &room)) {
         true => Outlook::Open,
         false => Outlook::Full(explain::why_not(state, &ask, &room)),
     }

@@ -23,6 +23,10 @@ impl Seat {
         self.0 as usize
     }
 
+    const fn of(page: usize, place: usize) -> Self {
+        Self((page * SEATS + place) as u32)
+    }
+
     const fn page(self) -> usize {
         self.0 as usize / SEATS
     }
@@ -46,7 +50,7 @@ pub struct Need {
 /// The columns.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    pages: Arc<Vec<Arc<Page>>>,
+    pages: imbl::Vector<Arc<Page>>,
     seats: imbl::OrdMap<NodeId, Seat>,
     vacant: imbl::OrdSet<Seat>,
     taken: u32,
@@ -86,9 +90,37 @@ impl Fleet {
 
     fn rows(&self, which: impl Fn(&Page) -> u64) -> impl Iterator<Item = (Seat, Row)> {
         self.pages.iter().enumerate().flat_map(move |(number, page)| {
-            let first = (number * SEATS) as u32;
-            bits(which(page)).map(move |place| (Seat(first + place), page.row(place as usize)))
+            bits(which(page)).map(move |place| (Seat::of(number, place), page.row(place)))
         })
+    }
+
+    /// Gives each node that takes new work and has room for one allocation to `take`, with what `score` makes of the parts of its
+    /// cpu and memory that would be in use then. The least cost per node that a decision can have.
+    pub fn each_fitting(
+        &self,
+        need: Need,
+        score: impl Fn(f32, f32) -> u32,
+        mut take: impl FnMut(Seat, NodeId, u32),
+    ) {
+        for (number, page) in self.pages.iter().enumerate() {
+            let fits = page.fitting(need);
+            if fits == 0 {
+                continue;
+            }
+            let scores = page.scores(need, &score);
+            for place in bits(fits) {
+                take(Seat::of(number, place), page.node(place), scores[place]);
+            }
+        }
+    }
+
+    /// Returns what `score` makes of one node once room for one allocation is taken.
+    ///
+    /// # Panics
+    /// On a seat that this never gave out.
+    #[must_use]
+    pub fn score(&self, seat: Seat, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
+        self.pages[seat.page()].score(seat.place(), need, score)
     }
 
     /// Takes room for one allocation; what a node lacks stops at nothing.
@@ -108,7 +140,7 @@ impl Fleet {
     pub(super) fn leave(&mut self, node: NodeId) {
         let Some(seat) = self.seats.remove(&node) else { return };
         self.vacant.insert(seat);
-        if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(seat.page()) {
+        if let Some(page) = self.pages.get_mut(seat.page()) {
             Arc::make_mut(page).vacate(seat.place());
         }
     }
@@ -119,25 +151,25 @@ impl Fleet {
             Seat(self.taken - 1)
         });
         if seat.page() >= self.pages.len() {
-            Arc::make_mut(&mut self.pages).push(Arc::default());
+            self.pages.push_back(Arc::default());
         }
         self.seats.insert(node, seat);
         seat
     }
 
     fn set(&mut self, seat: Seat, row: &Row) {
-        if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(seat.page()) {
+        if let Some(page) = self.pages.get_mut(seat.page()) {
             Arc::make_mut(page).set(seat.place(), row);
         }
     }
 }
 
 /// Returns the numbers of the bits that are set, ascending.
-fn bits(mut left: u64) -> impl Iterator<Item = u32> {
+fn bits(mut left: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let next = (left != 0).then(|| left.trailing_zeros())?;
         left &= left - 1;
-        Some(next)
+        Some(next as usize)
     })
 }
 

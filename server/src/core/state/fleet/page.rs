@@ -81,10 +81,14 @@ pub struct Page {
 struct Column {
     all: [u64; SEATS],
     free: [u64; SEATS],
+    /// The part of all that is in use, and what one unit is of all: a comparison of nodes needs no division then, and no more
+    /// precision.
+    used: [f32; SEATS],
+    unit: [f32; SEATS],
 }
 
 impl Column {
-    const EMPTY: Self = Self { all: [0; SEATS], free: [0; SEATS] };
+    const EMPTY: Self = Self { all: [0; SEATS], free: [0; SEATS], used: [0.0; SEATS], unit: [0.0; SEATS] };
 
     fn get(&self, place: usize) -> Share {
         Share { all: self.all[place], free: self.free[place] }
@@ -92,6 +96,14 @@ impl Column {
 
     fn set(&mut self, place: usize, share: Share) {
         (self.all[place], self.free[place]) = (share.all, share.free);
+        let unit = if share.all == 0 { 0.0 } else { 1.0 / share.all as f32 };
+        let used = share.all - share.free.min(share.all);
+        (self.used[place], self.unit[place]) = (used as f32 * unit, unit);
+    }
+
+    /// Returns the part of all that is in use once `more` is taken.
+    fn used_with(&self, place: usize, more: f32) -> f32 {
+        self.used[place] + more * self.unit[place]
     }
 }
 
@@ -122,6 +134,25 @@ impl Page {
             fits |= u64::from(room) << place;
         }
         fits & self.open
+    }
+
+    /// Returns what `score` makes of each node once room is taken: of the parts of its cpu and memory that are in use then.
+    pub(super) fn scores(&self, need: Need, score: impl Fn(f32, f32) -> u32) -> [u32; SEATS] {
+        let (cpu, memory) = (need.cpu_millis as f32, need.memory_bytes as f32);
+        std::array::from_fn(|place| {
+            score(self.cpu.used_with(place, cpu), self.memory.used_with(place, memory))
+        })
+    }
+
+    /// Returns the same of one node.
+    pub(super) fn score(&self, place: usize, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
+        let (cpu, memory) = (need.cpu_millis as f32, need.memory_bytes as f32);
+        score(self.cpu.used_with(place, cpu), self.memory.used_with(place, memory))
+    }
+
+    /// Returns who sits there, or did last.
+    pub(super) const fn node(&self, place: usize) -> NodeId {
+        self.node[place]
     }
 
     /// Returns a bit for each seat that has a node.
