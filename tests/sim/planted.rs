@@ -30,7 +30,7 @@ impl Bug {
     pub fn after_apply(self, state: &mut State, _: &State, command: &Command, _: &mut Applied) {
         if self == Self::OverCommit
             && let Kind::RegisterNode { identity, .. } = &command.kind
-            && let Some(node) = state.nodes.get_mut(&identity.id)
+            && let Some(mut node) = state.nodes.get_mut(&identity.id)
         {
             node.identity.capacity = identity.capacity.plus(identity.capacity).plus(identity.capacity);
         }

@@ -105,7 +105,7 @@ impl<'s> Prospect<'s> {
 
     /// `n1 is left out for this version`.
     fn left_out(&self) -> String {
-        let known = self.memory.avoid.iter().filter(|id| self.state.nodes.get(*id).is_some());
+        let known = self.memory.avoid.iter().filter(|id| self.state.nodes.get(id).is_some());
         let mut names: Vec<String> = known.map(|id| node_name(self.state, *id).into_owned()).collect();
         names.sort_unstable();
         let verb = if names.len() == 1 { "is" } else { "are" };
