@@ -50,3 +50,5 @@ pub const MOUNTS_PER_TASK: usize = 100;
 pub const PATH_CHARS: usize = 4095;
 /// Variables of a job (`variables`).
 pub const VARIABLES_PER_JOB: usize = 100;
+/// Bytes of one expression: a line that a person wrote. Reading takes longer than linear, and every node class is asked.
+pub const EXPRESSION_BYTES: usize = 1024;

@@ -15,7 +15,7 @@ const HOUSES: &[House] = &[
             &["limits"],
             &["ids", "names", "signals", "time", "units", "envfile"],
             &["model"],
-            &["wire", "error"],
+            &["wire", "error", "expr"],
             &["view", "jobfile"],
             &["convert"],
         ],

@@ -12,6 +12,8 @@ use super::source::{Mark, Source};
 use super::tree::{Node, Value};
 use crate::{limits, names, units};
 
+pub use crate::names::{did_you_mean, nearest};
+
 /// Faults kept before they are sorted: enough that the first of the file are among them.
 const KEPT: usize = 10 * limits::ERRORS_PER_FILE;
 
@@ -292,40 +294,4 @@ pub fn quote(text: &str) -> String {
         shown.push('…');
     }
     format!("`{shown}`")
-}
-
-/// Returns the nearest of some words, if any is near enough to be a typing error.
-pub fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    // A longer text is no typing error of our words, and comparing costs the product of both lengths.
-    const LONGEST: usize = 40;
-    if text.len() > LONGEST {
-        return None;
-    }
-    let text = text.to_ascii_lowercase().replace('-', "_");
-    // Words of another length are as many steps away at least, and need not be compared.
-    let length = text.chars().count();
-    let words = words.filter(|word| word.len().abs_diff(length) <= (word.len().max(length) / 3).max(1));
-    let distance = |word: &'w str| (strsim::damerau_levenshtein(&text, word), word);
-    let (steps, word) = words.map(distance).min_by_key(|(steps, _)| *steps)?;
-    (steps <= (word.len().max(text.len()) / 3).max(1) && steps < word.len()).then_some(word)
-}
-
-/// The hint for a typing error.
-pub fn did_you_mean(word: &str) -> String {
-    format!("did you mean `{word}`?")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_word_is_found_and_a_far_one_is_not_proposed() {
-        let words = ["count", "command", "args"];
-        assert_eq!(nearest("cuont", words.into_iter()), Some("count"));
-        assert_eq!(nearest("Comand", words.into_iter()), Some("command"));
-        assert_eq!(nearest("arg", words.into_iter()), Some("args"));
-        assert_eq!(nearest("frobnicate", words.into_iter()), None);
-        assert_eq!(nearest("", words.into_iter()), None);
-    }
 }
