@@ -50,5 +50,9 @@ pub const MOUNTS_PER_TASK: usize = 100;
 pub const PATH_CHARS: usize = 4095;
 /// Variables of a job (`variables`).
 pub const VARIABLES_PER_JOB: usize = 100;
+/// Constraints, affinities or spreads of one group: each is asked of every kind of node.
+pub const PLACEMENT_ENTRIES: usize = 32;
+/// Bytes of a node's name, as long as host names get.
+pub const NODE_NAME_CHARS: usize = 255;
 /// Bytes of one expression: a line that a person wrote. Reading takes longer than linear, and every node class is asked.
 pub const EXPRESSION_BYTES: usize = 1024;

@@ -8,7 +8,7 @@ use super::names::Scope;
 use super::reader::Reader;
 use super::table::{Table, pairs};
 use super::tree::Node;
-use super::{confine, files, ports, restart, rules, task};
+use super::{confine, files, placement, ports, restart, rules, task};
 use crate::limits;
 use crate::model::{Group, JobType, Lifecycle, Task, Volume};
 
@@ -55,6 +55,7 @@ pub(super) fn group(
         reschedule: reschedule.unwrap_or(restart::default_reschedule(kind)),
         volumes,
         max_run,
+        placement: placement::placement(reader, table),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::group::{Tasks, children, group};
 use super::keys::Level;
+use super::placement::{inherited, placement};
 use super::reader::{Reader, quote};
 use super::rules::is_key;
 use super::source::Mark;
@@ -126,11 +127,13 @@ fn groups(
 ) -> BTreeMap<String, Group> {
     let hint = "for example `groups: {api: {tasks: {server: {command: /usr/bin/my-program}}}}`";
     let Some(node) = table.get("groups") else { return BTreeMap::new() };
+    let of_job = placement(reader, table);
     let mut groups = BTreeMap::new();
     for (name, value) in children(reader, node, "groups", limits::GROUPS_PER_JOB, hint) {
         let Some(name) = reader.name(name, "group") else { continue };
         let table = Table::read(reader, value, &[Level::Group], &name);
-        let group = group(reader, &table, kind, meta, &Tasks::Named);
+        let mut group = group(reader, &table, kind, meta, &Tasks::Named);
+        group.placement = inherited(&of_job, group.placement);
         groups.insert(name, group);
     }
     groups

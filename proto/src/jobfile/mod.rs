@@ -19,6 +19,7 @@ mod logs;
 mod mistake;
 mod names;
 mod paths;
+mod placement;
 mod ports;
 mod reader;
 mod restart;

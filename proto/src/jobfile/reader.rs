@@ -255,6 +255,22 @@ impl<'r> Reader<'r> {
         None
     }
 
+    /// Reads a percentage: `10%`.
+    pub fn percent(&mut self, node: &Node, key: &str) -> Option<u8> {
+        const WHAT: &str = "a percentage from 0% to 100%";
+        let Value::Text { text, .. } = &node.value else { return self.expected(node, key, WHAT, "") };
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        let number =
+            text.strip_suffix('%').filter(|number| digits(number)).and_then(|number| number.parse().ok());
+        match number.filter(|percent| *percent <= 100) {
+            Some(percent) => Some(percent),
+            None if !text.is_empty() && text.len() <= 3 && digits(text) => {
+                self.expected(node, key, WHAT, &did_you_mean(&format!("{text}%")))
+            }
+            None => self.expected(node, key, WHAT, ""),
+        }
+    }
+
     /// Notes that a value is not what its key wants.
     pub fn expected<T>(&mut self, node: &Node, key: &str, what: &str, hint: &str) -> Option<T> {
         let hint = if hint.is_empty() { template_hint(node) } else { hint };

@@ -53,7 +53,7 @@ pub(super) fn restart(reader: &mut Reader<'_>, node: &Node, kind: JobType) -> Re
     if let Some(backoff) = table.get("backoff").and_then(|node| reader.word(node, "backoff", BACKOFF)) {
         restart.backoff = backoff;
     }
-    if let Some(percent) = table.get("jitter").and_then(|node| percent(reader, node, "jitter")) {
+    if let Some(percent) = table.get("jitter").and_then(|node| reader.percent(node, "jitter")) {
         restart.jitter_percent = percent;
     }
     let word = |node| reader.word(node, "on_exhausted", ON_EXHAUSTED);
@@ -141,21 +141,6 @@ fn delays(
         reader.fault(table.key_at("max_delay"), message, format!("at least `{}`", units(delay)));
     }
     (delay, max_delay)
-}
-
-fn percent(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<u8> {
-    const WHAT: &str = "a percentage from 0% to 100%";
-    let Value::Text { text, .. } = &node.value else { return reader.expected(node, key, WHAT, "") };
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let number =
-        text.strip_suffix('%').filter(|number| digits(number)).and_then(|number| number.parse().ok());
-    match number.filter(|percent| *percent <= 100) {
-        Some(percent) => Some(percent),
-        None if !text.is_empty() && text.len() <= 3 && digits(text) => {
-            reader.expected(node, key, WHAT, &super::reader::did_you_mean(&format!("{text}%")))
-        }
-        None => reader.expected(node, key, WHAT, ""),
-    }
 }
 
 #[cfg(test)]

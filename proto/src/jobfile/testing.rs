@@ -14,9 +14,9 @@ use super::rules::{
 };
 use crate::ids::JobKey;
 use crate::model::{
-    Backoff, CAPABILITIES, Confinement, Group, Interval, Isolate, Job, JobType, Lifecycle, Limits, LogPolicy,
-    Mount, NodeEnvFile, OnExhausted, Port, Process, RLIMITS, Reschedule, Resources, Restart, RestartOn,
-    Rlimit, Task, TaskFile, Volume, VolumeSource,
+    Affinity, Backoff, CAPABILITIES, Confinement, Group, Interval, Isolate, Job, JobType, Lifecycle, Limits,
+    LogPolicy, Mount, NodeEnvFile, OnExhausted, Placement, Port, Process, RLIMITS, Reschedule, Resources,
+    Restart, RestartOn, Rlimit, Spread, Task, TaskFile, Volume, VolumeSource,
 };
 
 /// Texts that YAML readers like to take for something else.
@@ -238,26 +238,66 @@ fn ports() -> impl Strategy<Value = BTreeMap<String, Port>> {
     })
 }
 
+fn placement() -> impl Strategy<Value = Placement> {
+    let expression = || {
+        prop_oneof![
+            "[a-z]{1,8}".prop_map(|text| format!("meta.{text} != \"#: {text}\"")),
+            Just("version(attr.kernel) >= version('5.10')".to_owned()),
+            "[a-z ]{0,8}".prop_map(|text| format!("node.name in [\"{text}\"]")),
+        ]
+    };
+    let fact = || prop_oneof![Just("node".to_owned()), "(meta|attr)\\.[a-zé.]{1,8}"];
+    let affinity = (expression(), -100i8..=100).prop_map(|(when, weight)| Affinity { when, weight });
+    let targets = btree_map("[a-z0-9: ]{1,6}", 0u8..=30, 0..3);
+    let spread =
+        (fact(), 1u8..=100, targets).prop_map(|(over, weight, targets)| Spread { over, weight, targets });
+    (
+        vec(expression(), 0..3),
+        vec(affinity, 0..3),
+        vec(spread, 0..3),
+        option::of(fact()),
+        option::of("[a-z0-9.-]{1,10}"),
+    )
+        .prop_map(|(constraints, affinities, spread, distinct, node)| Placement {
+            constraints,
+            affinities,
+            spread,
+            distinct,
+            node,
+        })
+}
+
 /// A group whose tasks mount some of its volumes, and of which at least one is a main task.
 fn group(kind: JobType) -> impl Strategy<Value = Group> {
     let policies = (restart(), reschedule(), option::of(millis(1000, 1 << 35)));
     let volumes = btree_map(name(), volume(), 0..3);
     let mounts = vec((any::<sample::Index>(), absolute(), any::<bool>()), 0..3);
-    (0u32..=10_000, btree_map(name(), task(), 1..3), ports(), policies, volumes, mounts).prop_map(
-        move |(count, mut tasks, ports, (restart, reschedule, max_run), volumes, mounts)| {
-            if let Some(task) = tasks.values_mut().next() {
-                task.lifecycle = Lifecycle::Main;
-                for (index, to, read_only) in mounts.into_iter().filter(|_| !volumes.is_empty()) {
-                    let volume = volumes.keys().nth(index.index(volumes.len())).cloned().unwrap_or_default();
-                    if task.mounts.iter().all(|other| other.to != to) {
-                        task.mounts.push(Mount { volume, to, read_only });
+    (0u32..=10_000, btree_map(name(), task(), 1..3), ports(), policies, volumes, mounts, placement())
+        .prop_map(
+            move |(count, mut tasks, ports, (restart, reschedule, max_run), volumes, mounts, placement)| {
+                if let Some(task) = tasks.values_mut().next() {
+                    task.lifecycle = Lifecycle::Main;
+                    for (index, to, read_only) in mounts.into_iter().filter(|_| !volumes.is_empty()) {
+                        let volume =
+                            volumes.keys().nth(index.index(volumes.len())).cloned().unwrap_or_default();
+                        if task.mounts.iter().all(|other| other.to != to) {
+                            task.mounts.push(Mount { volume, to, read_only });
+                        }
                     }
                 }
-            }
-            let max_run = max_run.filter(|_| kind == JobType::Batch);
-            Group { count, ports, restart, reschedule, volumes, max_run, ..Group::new(kind, tasks) }
-        },
-    )
+                let max_run = max_run.filter(|_| kind == JobType::Batch);
+                Group {
+                    count,
+                    ports,
+                    restart,
+                    reschedule,
+                    volumes,
+                    max_run,
+                    placement,
+                    ..Group::new(kind, tasks)
+                }
+            },
+        )
 }
 
 /// Any job that a job file can describe.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Reschedule, Resources, Restart, Task, Volume};
+use super::{Placement, Reschedule, Resources, Restart, Task, Volume};
 use crate::ids::JobKey;
 
 pub use crate::ids::DEFAULT_NAMESPACE;
@@ -59,6 +59,8 @@ pub struct Group {
     pub restart: Restart,
     /// What servers do when the node has given up.
     pub reschedule: Reschedule,
+    /// Where it may run, what its job says of that included.
+    pub placement: Placement,
 }
 
 impl Job {
@@ -78,7 +80,8 @@ impl Group {
             JobType::Batch => (Restart::BATCH, Reschedule::BATCH),
         };
         let (ports, volumes) = (BTreeMap::new(), BTreeMap::new());
-        Self { count: 1, tasks, ports, restart, reschedule, volumes, max_run: None }
+        let placement = Placement::default();
+        Self { count: 1, tasks, ports, restart, reschedule, volumes, max_run: None, placement }
     }
 
     /// Returns what one allocation of this group takes from a node.
@@ -96,6 +99,7 @@ impl Group {
         self.ports == other.ports
             && self.volumes == other.volumes
             && self.max_run == other.max_run
+            && self.placement == other.placement
             && self.tasks.keys().eq(other.tasks.keys())
             && self.tasks.values().zip(other.tasks.values()).all(only_logs_differ)
     }

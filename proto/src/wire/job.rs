@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::placement::{placement_from_wire, placement_to_wire};
 use super::task::{task_from_wire, task_to_wire};
 use super::{BadMessage, need, v1};
 use crate::ids::JobKey;
@@ -79,6 +80,7 @@ pub fn group_to_wire(group: &Group) -> v1::Group {
         reschedule: Some(reschedule_to_wire(&group.reschedule)),
         volumes: group.volumes.iter().map(|(name, volume)| (name.clone(), volume_to_wire(volume))).collect(),
         max_run_ms: group.max_run.map(millis),
+        placement: placement_to_wire(&group.placement),
     }
 }
 
@@ -102,6 +104,7 @@ pub fn group_from_wire(group: v1::Group) -> Result<Group, BadMessage> {
         reschedule: reschedule_from_wire(need(group.reschedule, "reschedule")?)?,
         volumes: volumes.collect::<Result<_, BadMessage>>()?,
         max_run: group.max_run_ms.map(Duration::from_millis),
+        placement: group.placement.map(placement_from_wire).transpose()?.unwrap_or_default(),
     })
 }
 

@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod job;
+mod placement;
 pub mod status;
 mod task;
 

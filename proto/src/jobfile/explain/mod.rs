@@ -1,5 +1,6 @@
 //! A job as a job file: its full form, or the shortest that says the same.
 
+mod placement; // where it may run
 mod task; // its tasks
 
 use std::collections::BTreeMap;
@@ -103,6 +104,7 @@ fn shared(lines: &mut Lines, group: &Group, kind: JobType) {
     if lines.wants(group.max_run.is_some()) {
         lines.yaml(4, "max_run", &max_run);
     }
+    placement::explain(lines, &group.placement);
     restart(lines, &group.restart, &default_restart(kind));
     reschedule(lines, &group.reschedule, &default_reschedule(kind));
 }

@@ -18,6 +18,8 @@ pub(super) enum Level {
     Resources,
     Logs,
     Port,
+    Affinity,
+    Spread,
     Variable,
     Volume,
     Mount,
@@ -76,7 +78,7 @@ const SYNONYMS: &[(&str, &str)] = &[
 
 impl Level {
     /// All levels.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Job,
         Self::Group,
         Self::Task,
@@ -85,6 +87,8 @@ impl Level {
         Self::Resources,
         Self::Logs,
         Self::Port,
+        Self::Affinity,
+        Self::Spread,
         Self::Variable,
         Self::Volume,
         Self::Mount,
@@ -122,6 +126,8 @@ impl Level {
             Self::Resources => tables::RESOURCES,
             Self::Logs => tables::LOGS,
             Self::Port => tables::PORT,
+            Self::Affinity => tables::AFFINITY,
+            Self::Spread => tables::SPREAD,
             Self::Variable => tables::VARIABLE,
             Self::Volume => tables::VOLUME,
             Self::Mount => tables::MOUNT,
@@ -147,6 +153,8 @@ impl Level {
             Self::Resources => "`resources`",
             Self::Logs => "`logs`",
             Self::Port => "a port",
+            Self::Affinity => "an affinity",
+            Self::Spread => "a spread",
             Self::Variable => "a variable",
             Self::Volume => "a volume",
             Self::Mount => "a mount",

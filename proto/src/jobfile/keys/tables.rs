@@ -23,7 +23,6 @@ const fn later_within(name: &'static str, level: Level, why: &'static str) -> Ke
     Key { name, shape: Table(level), says: why, later: Some(why), default: "none" }
 }
 
-const PLACEMENT: &str = "work is placed by what is free, not by rules of the job";
 const CONTAINERS: &str = "containers come later; this version runs processes (`command`)";
 const ROLLOUT: &str = "a new version replaces the old one step by step, the next when all others are healthy";
 const FENCES: &str = "a lost node's work is replaced when its lease has run out";
@@ -53,14 +52,31 @@ pub(super) const JOB: &[Key] = &[
         Map(&Table(Level::Variable)),
         "Values that stand for `${var.NAME}`, given with `--var NAME=VALUE` or `--var-file FILE`",
     ),
+    acted(
+        "constraints",
+        Either(&List(&Text), &Text),
+        "Expressions that must hold on a node: `meta.rack != \"r1\"`",
+    ),
+    acted(
+        "affinities",
+        Either(&List(&Either(&Text, &Table(Level::Affinity))), &Text),
+        "Expressions that make a node better, or with a weight below 0 worse",
+    ),
+    acted(
+        "spread",
+        Either(&List(&Either(&Text, &Table(Level::Spread))), &Text),
+        "Facts over whose values the allocations are spread: `meta.rack`",
+    ),
+    acted("node", Text, "The only node that takes it, by its name or id"),
+    acted(
+        "distinct",
+        Text,
+        "A fact of which no two allocations of a group have the same value: `node`, `meta.rack`",
+    ),
     later_unless("schedule", "none", "this version runs a job once, when it is submitted"),
     later_unless("parameters", "none", "there is no `minijob dispatch` yet"),
     later_within("update", Level::Update, ROLLOUT),
     later("alerts", "this version sends no alerts"),
-    later("constraints", PLACEMENT),
-    later("affinities", PLACEMENT),
-    later("spread", PLACEMENT),
-    later("node", PLACEMENT),
 ];
 
 pub(super) const GROUP: &[Key] = &[
@@ -83,6 +99,23 @@ pub(super) const GROUP: &[Key] = &[
         DURATION_OR_NONE,
         "Batch jobs: after this long the allocation is stopped and has failed; `none` if it is not written",
     ),
+    acted(
+        "constraints",
+        Either(&List(&Text), &Text),
+        "Expressions that must hold on a node: `meta.rack != \"r1\"`",
+    ),
+    acted(
+        "affinities",
+        Either(&List(&Either(&Text, &Table(Level::Affinity))), &Text),
+        "Expressions that make a node better, or with a weight below 0 worse",
+    ),
+    acted(
+        "spread",
+        Either(&List(&Either(&Text, &Table(Level::Spread))), &Text),
+        "Facts over whose values the allocations are spread: `meta.rack`",
+    ),
+    acted("node", Text, "The only node that takes it, by its name or id"),
+    acted("distinct", Text, "A fact of which no two allocations have the same value: `node`, `meta.rack`"),
     later("services", SERVICES),
     later("depends_on", "all groups start at once"),
     later_within("update", Level::Update, ROLLOUT),
@@ -90,10 +123,6 @@ pub(super) const GROUP: &[Key] = &[
     later_within("disconnect", Level::Disconnect, FENCES),
     later_unless("singleton", "false", FENCES),
     later_unless("shutdown_delay", "0s", "the stop signal is sent at once"),
-    later("constraints", PLACEMENT),
-    later("affinities", PLACEMENT),
-    later("spread", PLACEMENT),
-    later("distinct", PLACEMENT),
     later_unless("check_restart", "none", SERVICES),
     later_unless("checks", "none", SERVICES),
 ];
@@ -294,4 +323,19 @@ pub(super) const DISCONNECT: &[Key] = &[
     later_unless("stop_after", "none", FENCES),
     later_unless("replace", "true", FENCES),
     later_unless("on_return", "keep_replacement", FENCES),
+];
+
+pub(super) const AFFINITY: &[Key] = &[
+    acted("if", Text, "The expression"),
+    acted(
+        "weight",
+        Whole(-100, 100),
+        "How much it counts; 50 if it is not written, below 0 for nodes that are liked less",
+    ),
+];
+
+pub(super) const SPREAD: &[Key] = &[
+    acted("over", Text, "The fact: `meta.rack`"),
+    acted("weight", Whole(1, 100), "How much it counts; 50 if it is not written"),
+    acted("targets", Map(&Percent), "The share of each value; all the same if it is not written"),
 ];
