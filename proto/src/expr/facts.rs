@@ -67,7 +67,9 @@ impl Path {
         OF_NODE.into_iter().chain(BOTH)
     }
 
-    pub(super) fn is_of_one_node(&self) -> bool {
+    /// Returns whether nodes of one kind may differ in it.
+    #[must_use]
+    pub fn is_of_one_node(&self) -> bool {
         matches!(self.root, Root::Node | Root::Attr) && OF_ONE.contains(&self.key.as_str())
     }
 }
@@ -94,7 +96,7 @@ impl FromStr for Path {
 }
 
 /// The facts of one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Facts {
     node: BTreeMap<String, String>,
     attr: BTreeMap<String, String>,
@@ -132,6 +134,17 @@ impl Facts {
         facts.node.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value)));
         for key in BOTH {
             facts.node.insert(key.to_owned(), facts.attr.get(key).cloned().unwrap_or_default());
+        }
+        facts
+    }
+
+    /// The same without what belongs to one node alone: equal for nodes of one kind.
+    #[must_use]
+    pub fn of_kind(identity: &NodeIdentity) -> Self {
+        let mut facts = Self::of(identity);
+        for key in OF_ONE {
+            facts.node.remove(key);
+            facts.attr.remove(key);
         }
         facts
     }

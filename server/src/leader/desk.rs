@@ -6,7 +6,7 @@ use std::time::Duration;
 use proto::ids::{JobKey, NodeId, Revision};
 use proto::time::Timestamp;
 
-use crate::core::scheduler::{Decision, may_fit};
+use crate::core::scheduler::{Answers, Decision, may_fit};
 use crate::core::state::State;
 
 /// Refusals of one job in a row that are tried again at once: others write too, and the next snapshot shows it.
@@ -56,7 +56,7 @@ impl Desk {
     }
 
     /// Puts jobs in the queue whose time has come, and those that may fit where room was gained.
-    pub fn ring(&mut self, state: &State, now: Timestamp) {
+    pub fn ring(&mut self, state: &State, now: Timestamp, answers: &mut Answers) {
         while let Some((at, _)) = self.timers.first()
             && *at <= now
         {
@@ -74,7 +74,7 @@ impl Desk {
         self.room_looked_at = now;
         let gained = std::mem::take(&mut self.gained);
         let fit: Vec<JobKey> =
-            self.parked.iter().filter(|job| may_fit(state, job, &gained, now)).cloned().collect();
+            self.parked.iter().filter(|job| may_fit(state, job, &gained, now, answers)).cloned().collect();
         fit.into_iter().for_each(|job| self.enqueue(state, job));
     }
 
@@ -190,9 +190,9 @@ mod tests {
         let wake_at = BTreeMap::from([(key("young"), Timestamp(1000))]);
         desk.settle(&[key("young")], &Decision { wake_at, ..Decision::default() });
         assert_eq!(desk.next_due(), Some(Timestamp(1000)));
-        desk.ring(&world.state, Timestamp(999));
+        desk.ring(&world.state, Timestamp(999), &mut Answers::default());
         assert!(desk.take(9).is_empty());
-        desk.ring(&world.state, Timestamp(1000));
+        desk.ring(&world.state, Timestamp(1000), &mut Answers::default());
         assert_eq!(desk.take(9), [key("young")]);
         assert_eq!(desk.next_due(), None);
     }
@@ -204,13 +204,13 @@ mod tests {
         let mut desk = Desk::default();
         let waiting = BTreeSet::from([key("waits")]);
         desk.settle(&[key("waits")], &Decision { waiting, ..Decision::default() });
-        desk.ring(&world.state, Timestamp(500));
+        desk.ring(&world.state, Timestamp(500), &mut Answers::default());
         assert!(desk.take(9).is_empty(), "nothing gained room");
         let identity = crate::core::testing::node_identity(1);
         let node = identity.id;
         world.apply(crate::core::state::Kind::RegisterNode { identity, held: vec![], seen: None });
         desk.take_in(&world.state, BTreeSet::new(), BTreeSet::from([node]), Timestamp(500));
-        desk.ring(&world.state, Timestamp(500));
+        desk.ring(&world.state, Timestamp(500), &mut Answers::default());
         assert_eq!(desk.take(9), [key("waits")]);
     }
 

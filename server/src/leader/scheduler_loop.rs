@@ -14,7 +14,7 @@ use proto::time::Timestamp;
 use super::desk::Desk;
 use super::{plan_parts, timer};
 use crate::cluster::Cluster;
-use crate::core::scheduler::{Decision, schedule};
+use crate::core::scheduler::{Answers, Decision, schedule_with};
 use crate::core::state::{Kind, Outcome, Plan, State};
 use crate::limits::{JOBS_PER_DECISION, PLAN_BYTES_MAX};
 use crate::machine::Board;
@@ -29,7 +29,7 @@ const LARGE: usize = 5000;
 pub(super) async fn run(cluster: Cluster, reign: Reign) {
     let _open = OpenBoard::open(&cluster);
     let seq = cluster.snapshot().last_plan_seq;
-    let mut scheduler = Scheduler { cluster, reign, seq, desk: Desk::default() };
+    let mut scheduler = Scheduler { cluster, reign, seq, desk: Desk::default(), answers: Answers::default() };
     while scheduler.turn().await.is_continue() {}
     // The term sees the same and drops its loops.
     std::future::pending().await
@@ -41,6 +41,7 @@ struct Scheduler {
     /// The number of the last plan proposed. Never used twice, whatever became of it.
     seq: u64,
     desk: Desk,
+    answers: Answers,
 }
 
 impl Scheduler {
@@ -50,7 +51,7 @@ impl Scheduler {
         let state = self.cluster.snapshot();
         let now = self.cluster.now();
         self.desk.take_in(&state, drained.jobs, drained.gained, now);
-        self.desk.ring(&state, now);
+        self.desk.ring(&state, now, &mut self.answers);
         let jobs = self.desk.take(JOBS_PER_DECISION);
         if jobs.is_empty() {
             tokio::select! {
@@ -59,7 +60,9 @@ impl Scheduler {
             }
             return ControlFlow::Continue(());
         }
-        let decision = decide(state, jobs.clone(), now).await;
+        let answers = std::mem::take(&mut self.answers);
+        let (decision, answers) = decide(state, jobs.clone(), now, answers).await;
+        self.answers = answers;
         self.desk.settle(&jobs, &decision);
         let next = self.submit(decision, &jobs).await;
         self.board().done(&jobs);
@@ -125,7 +128,12 @@ impl Scheduler {
     }
 }
 
-async fn decide(state: Arc<State>, jobs: Vec<JobKey>, now: Timestamp) -> Decision {
+async fn decide(
+    state: Arc<State>,
+    jobs: Vec<JobKey>,
+    now: Timestamp,
+    mut answers: Answers,
+) -> (Decision, Answers) {
     let wanted = |key: &JobKey| {
         let record = state.jobs.get(key);
         record
@@ -133,10 +141,11 @@ async fn decide(state: Arc<State>, jobs: Vec<JobKey>, now: Timestamp) -> Decisio
     };
     let size = state.nodes.len() + jobs.iter().map(wanted).sum::<usize>();
     if size < LARGE {
-        return schedule(&state, &jobs, now);
+        return (schedule_with(&state, &jobs, now, &mut answers), answers);
     }
-    match tokio::task::spawn_blocking(move || schedule(&state, &jobs, now)).await {
-        Ok(decision) => decision,
+    let deciding = move || (schedule_with(&state, &jobs, now, &mut answers), answers);
+    match tokio::task::spawn_blocking(deciding).await {
+        Ok(decided) => decided,
         Err(error) => match error.try_into_panic() {
             // The loop ends as if it had panicked itself.
             Ok(panic) => std::panic::resume_unwind(panic),

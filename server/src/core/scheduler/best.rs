@@ -35,7 +35,7 @@ impl<T: Ord + Copy> Best<T> {
 
     /// Returns them with the least on top.
     pub(super) fn into_heap(mut self) -> BinaryHeap<Reverse<T>> {
-        if self.most > FEW && self.kept.len() > 2 * self.most {
+        if self.most > FEW && self.kept.len() / 2 > self.most {
             self.kept.select_nth_unstable(self.most);
             self.kept.truncate(self.most);
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use proto::ids::NodeId;
 use proto::units::{show_cpu, show_size};
 
+use super::demands::Against;
 use super::feasible::{Ask, Obstacle};
 use super::room::Room;
 use crate::core::state::{NodeRecord, State};
@@ -20,8 +21,8 @@ pub(super) fn why_not(state: &State, ask: &Ask, room: &Room<'_>) -> String {
     }
     // The first node of each cause is the one of the lowest id: where nodes sit says nothing.
     let mut causes: BTreeMap<Obstacle, (usize, NodeId)> = BTreeMap::new();
-    for (_, row) in room.fleet.all() {
-        if let Some(obstacle) = ask.obstacle(state, &row, room) {
+    for (seat, row) in room.fleet.all() {
+        if let Some(obstacle) = ask.obstacle(state, seat, &row, room) {
             let (count, first) = causes.entry(obstacle).or_insert((0, row.node));
             *count += 1;
             *first = row.node.min(*first);
@@ -44,6 +45,7 @@ fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, f
         Obstacle::Down => format!("{nodes} are down"),
         Obstacle::Cordoned if count == 1 => format!("{nodes} is cordoned"),
         Obstacle::Cordoned => format!("{nodes} are cordoned"),
+        Obstacle::Rule(rule) => against(ask, rule, &nodes, count),
         Obstacle::CannotStart => format!("{nodes} cannot start it{}", start_error(state, ask)),
         Obstacle::Full if count == 1 => {
             format!("{nodes} has {ALLOCS_PER_NODE} allocations, the most there can be")
@@ -64,6 +66,26 @@ fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, f
             )
         }
         Obstacle::DynamicPorts => format!("{nodes} lack{s} dynamic ports"),
+    }
+}
+
+/// Says which rule of the job keeps nodes out.
+fn against(ask: &Ask, rule: Against, nodes: &str, count: usize) -> String {
+    let (is, has) = if count == 1 { ("is", "has") } else { ("are", "have") };
+    let placement = ask.placement();
+    let distinct = placement.distinct.as_deref().unwrap_or_default();
+    match rule {
+        Against::Pin => format!(
+            "{nodes} {is} not `{}`, the one that the job wants",
+            placement.node.as_deref().unwrap_or_default()
+        ),
+        Against::Constraint(number) => {
+            let text = placement.constraints.get(number).map_or("", String::as_str);
+            format!("{nodes} {is} ruled out by `{text}`")
+        }
+        Against::NoValue => format!("{nodes} {has} no `{distinct}`, which must be distinct"),
+        Against::SameValue if distinct == "node" => format!("{nodes} {has} one of the group already"),
+        Against::SameValue => format!("{nodes} {has} the `{distinct}` of another of the group"),
     }
 }
 

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proto::ids::{JobKey, NodeId};
-use proto::model::{Liveness, Port, Resources};
+use proto::model::{Liveness, Placement, Port, Resources};
 
+use super::answers::Answers;
+use super::demands::{Against, Demands};
 use super::room::Room;
-use crate::core::state::{JobRecord, Need, Row, State};
+use super::spread::Spreads;
+use crate::core::state::{Alloc, Class, JobRecord, Need, Row, Seat, State};
 
 /// What one allocation of a group asks of a node.
 #[derive(Clone, Debug)]
@@ -18,10 +21,15 @@ pub(super) struct Ask {
     pub(super) static_ports: Vec<u16>,
     /// Nodes that cannot start it.
     pub(super) avoid: BTreeSet<NodeId>,
+    /// The rules of the job.
+    pub(super) demands: Demands,
+    placement: Placement,
+    count: u32,
 }
 
 impl Ask {
-    pub(super) fn of(record: &JobRecord, group: &str) -> Option<Self> {
+    /// Reads what a group of the present version asks.
+    pub(super) fn of(state: &State, record: &JobRecord, group: &str, answers: &mut Answers) -> Option<Self> {
         let spec = record.current().job.groups.get(group)?;
         let fixed = |port: &Port| match port {
             Port::Static(number) => Some(*number),
@@ -36,17 +44,39 @@ impl Ask {
             need: Need { cpu_millis, memory_bytes, dynamic_ports },
             static_ports,
             avoid: record.group(group).map(|state| state.avoid.clone()).unwrap_or_default(),
+            demands: Demands::of(state, &spec.placement, others(state, record, group), answers),
+            placement: spec.placement.clone(),
+            count: spec.count,
         })
     }
 
     /// Returns whether nothing but room could stand in the way: for most groups, so that no node is looked at twice.
     pub(super) fn asks_for_room_only(&self) -> bool {
-        self.static_ports.is_empty() && self.avoid.is_empty()
+        self.static_ports.is_empty() && self.avoid.is_empty() && self.demands.is_nothing()
     }
 
     /// Returns whether a node that has room and takes work takes this.
-    pub(super) fn is_welcome(&self, node: NodeId, room: &Room<'_>) -> bool {
-        self.asks_for_room_only() || (!self.avoid.contains(&node) && self.held_port(node, room).is_none())
+    pub(super) fn is_welcome(&self, state: &State, class: Class, node: NodeId, room: &Room<'_>) -> bool {
+        self.asks_for_room_only()
+            || (!self.avoid.contains(&node)
+                && self.demands.against(state, class, node).is_none()
+                && self.held_port(node, room).is_none())
+    }
+
+    /// Returns whether a node takes one more allocation.
+    pub(super) fn fits(&self, state: &State, seat: Seat, room: &Room<'_>) -> bool {
+        let row = room.fleet.row(seat);
+        row.fits(self.need) && self.is_welcome(state, room.fleet.class(seat), row.node, room)
+    }
+
+    /// Returns what it is spread over, with the allocations that fill their slots counted.
+    pub(super) fn spreads<'a>(&self, state: &State, others: impl Iterator<Item = &'a Alloc>) -> Spreads {
+        Spreads::of(state, &self.placement.spread, self.count, others)
+    }
+
+    /// Returns what the job says of nodes.
+    pub(super) const fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     fn held_port(&self, node: NodeId, room: &Room<'_>) -> Option<u16> {
@@ -54,10 +84,13 @@ impl Ask {
     }
 
     /// Returns the first thing that stands in the way of one more allocation on a node.
-    pub(super) fn obstacle(&self, state: &State, row: &Row, room: &Room<'_>) -> Option<Obstacle> {
+    pub(super) fn obstacle(&self, state: &State, seat: Seat, row: &Row, room: &Room<'_>) -> Option<Obstacle> {
         if !row.open {
             let is_down = state.nodes.get(&row.node).is_none_or(|node| node.liveness == Liveness::Down);
             return Some(if is_down { Obstacle::Down } else { Obstacle::Cordoned });
+        }
+        if let Some(against) = self.demands.against(state, room.fleet.class(seat), row.node) {
+            return Some(Obstacle::Rule(against));
         }
         if self.avoid.contains(&row.node) {
             return Some(Obstacle::CannotStart);
@@ -78,11 +111,22 @@ impl Ask {
     }
 }
 
+/// Returns the allocations of a group that fill their slots.
+pub(super) fn others<'s>(
+    state: &'s State,
+    record: &'s JobRecord,
+    group: &'s str,
+) -> impl Iterator<Item = &'s Alloc> + Clone {
+    let live = record.live.iter().filter_map(|id| state.allocs.get(*id));
+    live.filter(move |alloc| !alloc.lost && *alloc.group == *group)
+}
+
 /// What stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Obstacle {
     Down,
     Cordoned,
+    Rule(Against),
     CannotStart,
     Full,
     Cpu,

@@ -1,7 +1,9 @@
 //! What to place, where, and what to stop: dirty jobs in, one plan out. Deciding again on the same facts proposes nothing.
 
+mod answers;
 mod best;
 mod decision;
+mod demands;
 mod explain;
 mod feasible;
 mod forecast;
@@ -9,7 +11,9 @@ mod outlook;
 mod rank;
 mod reconcile;
 mod room;
+mod spread;
 
+pub use answers::Answers;
 pub use decision::{Decision, Placed};
 pub use forecast::{Forecast, GroupForecast, forecast};
 pub use outlook::{Outlook, outlook};
@@ -20,17 +24,23 @@ use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
 use super::state::{PlaceReason, PlanItem, PlanRun, PlanWait, State};
-use feasible::Ask;
+use feasible::{Ask, others};
 use rank::Candidates;
 use reconcile::{GroupWork, Want, reconcile};
 use room::Room;
 
-/// Decides on the given jobs, in the given order.
+/// Decides on the given jobs, in the given order, and remembers nothing; see [`schedule_with`].
+#[must_use]
+pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
+    schedule_with(state, jobs, now, &mut Answers::default())
+}
+
+/// Decides on the given jobs, in the given order. `answers` is what is remembered of expressions; it changes no decision.
 ///
 /// The plan's reign and number are left to the caller. Jobs that are gone are passed over. Same input, same decision. Cost: for
 /// each group that needs a place, one look at every node.
 #[must_use]
-pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
+pub fn schedule_with(state: &State, jobs: &[JobKey], now: Timestamp, answers: &mut Answers) -> Decision {
     let mut decision = Decision::default();
     let mut room = Room::of(state);
     for key in jobs {
@@ -42,7 +52,7 @@ pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
                 let at = decision.wake_at.entry(key.clone()).or_insert(due);
                 *at = due.min(*at);
             }
-            place_group(state, key, &work, &mut room, &mut decision);
+            place_group(state, key, &work, &mut room, answers, &mut decision);
         }
     }
     decision
@@ -50,26 +60,40 @@ pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
 
 /// Returns whether something of a job that waits may fit on one of the nodes that gained room.
 #[must_use]
-pub fn may_fit(state: &State, key: &JobKey, gained: &BTreeSet<NodeId>, now: Timestamp) -> bool {
+pub fn may_fit(
+    state: &State,
+    key: &JobKey,
+    gained: &BTreeSet<NodeId>,
+    now: Timestamp,
+    answers: &mut Answers,
+) -> bool {
     let Some(record) = state.jobs.get(key) else { return false };
     let room = Room::of(state);
     reconcile(state, record, now).iter().filter(|work| !work.place.is_empty()).any(|work| {
-        let Some(ask) = Ask::of(record, &work.group) else { return false };
-        let mut rows = gained.iter().filter_map(|id| room.fleet.seat(*id)).map(|seat| room.fleet.row(seat));
-        rows.any(|row| row.fits(ask.need) && ask.is_welcome(row.node, &room))
+        let Some(ask) = Ask::of(state, record, &work.group, answers) else { return false };
+        let mut seats = gained.iter().filter_map(|id| room.fleet.seat(*id));
+        seats.any(|seat| ask.fits(state, seat, &room))
     })
 }
 
 /// Finds places for what a group lacks; what finds none is said in a wait.
-fn place_group(state: &State, key: &JobKey, work: &GroupWork, room: &mut Room<'_>, decision: &mut Decision) {
+fn place_group(
+    state: &State,
+    key: &JobKey,
+    work: &GroupWork,
+    room: &mut Room<'_>,
+    answers: &mut Answers,
+    decision: &mut Decision,
+) {
     let Some(record) = state.jobs.get(key) else { return };
-    let Some(ask) = Ask::of(record, &work.group) else { return };
+    let Some(mut ask) = Ask::of(state, record, &work.group, answers) else { return };
     let mut placed: Vec<(NodeId, u32, PlaceReason)> = Vec::new();
     let mut left = 0u32;
     if !work.place.is_empty() {
-        let mut candidates = Candidates::collect(state, record, &ask, room, work.place.len());
+        let present = others(state, record, &work.group);
+        let mut candidates = Candidates::collect(state, &ask, room, present, work.place.len());
         for want in &work.place {
-            match candidates.take_best(&ask, room, want) {
+            match candidates.take_best(&mut ask, room, want) {
                 Some(choice) => {
                     let one = Placed::new(
                         key,

@@ -2,6 +2,7 @@
 //!
 //! Everybody who tells what comes next tells this, so that `run`, `status` and `why` cannot contradict each other.
 
+use super::answers::Answers;
 use super::explain;
 use super::feasible::Ask;
 use super::room::Room;
@@ -32,9 +33,9 @@ pub fn outlook(state: &State, record: &JobRecord, group: &str) -> Outlook {
         return Outlook::Full(wait.why.clone());
     }
     // A group that the present version does not have wants nothing.
-    let Some(ask) = Ask::of(record, group) else { return Outlook::Open };
+    let Some(ask) = Ask::of(state, record, group, &mut Answers::default()) else { return Outlook::Open };
     let room = Room::of(state);
-    match room.fleet.fitting(ask.need).any(|(_, row)| ask.is_welcome(row.node, &room)) {
+    match room.fleet.fitting(ask.need).any(|(seat, _)| ask.fits(state, seat, &room)) {
         true => Outlook::Open,
         false => Outlook::Full(explain::why_not(state, &ask, &room)),
     }

@@ -1,7 +1,8 @@
-//! Which of the nodes that fit is best: fewest of the same group first, then the fullest that stays balanced, then the lowest id.
+//! Which of the nodes that fit is best: what the job likes and how it is spread, then fewest of the same group, then the fullest that
+//! stays balanced, then the lowest id.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use proto::ids::NodeId;
 
@@ -9,47 +10,78 @@ use super::Want;
 use super::best::Best;
 use super::feasible::Ask;
 use super::room::Room;
-use crate::core::state::{JobRecord, Seat, State};
+use super::spread::{Spreads, Values};
+use crate::core::state::{Alloc, Class, Seat, State};
 
-/// Nodes that fit, the best on top.
-pub(super) struct Candidates {
-    heap: BinaryHeap<Reverse<Choice>>,
+/// Nodes that fit. Those with the same values of what is spread over form a domain: within it the order stays, whatever is placed.
+pub(super) struct Candidates<'s> {
+    state: &'s State,
+    domains: Vec<Domain>,
+    spreads: Spreads,
     /// How many of the group each seat had before, where any has.
     copies: Vec<u32>,
     feasible: usize,
 }
 
+struct Domain {
+    values: Values,
+    heap: BinaryHeap<Reverse<Choice>>,
+}
+
 /// A node that fits. The order is the rank: the least is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Choice {
+    /// How little the job likes it, without what its domain costs.
+    dislike: i64,
     pub(super) copies: u32,
     waste: u32,
     pub(super) node: NodeId,
     seat: Seat,
 }
 
-impl Candidates {
-    /// Collects what may be taken for `wants` allocations.
-    pub(super) fn collect(
-        state: &State,
-        record: &JobRecord,
+/// An affinity's weight in the unit of what a spread costs.
+const WEIGHT: i64 = 1000;
+
+impl<'s> Candidates<'s> {
+    /// Collects what may be taken for `wants` allocations. `others` are the allocations of the group that fill their slots.
+    pub(super) fn collect<'a>(
+        state: &'s State,
         ask: &Ask,
         room: &Room<'_>,
+        others: impl Iterator<Item = &'a Alloc> + Clone,
         wants: usize,
     ) -> Self {
-        let copies = copies(state, record, ask, room);
-        // Each allocation takes one, and one may have to be passed over: what is worse than so many others is never looked at.
-        let mut best = Best::new(wants + 1);
+        let mut spreads = ask.spreads(state, others.clone());
+        let copies = copies(others, room);
+        // Each allocation takes one, and one may have to be passed over: what is worse than so many others is never looked at, unless
+        // a placement can rule others out.
+        let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 1 };
+        let mut domains: BTreeMap<Values, Best<Choice>> = BTreeMap::new();
+        let mut alone = Best::new(most);
         let mut feasible = 0;
-        let simple = ask.asks_for_room_only();
-        room.fleet.each_fitting(ask.need, waste, |seat, node, waste| {
-            if simple || ask.is_welcome(node, room) {
-                feasible += 1;
-                let copies = copies.get(seat.index()).copied().unwrap_or(0);
-                best.push(Choice { copies, waste, node, seat });
+        let (simple, one_domain) = (ask.asks_for_room_only(), spreads.is_nothing());
+        room.fleet.each_fitting(ask.need, waste, |fit| {
+            if !simple && !ask.is_welcome(state, fit.class, fit.node, room) {
+                return;
+            }
+            feasible += 1;
+            let dislike = -WEIGHT * ask.demands.liking(state, fit.class, fit.node);
+            let copies = copies.get(fit.seat.index()).copied().unwrap_or(0);
+            let choice = Choice { dislike, copies, waste: fit.score, node: fit.node, seat: fit.seat };
+            if one_domain {
+                alone.push(choice);
+            } else {
+                let values = spreads.values(state, fit.class, fit.node);
+                domains.entry(values).or_insert_with(|| Best::new(most)).push(choice);
             }
         });
-        Self { feasible, heap: best.into_heap(), copies }
+        if one_domain {
+            domains.insert(Values::new(), alone);
+        }
+        domains.keys().for_each(|values| spreads.offer(values));
+        let domains =
+            domains.into_iter().map(|(values, best)| Domain { values, heap: best.into_heap() }).collect();
+        Self { state, domains, spreads, copies, feasible }
     }
 
     /// Returns how many nodes could have taken the first one.
@@ -59,46 +91,89 @@ impl Candidates {
 
     /// Takes the best place for one allocation, and its room: the node that it prefers if that fits, the one that it avoids only if
     /// no other does.
-    pub(super) fn take_best(&mut self, ask: &Ask, room: &mut Room<'_>, want: &Want) -> Option<Choice> {
-        let best = match want.prefer.and_then(|node| self.take_node(ask, room, node)) {
+    pub(super) fn take_best(&mut self, ask: &mut Ask, room: &mut Room<'_>, want: &Want) -> Option<Choice> {
+        let preferred = want.prefer.and_then(|node| self.take_node(ask, room, node));
+        let (domain, best) = match preferred {
             Some(preferred) => preferred,
-            None => self.take_top(want.avoid)?,
+            None => self.take_top(ask, room, want.avoid)?,
         };
         room.take(best.seat, best.node, ask);
-        if fits(ask, room, best.seat, best.node) {
+        ask.demands.note_taken(self.state, best.node);
+        let values = self.domains[domain].values.clone();
+        self.spreads.take(&values);
+        let class = room.fleet.class(best.seat);
+        if self.fits(ask, room, best.seat, class, best.node) {
             let waste = room.fleet.score(best.seat, ask.need, waste);
-            self.heap.push(Reverse(Choice { copies: best.copies + 1, waste, ..best }));
+            self.domains[domain].heap.push(Reverse(Choice { copies: best.copies + 1, waste, ..best }));
         }
         Some(best)
     }
 
+    fn fits(&self, ask: &Ask, room: &Room<'_>, seat: Seat, class: Class, node: NodeId) -> bool {
+        room.fleet.row(seat).fits(ask.need) && ask.is_welcome(self.state, class, node, room)
+    }
+
     /// Takes a certain node, whether it is among the best or not.
-    fn take_node(&mut self, ask: &Ask, room: &Room<'_>, node: NodeId) -> Option<Choice> {
-        let seat = room.fleet.seat(node).filter(|seat| fits(ask, room, *seat, node))?;
-        let found = self.heap.iter().find(|candidate| candidate.0.node == node).map(|found| found.0);
-        self.heap.retain(|candidate| candidate.0.node != node);
-        let copies = || self.copies.get(seat.index()).copied().unwrap_or(0);
-        Some(found.unwrap_or_else(|| Choice {
-            copies: copies(),
-            waste: room.fleet.score(seat, ask.need, waste),
-            node,
-            seat,
-        }))
-    }
-
-    fn take_top(&mut self, avoid: Option<NodeId>) -> Option<Choice> {
-        let Reverse(best) = self.heap.pop()?;
-        if Some(best.node) != avoid {
-            return Some(best);
+    fn take_node(&mut self, ask: &Ask, room: &Room<'_>, node: NodeId) -> Option<(usize, Choice)> {
+        let seat = room.fleet.seat(node)?;
+        let class = room.fleet.class(seat);
+        if !self.fits(ask, room, seat, class, node) {
+            return None;
         }
-        let Some(Reverse(second)) = self.heap.pop() else { return Some(best) };
-        self.heap.push(Reverse(best));
-        Some(second)
+        for (number, domain) in self.domains.iter_mut().enumerate() {
+            if let Some(found) = domain.heap.iter().find(|choice| choice.0.node == node).map(|found| found.0)
+            {
+                domain.heap.retain(|choice| choice.0.node != node);
+                return Some((number, found));
+            }
+        }
+        let values = self.spreads.values(self.state, class, node);
+        let number = self.domains.iter().position(|domain| domain.values == values)?;
+        let dislike = -WEIGHT * ask.demands.liking(self.state, class, node);
+        let copies = self.copies.get(seat.index()).copied().unwrap_or(0);
+        let waste = room.fleet.score(seat, ask.need, waste);
+        Some((number, Choice { dislike, copies, waste, node, seat }))
     }
-}
 
-fn fits(ask: &Ask, room: &Room<'_>, seat: Seat, node: NodeId) -> bool {
-    room.fleet.row(seat).fits(ask.need) && ask.is_welcome(node, room)
+    /// Takes the best of all domains but that node, or that node where there is no other.
+    fn take_top(&mut self, ask: &Ask, room: &Room<'_>, avoid: Option<NodeId>) -> Option<(usize, Choice)> {
+        let mut aside = None;
+        for number in 0..self.domains.len() {
+            self.drop_unwelcome(ask, room, number);
+            let heap = &mut self.domains[number].heap;
+            if heap.peek().is_some_and(|top| Some(top.0.node) == avoid)
+                && let Some(Reverse(avoided)) = heap.pop()
+            {
+                aside = Some((number, avoided));
+                self.drop_unwelcome(ask, room, number);
+            }
+        }
+        let rank = |(number, domain): (usize, &Domain)| {
+            let Reverse(top) = domain.heap.peek()?;
+            let dislike = top.dislike.saturating_add(self.spreads.cost(&domain.values));
+            Some((Choice { dislike, ..*top }, number))
+        };
+        let best = self.domains.iter().enumerate().filter_map(rank).min().map(|(_, number)| number);
+        let Some(best) = best else { return aside };
+        let taken = self.domains[best].heap.pop().map(|Reverse(choice)| (best, choice));
+        if let Some((number, avoided)) = aside {
+            self.domains[number].heap.push(Reverse(avoided));
+        }
+        taken
+    }
+
+    /// Lets go of what was ruled out by what was placed since.
+    fn drop_unwelcome(&mut self, ask: &Ask, room: &Room<'_>, number: usize) {
+        if !ask.demands.is_exclusive() {
+            return;
+        }
+        while let Some(Reverse(top)) = self.domains[number].heap.peek().copied() {
+            if ask.is_welcome(self.state, room.fleet.class(top.seat), top.node, room) {
+                return;
+            }
+            self.domains[number].heap.pop();
+        }
+    }
 }
 
 impl Choice {
@@ -110,10 +185,9 @@ impl Choice {
 }
 
 /// Returns how many of the group each seat has already; empty where there are none.
-fn copies(state: &State, record: &JobRecord, ask: &Ask, room: &Room<'_>) -> Vec<u32> {
+fn copies<'a>(others: impl Iterator<Item = &'a Alloc>, room: &Room<'_>) -> Vec<u32> {
     let mut copies = Vec::new();
-    let live = record.live.iter().filter_map(|id| state.allocs.get(*id));
-    for alloc in live.filter(|alloc| !alloc.lost && *alloc.group == *ask.group) {
+    for alloc in others {
         if let Some(seat) = room.fleet.seat(alloc.node) {
             copies.resize(room.fleet.seats(), 0);
             copies[seat.index()] += 1;

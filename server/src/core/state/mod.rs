@@ -2,6 +2,7 @@
 
 mod apply;
 mod changes;
+mod classes;
 mod command;
 mod encode;
 mod events;
@@ -15,6 +16,7 @@ mod table;
 
 pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
+pub use classes::{Class, Classes};
 pub use command::{
     Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
 };
@@ -23,7 +25,7 @@ pub use encode::{
     write_snapshot,
 };
 pub use events::EventLog;
-pub use fleet::{Fleet, Need, Row, Seat};
+pub use fleet::{Fit, Fleet, Need, Row, Seat};
 pub use invariants::Violation;
 pub use nodes::Nodes;
 pub use ports::Ports;

@@ -3,8 +3,10 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use proto::expr::Facts;
 use proto::ids::NodeId;
 
+use super::classes::Classes;
 use super::fleet::{Fleet, Row, Share};
 use super::{NodeRecord, Table};
 use crate::limits::ALLOCS_PER_NODE;
@@ -14,6 +16,7 @@ use crate::limits::ALLOCS_PER_NODE;
 pub struct Nodes {
     rows: Table<NodeId, NodeRecord>,
     names: imbl::OrdSet<(Arc<str>, NodeId)>,
+    classes: Classes,
     fleet: Fleet,
 }
 
@@ -22,6 +25,12 @@ impl Nodes {
     #[must_use]
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// Returns the kinds of nodes that there are.
+    #[must_use]
+    pub fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// Returns the record of that node.
@@ -45,20 +54,25 @@ impl Nodes {
 
     /// Puts a node, in place of the one before.
     pub fn insert(&mut self, id: NodeId, record: NodeRecord) {
-        self.forget_name(id);
+        // Joined before the one before is left: a node that registers again opens no new kind.
+        let class = self.classes.join(Facts::of_kind(&record.identity));
+        self.forget(id);
         self.names.insert((Arc::from(record.identity.name.as_str()), id));
-        self.fleet.put(id, row(&record));
+        self.fleet.put(id, row(&record), class);
         self.rows.insert(id, record);
     }
 
     /// Takes a node out; nothing happens when there is none.
     pub fn remove(&mut self, id: &NodeId) -> Option<Arc<NodeRecord>> {
-        self.forget_name(*id);
+        self.forget(*id);
         self.fleet.leave(*id);
         self.rows.remove(id)
     }
 
-    fn forget_name(&mut self, id: NodeId) {
+    fn forget(&mut self, id: NodeId) {
+        if let Some(seat) = self.fleet.seat(id) {
+            self.classes.leave(self.fleet.class(seat));
+        }
         if let Some(before) = self.rows.get(&id) {
             self.names.remove(&(Arc::from(before.identity.name.as_str()), id));
         }
@@ -104,7 +118,7 @@ impl DerefMut for NodeMut<'_> {
 
 impl Drop for NodeMut<'_> {
     fn drop(&mut self) {
-        self.fleet.put(self.record.identity.id, row(self.record));
+        self.fleet.update(self.record.identity.id, row(self.record));
     }
 }
 

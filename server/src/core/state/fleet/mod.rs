@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use proto::ids::NodeId;
 
+use super::Class;
 use page::{Page, SEATS};
 pub use page::{Row, Share};
 
@@ -47,6 +48,19 @@ pub struct Need {
     pub dynamic_ports: u32,
 }
 
+/// A node that takes new work and has room.
+#[derive(Clone, Copy, Debug)]
+pub struct Fit {
+    /// Where it sits.
+    pub seat: Seat,
+    /// Which node.
+    pub node: NodeId,
+    /// Its kind.
+    pub class: Class,
+    /// What the score says of it.
+    pub score: u32,
+}
+
 /// The columns.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
@@ -70,6 +84,15 @@ impl Fleet {
     #[must_use]
     pub fn row(&self, seat: Seat) -> Row {
         self.pages[seat.page()].row(seat.place())
+    }
+
+    /// Returns what kind of node sits there.
+    ///
+    /// # Panics
+    /// On a seat that this never gave out.
+    #[must_use]
+    pub fn class(&self, seat: Seat) -> Class {
+        self.pages[seat.page()].class(seat.place())
     }
 
     /// Returns how many seats there are; their numbers are below it.
@@ -96,12 +119,7 @@ impl Fleet {
 
     /// Gives each node that takes new work and has room for one allocation to `take`, with what `score` makes of the parts of its
     /// cpu and memory that would be in use then. The least cost per node that a decision can have.
-    pub fn each_fitting(
-        &self,
-        need: Need,
-        score: impl Fn(f32, f32) -> u32,
-        mut take: impl FnMut(Seat, NodeId, u32),
-    ) {
+    pub fn each_fitting(&self, need: Need, score: impl Fn(f32, f32) -> u32, mut take: impl FnMut(Fit)) {
         for (number, page) in self.pages.iter().enumerate() {
             let fits = page.fitting(need);
             if fits == 0 {
@@ -109,7 +127,8 @@ impl Fleet {
             }
             let scores = page.scores(need, &score);
             for place in bits(fits) {
-                take(Seat::of(number, place), page.node(place), scores[place]);
+                let seat = Seat::of(number, place);
+                take(Fit { seat, node: page.node(place), class: page.class(place), score: scores[place] });
             }
         }
     }
@@ -131,9 +150,19 @@ impl Fleet {
     }
 
     /// Puts what is known of a node, on the seat that it has or on a new one.
-    pub(super) fn put(&mut self, node: NodeId, row: Row) {
+    pub(super) fn put(&mut self, node: NodeId, row: Row, class: Class) {
         let seat = self.seat(node).unwrap_or_else(|| self.sit_down(node));
         self.set(seat, &row);
+        if let Some(page) = self.pages.get_mut(seat.page()) {
+            Arc::make_mut(page).set_class(seat.place(), class);
+        }
+    }
+
+    /// Changes what is known of a node; nothing happens when it has no seat.
+    pub(super) fn update(&mut self, node: NodeId, row: Row) {
+        if let Some(seat) = self.seat(node) {
+            self.set(seat, &row);
+        }
     }
 
     /// Gives a node's seat back.

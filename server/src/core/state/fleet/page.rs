@@ -3,6 +3,7 @@
 use proto::ids::NodeId;
 
 use super::Need;
+use crate::core::state::Class;
 
 /// Seats of a page: one bit each in a word.
 pub const SEATS: usize = 64;
@@ -73,6 +74,7 @@ pub struct Page {
     open: u64,
     places: [u32; SEATS],
     dynamic_ports: [u32; SEATS],
+    class: [Class; SEATS],
     cpu: Column,
     memory: Column,
 }
@@ -116,6 +118,7 @@ impl Default for Page {
             open: 0,
             places: [0; SEATS],
             dynamic_ports: [0; SEATS],
+            class: [Class::default(); SEATS],
             cpu,
             memory,
         }
@@ -148,6 +151,15 @@ impl Page {
     pub(super) fn score(&self, place: usize, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
         let (cpu, memory) = (need.cpu_millis as f32, need.memory_bytes as f32);
         score(self.cpu.used_with(place, cpu), self.memory.used_with(place, memory))
+    }
+
+    /// Returns what kind of node sits there, or did last.
+    pub(super) const fn class(&self, place: usize) -> Class {
+        self.class[place]
+    }
+
+    pub(super) const fn set_class(&mut self, place: usize, class: Class) {
+        self.class[place] = class;
     }
 
     /// Returns who sits there, or did last.

@@ -25,7 +25,7 @@ fn fitting(fleet: &Fleet) -> Vec<u64> {
 #[test]
 fn a_node_fits_while_it_lacks_nothing_and_takes_work() {
     let mut fleet = Fleet::default();
-    fleet.put(NodeId(1), row(1, 1000, 1 << 30));
+    fleet.put(NodeId(1), row(1, 1000, 1 << 30), Class::default());
     for (node, lacking) in [
         (2, row(2, 999, 1 << 30)),
         (3, row(3, 1000, (1 << 30) - 1)),
@@ -33,7 +33,7 @@ fn a_node_fits_while_it_lacks_nothing_and_takes_work() {
         (5, Row { places: 0, ..row(5, 4000, 8 << 30) }),
         (6, Row { dynamic_ports: 0, ..row(6, 4000, 8 << 30) }),
     ] {
-        fleet.put(NodeId(node), lacking);
+        fleet.put(NodeId(node), lacking, Class::default());
     }
     assert_eq!(fitting(&fleet), [1]);
 }
@@ -41,7 +41,7 @@ fn a_node_fits_while_it_lacks_nothing_and_takes_work() {
 #[test]
 fn what_a_decision_takes_is_gone_for_it_and_for_nobody_else() {
     let mut fleet = Fleet::default();
-    fleet.put(NodeId(1), row(1, 1500, 8 << 30));
+    fleet.put(NodeId(1), row(1, 1500, 8 << 30), Class::default());
     let mut own = fleet.clone();
     own.take(own.seat(NodeId(1)).expect("a seat"), NEED);
     assert_eq!((fitting(&own), fitting(&fleet)), (vec![], vec![1]));
@@ -65,7 +65,7 @@ proptest! {
         let mut kept = (fleet.clone(), model.clone());
         for (at, (comes, node, cpu)) in steps.into_iter().enumerate() {
             if comes {
-                fleet.put(NodeId(node), row(node, cpu, 8 << 30));
+                fleet.put(NodeId(node), row(node, cpu, 8 << 30), Class::default());
                 model.insert(node, cpu);
             } else {
                 fleet.leave(NodeId(node));
