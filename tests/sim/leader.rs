@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::ids::{Incarnation, JobKey, NodeId, Reign, RequestId, ServerId};
 use server::core::rules::liveness::Leases;
 use server::core::rules::{Collect, Health, Rule, Step};
-use server::core::scheduler::schedule;
+use server::core::scheduler::{Answers, schedule};
 use server::core::state::{Changes, Kind, Outcome, Plan, Settings, State};
 use server::leader::desk::Desk;
 
@@ -296,7 +296,7 @@ impl Sim {
             let (Some(reign), None) = (leader.reign, &leader.plan) else { return };
             let (dirty, gained) = (std::mem::take(&mut leader.dirty), std::mem::take(&mut leader.gained));
             leader.desk.take_in(&leader.view, dirty, gained, now);
-            leader.desk.ring(&leader.view, now);
+            leader.desk.ring(&leader.view, now, &mut Answers::default());
             let jobs = leader.desk.take(JOBS_PER_DECISION);
             if jobs.is_empty() {
                 return;

@@ -102,6 +102,7 @@ pub struct Facts {
     attr: BTreeMap<String, String>,
     meta: BTreeMap<String, String>,
     drivers: BTreeSet<String>,
+    volumes: BTreeSet<String>,
     cpu_millis: u64,
     memory_bytes: u64,
 }
@@ -121,7 +122,9 @@ impl Facts {
                 facts.meta.insert(key.to_owned(), value.clone());
             } else if let Some(driver) = key.strip_prefix(DRIVER) {
                 facts.drivers.insert(driver.to_owned());
-            } else if !key.starts_with(VOLUME) {
+            } else if let Some(volume) = key.strip_prefix(VOLUME) {
+                facts.volumes.insert(volume.to_owned());
+            } else {
                 facts.attr.insert(key.clone(), value.clone());
             }
         }
@@ -147,6 +150,12 @@ impl Facts {
             facts.attr.remove(key);
         }
         facts
+    }
+
+    /// Returns whether its agent declares a volume of that name.
+    #[must_use]
+    pub fn has_volume(&self, name: &str) -> bool {
+        self.volumes.contains(name)
     }
 
     /// Returns a fact as a text; none: the node does not have it, or says nothing.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Placement, Reschedule, Resources, Restart, Task, Volume};
+use super::{Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
 use crate::ids::JobKey;
 
 pub use crate::ids::DEFAULT_NAMESPACE;
@@ -88,6 +88,14 @@ impl Group {
     #[must_use]
     pub fn resources(&self) -> Resources {
         self.tasks.values().fold(Resources::default(), |sum, task| sum.plus(task.resources))
+    }
+
+    /// Returns the volumes that a node's agent must declare, by their names there.
+    pub fn declared_volumes(&self) -> impl Iterator<Item = &str> {
+        self.volumes.values().filter_map(|volume| match &volume.source {
+            VolumeSource::Host(name) => Some(name.as_str()),
+            VolumeSource::Path(_) => None,
+        })
     }
 
     /// Returns whether running allocations may stay as they are when this becomes `other`: whether all that differs is

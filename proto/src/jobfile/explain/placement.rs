@@ -8,11 +8,15 @@ pub(super) fn explain(lines: &mut Lines, placement: &Placement) {
     list(lines, "constraints", &placement.constraints, |lines, text| lines.item(6, text));
     list(lines, "affinities", &placement.affinities, affinity);
     list(lines, "spread", &placement.spread, spread);
-    if let Some(fact) = &placement.distinct {
-        lines.text(4, "distinct", fact);
-    }
-    if let Some(node) = &placement.node {
-        lines.text(4, "node", node);
+    one(lines, "distinct", placement.distinct.as_deref(), "nothing");
+    one(lines, "node", placement.node.as_deref(), "any");
+}
+
+fn one(lines: &mut Lines, key: &str, value: Option<&str>, otherwise: &str) {
+    match value {
+        Some(value) => lines.text(4, key, value),
+        None if lines.wants(false) => lines.raw(4, &format!("# {key}: {otherwise}")),
+        None => {}
     }
 }
 

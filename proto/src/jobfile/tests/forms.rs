@@ -389,6 +389,11 @@ groups:
       s: {static: 80}
     volumes: {}
     max_run: none
+    constraints: []
+    affinities: []
+    spread: []
+    # distinct: nothing
+    # node: any
     restart:
       attempts: 3
       interval: 5m

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proto::expr::{Expr, Facts, Path};
 use proto::ids::NodeId;
-use proto::model::Placement;
+use proto::model::Group;
 
 use super::answers::Answers;
 use crate::core::state::{Alloc, Class, State};
@@ -15,6 +15,8 @@ use crate::core::state::{Alloc, Class, State};
 pub(super) struct Demands {
     /// The only node, by its name or id.
     pin: Option<String>,
+    /// Volumes that agents declare.
+    volumes: BTreeSet<String>,
     constraints: Vec<Rule>,
     affinities: Vec<(Rule, i64)>,
     /// The fact of which no two may have the same value, and the values that are taken.
@@ -33,6 +35,8 @@ struct Rule {
 pub(super) enum Against {
     /// Another node is asked for.
     Pin,
+    /// It does not declare a volume that is asked for.
+    NoVolume,
     /// The constraint of that number does not hold.
     Constraint(usize),
     /// It does not have the fact that must be distinct.
@@ -61,13 +65,15 @@ impl Demands {
     /// Reads the rules. `others` are the allocations of the group that fill their slots.
     pub(super) fn of<'a>(
         state: &State,
-        placement: &Placement,
+        group: &Group,
         others: impl Iterator<Item = &'a Alloc>,
         answers: &mut Answers,
     ) -> Self {
+        let placement = &group.placement;
         let distinct = placement.distinct.as_ref().and_then(|text| text.parse::<Path>().ok());
         let mut demands = Self {
             pin: placement.node.clone(),
+            volumes: group.declared_volumes().map(str::to_owned).collect(),
             constraints: placement.constraints.iter().map(|text| Rule::of(text, state, answers)).collect(),
             affinities: placement
                 .affinities
@@ -84,7 +90,10 @@ impl Demands {
 
     /// Returns whether there is nothing that could stand against a node.
     pub(super) fn is_nothing(&self) -> bool {
-        self.pin.is_none() && self.constraints.is_empty() && self.distinct.is_none()
+        self.pin.is_none()
+            && self.volumes.is_empty()
+            && self.constraints.is_empty()
+            && self.distinct.is_none()
     }
 
     /// Returns whether one placement may rule others out.
@@ -101,6 +110,10 @@ impl Demands {
                 .is_some_and(|record| record.identity.name == *pin || pin.parse() == Ok(record.identity.id))
         {
             return Some(Against::Pin);
+        }
+        let facts = state.nodes.classes().facts(class);
+        if self.volumes.iter().any(|name| !facts.is_some_and(|facts| facts.has_volume(name))) {
+            return Some(Against::NoVolume);
         }
         if let Some(failed) = self.constraints.iter().position(|rule| !rule.holds(state, class, node)) {
             return Some(Against::Constraint(failed));

@@ -79,6 +79,7 @@ fn against(ask: &Ask, rule: Against, nodes: &str, count: usize) -> String {
             "{nodes} {is} not `{}`, the one that the job wants",
             placement.node.as_deref().unwrap_or_default()
         ),
+        Against::NoVolume => format!("{nodes} {has} not all of the volumes {}", ask.volumes.join(", ")),
         Against::Constraint(number) => {
             let text = placement.constraints.get(number).map_or("", String::as_str);
             format!("{nodes} {is} ruled out by `{text}`")

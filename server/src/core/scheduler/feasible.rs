@@ -24,6 +24,8 @@ pub(super) struct Ask {
     /// The rules of the job.
     pub(super) demands: Demands,
     placement: Placement,
+    /// Volumes that a node's agent must declare.
+    pub(super) volumes: Vec<String>,
     count: u32,
 }
 
@@ -44,8 +46,9 @@ impl Ask {
             need: Need { cpu_millis, memory_bytes, dynamic_ports },
             static_ports,
             avoid: record.group(group).map(|state| state.avoid.clone()).unwrap_or_default(),
-            demands: Demands::of(state, &spec.placement, others(state, record, group), answers),
+            demands: Demands::of(state, spec, others(state, record, group), answers),
             placement: spec.placement.clone(),
+            volumes: spec.declared_volumes().map(str::to_owned).collect(),
             count: spec.count,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use std::collections::BTreeSet;
 
-use proto::model::{Affinity, Placement, Spread};
+use proto::model::{Affinity, Placement, Spread, Volume, VolumeSource};
 
 use super::*;
 use crate::core::scheduler::{Answers, may_fit, schedule_with};
@@ -81,6 +81,24 @@ fn one_node_is_asked_for_by_its_name() {
     assert_eq!(placed(racks(&["", "", ""]), pin(&id)).0, [(1, 1)].into());
     let (_, why) = placed(racks(&["", ""]), pin("n7"));
     assert_eq!(why, "2 of 2 nodes are not `n7`, the one that the job wants");
+}
+
+#[test]
+fn a_volume_that_an_agent_declares_is_where_its_work_goes() {
+    let mut world = racks(&["", ""]);
+    let mut identity = node_identity(1);
+    identity.attributes.insert("volume.pgdata".into(), "/srv/pg".into());
+    world.apply(Kind::RegisterNode { identity, held: vec![], seen: None });
+    let with_volume = |name: &str| {
+        let mut job = job("web", 1);
+        let volume = Volume { source: VolumeSource::Host(name.to_owned()), read_only: false };
+        job.groups.values_mut().for_each(|group| drop(group.volumes.insert("data".into(), volume.clone())));
+        job
+    };
+    let (places, why) = placed(world, with_volume("pgdata"));
+    assert_eq!((places, why.as_str()), ([(1, 1)].into(), ""));
+    let (_, why) = placed(racks(&[""]), with_volume("pgdata"));
+    assert_eq!(why, "the only node has not all of the volumes pgdata");
 }
 
 #[test]
