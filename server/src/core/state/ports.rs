@@ -1,11 +1,13 @@
 //! The host ports of a node that are taken.
 
+use std::fmt;
+
 use imbl::OrdSet;
 
 use crate::limits::{DYNAMIC_PORT_FIRST, DYNAMIC_PORT_LAST};
 
 /// Taken ports; how many dynamic ones are left is known without counting.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Ports {
     taken: OrdSet<u16>,
     dynamic: u32,
@@ -39,6 +41,12 @@ impl Ports {
     #[must_use]
     pub const fn free_dynamic(&self) -> u32 {
         (DYNAMIC_PORT_LAST - DYNAMIC_PORT_FIRST) as u32 + 1 - self.dynamic
+    }
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.taken.fmt(f)
     }
 }
 
