@@ -27,6 +27,7 @@ mod loud_task;
 mod monexec_files;
 mod newcomer;
 mod node_lost;
+mod placement_rules;
 mod prune;
 mod reach;
 mod reach_confined;
