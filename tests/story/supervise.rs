@@ -292,6 +292,17 @@ fn a_batch_command_is_not_restarted_when_it_has_succeeded() {
     assert_eq!(one.out(), "echo | hi\n");
 }
 
+/// Rules of placement choose among nodes: on one machine they are left out, and that is said.
+#[test]
+fn rules_of_placement_are_left_out_and_that_is_said() {
+    let job = tests::job::with("once", "batch", 1, "echo here", "constraints: [meta.rack == \"r9\"]");
+    let mut one = Supervised::files(&[("once.yml", job)]);
+    assert_eq!(one.code(), 0);
+    assert!(one.out().contains("here"), "{}", one.out());
+    let said = one.read("err");
+    assert_eq!(said.matches("once: its rules of placement choose among nodes").count(), 1, "{said}");
+}
+
 /// Where there is one task, signals that mean nothing to supervise are for it.
 #[test]
 fn a_signal_for_the_only_task_reaches_it() {

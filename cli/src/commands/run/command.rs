@@ -67,9 +67,9 @@ pub struct Args {
     /// Not yet: refused by name.
     #[arg(long, hide = true, num_args = 0..=1, value_name = "NAME")]
     pub service: Option<Option<String>>,
-    /// Not yet: refused by name.
-    #[arg(long, hide = true, num_args = 0..=1, value_name = "NODE")]
-    pub node: Option<Option<String>>,
+    /// The only node that takes it, by its name or id; nothing to `supervise`, which is one machine
+    #[arg(long, value_name = "NODE", requires = "command")]
+    pub node: Option<String>,
     /// A program and its arguments instead of job files
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["var", "var_file"])]
     pub command: Vec<String>,
@@ -93,7 +93,7 @@ impl Args {
         default_workdir: Option<&Path>,
         verb: &str,
     ) -> Result<Option<Job>, Error> {
-        let later = [("--check", &self.check), ("--service", &self.service), ("--node", &self.node)];
+        let later = [("--check", &self.check), ("--service", &self.service)];
         if let Some((flag, _)) = later.iter().find(|(_, given)| given.is_some()) {
             let message = format!("{flag} is not supported yet: it comes with a later version");
             return Err(Error::new(Kind::Invalid, message).hint("leave it out"));
@@ -113,6 +113,7 @@ impl Args {
         group.count = self.count.unwrap_or(1);
         group.ports = self.port.iter().cloned().collect();
         group.restart = self.restart_policy(group.restart);
+        group.placement.node.clone_from(&self.node);
         let namespace = global.namespace().unwrap_or(DEFAULT_NAMESPACE).to_owned();
         let key = JobKey { namespace, name: name.clone() };
         let job = Job::new(key, kind, BTreeMap::from([(name, group)]));
@@ -392,7 +393,9 @@ mod tests {
     fn what_cannot_be_is_refused_by_name() {
         let message = |given: &[&str]| job(given).expect_err("refused").message;
         assert_eq!(message(&["--", "/"]), "`` gives no name for a job");
-        for flag in ["--check", "--service", "--node"] {
+        let pinned = job(&["--node", "n1", "--", "sh"]).expect("a job");
+        assert_eq!(pinned.groups["sh"].placement.node.as_deref(), Some("n1"));
+        for flag in ["--check", "--service"] {
             let expected = format!("{flag} is not supported yet: it comes with a later version");
             assert_eq!(message(&[flag, "x", "--", "sh"]), expected);
         }

@@ -121,7 +121,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let servers = Servers::new(global)?;
         let voice = Voice::new(global);
         let mut board = Board::new(global);
-        if is_command {
+        if is_command && args.command.node.is_none() {
             warn_of_nodes(&servers, voice).await;
         }
         let submitted = submit(&servers, &jobs, present, &args.message, &mut board).await?;
@@ -151,13 +151,13 @@ fn ends(jobs: &[Job]) -> Result<(), Error> {
     }
 }
 
-/// A command of this machine may be nowhere else, and cannot be pinned to it yet.
+/// A command of this machine may be nowhere else.
 async fn warn_of_nodes(servers: &Servers, voice: Voice) {
     // Whoever cannot be asked is told by the submission.
     let nodes = read::nodes(servers, None).await.map_or(0, |nodes| nodes.view.items.len());
     if nodes > 1 {
         voice.notice(&format!(
-            "it may be placed on any of {nodes} nodes, and the program must be there: a command cannot be pinned to this one yet"
+            "it may be placed on any of {nodes} nodes, and the program must be there: `--node NAME` names one"
         ));
     }
 }

@@ -14,7 +14,7 @@ use client::keeper::Connector;
 use client::supervise::{self, Config, Sinks, Supervisor};
 use proto::convert::Format;
 use proto::error::{Error, Kind};
-use proto::model::Job;
+use proto::model::{Job, Placement};
 use tokio::sync::mpsc;
 
 use super::run::command;
@@ -115,6 +115,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let source = Source::of(args, global)?;
     let loaded = source.read()?;
     loaded.tell(Voice::new(global), false);
+    tell_rules(&loaded, Voice::new(global));
     let data = Data::open(args.data_dir.as_deref())?;
     let keeper = daemon::keeper::ensure(data.path(), Some(data.removals()))?;
     logging::init(&args.log_level, false, global)?;
@@ -124,6 +125,17 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let exit = result?;
     removed?;
     Ok(exit)
+}
+
+/// Says of which jobs it is left out where they may run: here is one machine.
+fn tell_rules(loaded: &Loaded, voice: Voice) {
+    let is_ruled = |job: &&Job| job.groups.values().any(|group| group.placement != Placement::default());
+    for job in loaded.jobs.iter().filter(is_ruled) {
+        voice.notice(&format!(
+            "{}: its rules of placement choose among nodes; it runs on this machine",
+            job.key.name
+        ));
+    }
 }
 
 async fn life(
