@@ -1,5 +1,6 @@
 //! Where `dev` keeps its data. A temporary directory is gone when `dev` is.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use client::keeper::Removal;
@@ -58,7 +59,11 @@ impl Data {
             let message = format!("cannot remove {}: {cause}", self.path.display());
             Error::new(Kind::Refused, message).hint("a task may have left files of another user there")
         };
-        temporary.close().map_err(left)
+        match temporary.close() {
+            // The parent of the tasks removes it too, where this process takes long to end.
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
+            closed => closed.map_err(left),
+        }
     }
 }
 
@@ -73,6 +78,9 @@ mod tests {
         std::fs::create_dir_all(data.server()).expect("made");
         data.close().expect("removed");
         assert!(!path.exists());
+        let data = Data::open(None).expect("a directory");
+        std::fs::remove_dir_all(&data.path).expect("another was faster");
+        data.close().expect("it is gone all the same");
 
         let given = tempfile::tempdir().expect("a directory");
         let data = Data::open(Some(&given.path().join("deep/er"))).expect("made");

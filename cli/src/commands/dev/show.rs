@@ -66,7 +66,7 @@ fn stopping_text(jobs: &[&str]) -> String {
     let more = if jobs.len() > NAMED { ", ..." } else { "" };
     let names = jobs.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     match jobs.len() {
-        0 => "stopping; no job runs".to_owned(),
+        0 => "stopping everything".to_owned(),
         1 => format!("stopping 1 job: {names}"),
         count => format!("stopping {count} jobs: {names}{more}"),
     }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_end_names_what_it_stops() {
-        assert_eq!(stopping_text(&[]), "stopping; no job runs");
+        assert_eq!(stopping_text(&[]), "stopping everything");
         assert_eq!(stopping_text(&["web"]), "stopping 1 job: web");
         assert_eq!(stopping_text(&["db", "web"]), "stopping 2 jobs: db, web");
         assert!(stopping_text(&["a"; 9]).ends_with("a, ..."));
