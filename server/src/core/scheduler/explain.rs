@@ -72,14 +72,17 @@ fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, f
 /// Says which rule of the job keeps nodes out.
 fn against(ask: &Ask, rule: Against, nodes: &str, count: usize) -> String {
     let (is, has) = if count == 1 { ("is", "has") } else { ("are", "have") };
-    let placement = ask.placement();
+    let placement = &ask.spec().placement;
     let distinct = placement.distinct.as_deref().unwrap_or_default();
     match rule {
         Against::Pin => format!(
             "{nodes} {is} not `{}`, the one that the job wants",
             placement.node.as_deref().unwrap_or_default()
         ),
-        Against::NoVolume => format!("{nodes} {has} not all of the volumes {}", ask.volumes.join(", ")),
+        Against::NoVolume => {
+            let volumes: Vec<&str> = ask.spec().declared_volumes().collect();
+            format!("{nodes} {has} not all of the volumes {}", volumes.join(", "))
+        }
         Against::Constraint(number) => {
             let text = placement.constraints.get(number).map_or("", String::as_str);
             format!("{nodes} {is} ruled out by `{text}`")

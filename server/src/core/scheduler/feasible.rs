@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proto::ids::{JobKey, NodeId};
-use proto::model::{Liveness, Placement, Port, Resources};
+use proto::model::{Group, Liveness, Port, Resources};
 
 use super::answers::Answers;
 use super::demands::{Against, Demands};
 use super::room::Room;
 use super::spread::Spreads;
-use crate::core::state::{Alloc, Class, JobRecord, Need, Row, Seat, State};
+use crate::core::state::{Alloc, Class, JobRecord, Need, Row, Seat, State, VersionRecord};
 
 /// What one allocation of a group asks of a node.
 #[derive(Clone, Debug)]
@@ -23,10 +23,7 @@ pub(super) struct Ask {
     pub(super) avoid: BTreeSet<NodeId>,
     /// The rules of the job.
     pub(super) demands: Demands,
-    placement: Placement,
-    /// Volumes that a node's agent must declare.
-    pub(super) volumes: Vec<String>,
-    count: u32,
+    version: Arc<VersionRecord>,
 }
 
 impl Ask {
@@ -47,9 +44,7 @@ impl Ask {
             static_ports,
             avoid: record.group(group).map(|state| state.avoid.clone()).unwrap_or_default(),
             demands: Demands::of(state, spec, others(state, record, group), answers),
-            placement: spec.placement.clone(),
-            volumes: spec.declared_volumes().map(str::to_owned).collect(),
-            count: spec.count,
+            version: record.current().clone(),
         })
     }
 
@@ -74,12 +69,16 @@ impl Ask {
 
     /// Returns what it is spread over, with the allocations that fill their slots counted.
     pub(super) fn spreads<'a>(&self, state: &State, others: impl Iterator<Item = &'a Alloc>) -> Spreads {
-        Spreads::of(state, &self.placement.spread, self.count, others)
+        let group = self.spec();
+        Spreads::of(state, &group.placement.spread, group.count, others)
     }
 
-    /// Returns what the job says of nodes.
-    pub(super) const fn placement(&self) -> &Placement {
-        &self.placement
+    /// Returns what the group is.
+    ///
+    /// # Panics
+    /// Never: without the group there is no ask.
+    pub(super) fn spec(&self) -> &Group {
+        &self.version.job.groups[&self.group]
     }
 
     fn held_port(&self, node: NodeId, room: &Room<'_>) -> Option<u16> {

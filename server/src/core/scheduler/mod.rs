@@ -86,10 +86,15 @@ fn place_group(
     decision: &mut Decision,
 ) {
     let Some(record) = state.jobs.get(key) else { return };
-    let Some(mut ask) = Ask::of(state, record, &work.group, answers) else { return };
+    if !record.current().job.groups.contains_key(&work.group) {
+        return;
+    }
     let mut placed: Vec<(NodeId, u32, PlaceReason)> = Vec::new();
-    let mut left = 0u32;
-    if !work.place.is_empty() {
+    let (mut left, mut why) = (0u32, String::new());
+    // Most looks find that nothing is lacking: then nothing is asked.
+    if !work.place.is_empty()
+        && let Some(mut ask) = Ask::of(state, record, &work.group, answers)
+    {
         let present = others(state, record, &work.group);
         let mut candidates = Candidates::collect(state, &ask, room, present, work.place.len());
         for want in &work.place {
@@ -109,6 +114,9 @@ fn place_group(
                 None => left += 1,
             }
         }
+        if left > 0 {
+            why = explain::why_not(state, &ask, room);
+        }
     }
     if !placed.is_empty() {
         let runs = runs_of(state, placed);
@@ -118,7 +126,6 @@ fn place_group(
     if left > 0 {
         decision.waiting.insert(key.clone());
     }
-    let why = if left > 0 { explain::why_not(state, &ask, room) } else { String::new() };
     let before = record.group(&work.group).and_then(|group| group.wait.as_ref());
     let unchanged = before.map_or(("", 0), |wait| (wait.why.as_str(), wait.count)) == (why.as_str(), left);
     if !unchanged && !record.stopped {

@@ -11,7 +11,7 @@ use super::best::Best;
 use super::feasible::Ask;
 use super::room::Room;
 use super::spread::{Spreads, Values};
-use crate::core::state::{Alloc, Class, Seat, State};
+use crate::core::state::{Alloc, Seat, State};
 
 /// Nodes that fit. Those with the same values of what is spread over form a domain: within it the order stays, whatever is placed.
 pub(super) struct Candidates<'s> {
@@ -101,25 +101,20 @@ impl<'s> Candidates<'s> {
         ask.demands.note_taken(self.state, best.node);
         let values = self.domains[domain].values.clone();
         self.spreads.take(&values);
-        let class = room.fleet.class(best.seat);
-        if self.fits(ask, room, best.seat, class, best.node) {
+        if ask.fits(self.state, best.seat, room) {
             let waste = room.fleet.score(best.seat, ask.need, waste);
             self.domains[domain].heap.push(Reverse(Choice { copies: best.copies + 1, waste, ..best }));
         }
         Some(best)
     }
 
-    fn fits(&self, ask: &Ask, room: &Room<'_>, seat: Seat, class: Class, node: NodeId) -> bool {
-        room.fleet.row(seat).fits(ask.need) && ask.is_welcome(self.state, class, node, room)
-    }
-
     /// Takes a certain node, whether it is among the best or not.
     fn take_node(&mut self, ask: &Ask, room: &Room<'_>, node: NodeId) -> Option<(usize, Choice)> {
         let seat = room.fleet.seat(node)?;
-        let class = room.fleet.class(seat);
-        if !self.fits(ask, room, seat, class, node) {
+        if !ask.fits(self.state, seat, room) {
             return None;
         }
+        let class = room.fleet.class(seat);
         for (number, domain) in self.domains.iter_mut().enumerate() {
             if let Some(found) = domain.heap.iter().find(|choice| choice.0.node == node).map(|found| found.0)
             {

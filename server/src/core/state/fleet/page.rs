@@ -193,6 +193,7 @@ impl Page {
         self.cpu.set(place, row.cpu_millis);
         self.memory.set(place, row.memory_bytes);
     }
+
     /// Says that nobody sits there any more.
     pub(super) fn vacate(&mut self, place: usize) {
         self.seated &= !(1 << place);
