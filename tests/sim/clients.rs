@@ -118,7 +118,7 @@ fn wish(dice: &mut Rng, name: &str, jobs: &mut BTreeMap<String, Job>, machines: 
     };
     match dice.below(100) {
         0..=19 => {
-            for group in job.groups.values_mut() {
+            for group in job.groups.values_mut().filter(|group| !group.kind.is_per_node()) {
                 group.count = dice.within(0, 5) as u32;
             }
             put(job, None)
@@ -163,16 +163,26 @@ pub fn some_settings(dice: &mut Rng) -> Settings {
 }
 
 fn job(dice: &mut Rng, key: JobKey, machines: usize) -> Job {
-    let batch = dice.chance(300);
+    let kind = kind(dice);
     let mut groups = BTreeMap::new();
     for name in ["a", "b"].iter().take(if dice.chance(250) { 2 } else { 1 }) {
-        groups.insert((*name).to_owned(), group(dice, batch, machines));
+        let own = if dice.chance(100) { self::kind(dice) } else { kind };
+        groups.insert((*name).to_owned(), group(dice, own, machines));
     }
-    let kind = if batch { JobType::Batch } else { JobType::Service };
     Job { priority: dice.within(1, 100) as u8, ..Job::new(key, kind, groups) }
 }
 
-fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
+fn kind(dice: &mut Rng) -> JobType {
+    match dice.below(100) {
+        0..=57 => JobType::Service,
+        58..=79 => JobType::Batch,
+        80..=92 => JobType::System,
+        _ => JobType::SysBatch,
+    }
+}
+
+fn group(dice: &mut Rng, kind: JobType, machines: usize) -> Group {
+    let batch = kind.has_an_end();
     let mut tasks = BTreeMap::new();
     for name in ["main", "side"].iter().take(if dice.chance(300) { 2 } else { 1 }) {
         let critical = dice.chance(150);
@@ -208,8 +218,8 @@ fn group(dice: &mut Rng, batch: bool, machines: usize) -> Group {
         attempts: *dice.pick(&[None, None, Some(1), Some(3)]),
         ..base
     };
-    let kind = if batch { JobType::Batch } else { JobType::Service };
-    Group { count: dice.within(1, 5) as u32, ports, max_run, restart, reschedule, ..Group::new(kind, tasks) }
+    let count = if kind.is_per_node() { 1 } else { dice.within(1, 5) as u32 };
+    Group { count, ports, max_run, restart, reschedule, ..Group::new(kind, tasks) }
 }
 
 /// Some groups have tasks that come before, beside and after the others.

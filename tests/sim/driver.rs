@@ -107,15 +107,11 @@ impl Sim {
             // A poststop task that hangs is ended by the agent in the end.
             _ if spec.lifecycle == Lifecycle::Poststop && !self.calm && self.dice.work.chance(30) => None,
             _ if runs_once(spec.lifecycle) => Some(self.dice.work.within(1, at_most(1500))),
-            JobType::Batch if spec.lifecycle.is_sidecar() => None,
-            JobType::Batch => Some(self.dice.work.within(50, at_most(6000))),
-            JobType::Service if crashy && !self.calm && self.dice.work.chance(600) => {
-                Some(self.dice.work.within(1, 15_000))
-            }
-            JobType::Service if !self.calm && self.dice.work.chance(60) => {
-                Some(self.dice.work.within(1, 30_000))
-            }
-            JobType::Service => None,
+            _ if kind.has_an_end() && spec.lifecycle.is_sidecar() => None,
+            JobType::Batch | JobType::SysBatch => Some(self.dice.work.within(50, at_most(6000))),
+            _ if crashy && !self.calm && self.dice.work.chance(600) => Some(self.dice.work.within(1, 15_000)),
+            _ if !self.calm && self.dice.work.chance(60) => Some(self.dice.work.within(1, 30_000)),
+            JobType::Service | JobType::System => None,
         };
         if let Some(life) = life {
             self.queue.at(self.now + life, Event::Exit(at, attempt.clone(), 1));
@@ -149,7 +145,7 @@ impl Sim {
         let machine = &mut self.machines[at];
         let meant_to_end = machine.disk.records.get(&attempt.alloc).is_some_and(|record| {
             let hook = record.spec.group.tasks[&attempt.task].lifecycle;
-            record.spec.kind == JobType::Batch || runs_once(hook)
+            record.spec.kind.has_an_end() || runs_once(hook)
         });
         let Some(process) = machine.processes.get_mut(attempt) else { return };
         if process.ended.is_some() || process.token != token {

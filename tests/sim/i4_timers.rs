@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use proto::ids::AllocId;
-use proto::model::{AllocState, Desired, JobType, Liveness};
-use server::core::state::{Alloc, JobRecord, State};
+use proto::model::{AllocState, Desired, Liveness};
+use server::core::scheduler::{self, Wanted};
+use server::core::state::{Alloc, JobRecord, Slot, State};
 
 use crate::sim::Sim;
 
@@ -71,33 +72,39 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
     }
     for (name, group) in &record.current().job.groups {
         let of_group = || present.iter().filter(|alloc| *alloc.group == **name);
-        if record.current().job.kind == JobType::Batch
+        if group.kind.has_an_end()
             && let Some(alloc) = of_group().next()
         {
             return Some(format!("{} has not ended", alloc.name()));
         }
         let memory = record.group(name);
-        let done = memory.map_or(0, |memory| memory.done.len());
+        let Wanted { slots: wanted, done } = scheduler::wanted(state, record, name);
+        let (wanted, done) = (wanted as usize, done as usize);
+        let per_node = group.kind.is_per_node();
         let given_up = memory.map_or(0, |memory| {
             let open = |index: &u32| !of_group().any(|alloc| alloc.index == *index);
-            memory.failed.iter().filter(|(index, slot)| slot.due.is_none() && open(index)).count()
+            // What runs once per node goes nowhere else.
+            let stays_out = |slot: &Slot| per_node && memory.avoid.contains(&slot.node);
+            let over = |slot: &Slot| slot.due.is_none() || stays_out(slot);
+            memory.failed.iter().filter(|(index, slot)| over(slot) && open(index)).count()
         });
         let waiting = memory.and_then(|memory| memory.wait.as_ref()).map_or(0, |wait| wait.count as usize);
         // A rolling change pauses while a slot of the new version has no place or was given up: going on would end what is well.
         let paused = waiting + given_up > 0;
-        let outdated = |alloc: &&&Alloc| alloc.version != record.current().version && !paused;
+        // Nor does it go on where nothing could take the place of what ends.
+        let is_closed = |node| per_node && state.nodes.get(&node).is_some_and(|node| !node.takes_work());
+        let outdated =
+            |alloc: &&&Alloc| alloc.version != record.current().version && !paused && !is_closed(alloc.node);
         let unwell = of_group().find(|alloc| !alloc.healthy || outdated(alloc));
         if let Some(alloc) = unwell {
             let (id, version) = (alloc.id.0, alloc.version);
             return Some(format!("{} (alloc {id}, version {version}) is {:?}", alloc.name(), alloc.state));
         }
         // What was done or given up before the count shrank is remembered, so there may be more reasons than slots.
-        let wanted = group.count as usize;
         let busy = of_group().count() + waiting;
         if busy > wanted || busy + done + given_up < wanted {
             return Some(format!(
-                "{key}.{name} wants {}, {} run, {done} are done, {given_up} are given up, {waiting} wait",
-                group.count,
+                "{key}.{name} wants {wanted}, {} run, {done} are done, {given_up} are given up, {waiting} wait",
                 of_group().count()
             ));
         }

@@ -14,6 +14,7 @@ mod config_file;
 mod crash_loops;
 mod dev_leaves_nothing;
 mod disk_full;
+mod every_node;
 mod hooks_in_order;
 mod hopeless_start;
 mod hostile_input;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proto::ids::{AllocId, JobVersion};
-use proto::model::{AllocState, EndReason, JobType, TaskEnd};
+use proto::model::{AllocState, EndReason, TaskEnd};
 use proto::time::Timestamp;
 use proto::view::{AllocView, Health, JobStatus, TaskView};
 
@@ -65,7 +65,7 @@ pub(super) fn judge(goal: &Goal, past: &BTreeSet<AllocId>, first: bool, status: 
     if summary.version > goal.version {
         return Verdict::Over(Outcome::Superseded(summary.version));
     }
-    let to_the_end = goal.to_the_end && summary.kind == JobType::Batch;
+    let to_the_end = goal.to_the_end && summary.kind.has_an_end();
     match summary.health {
         Health::Stopped => return Verdict::Over(Outcome::Stopped),
         Health::Complete => return Verdict::Over(Outcome::Complete),

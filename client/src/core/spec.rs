@@ -69,12 +69,13 @@ pub fn to_wire(spec: &Spec) -> v1::AllocSpec {
 /// [`BadMessage`] names the first field that is missing or holds what no allocation can. The names of the job, the group
 /// and the tasks become parts of paths and are refused when they are no names.
 pub fn from_wire(spec: v1::AllocSpec) -> Result<Spec, BadMessage> {
-    let group = job::group_from_wire(spec.spec.ok_or(BadMessage { field: "spec" })?)?;
+    let kind = job::job_type_from_wire(spec.r#type)?;
+    let group = job::group_from_wire(spec.spec.ok_or(BadMessage { field: "spec" })?, kind)?;
     let ports = spec.ports.into_iter().map(|(name, port)| {
         u16::try_from(port).map(|port| (name, port)).map_err(|_| BadMessage { field: "ports" })
     });
     let spec = Spec {
-        kind: job::job_type_from_wire(spec.r#type)?,
+        kind,
         namespace: spec.namespace,
         job: spec.job,
         version: JobVersion(spec.version),

@@ -8,7 +8,7 @@ use super::names::Scope;
 use super::reader::Reader;
 use super::table::{Table, pairs};
 use super::tree::Node;
-use super::{confine, files, placement, ports, restart, rules, task};
+use super::{confine, files, per_node, placement, ports, restart, rules, task};
 use crate::limits;
 use crate::model::{Group, JobType, Lifecycle, Task, Volume};
 
@@ -30,6 +30,7 @@ pub(super) fn group(
 ) -> Group {
     let most = i64::from(limits::ALLOCATIONS_PER_GROUP);
     let count = table.get("count").and_then(|node| reader.whole(node, "count", 0..=most));
+    per_node::check(reader, table, kind, count);
     let ports = table.get("ports").map(|node| ports::ports(reader, node)).unwrap_or_default();
     let restart = table.get("restart").map(|node| restart::restart(reader, node, kind));
     let reschedule = table.get("reschedule").map(|node| restart::reschedule(reader, node, kind));
@@ -48,6 +49,7 @@ pub(super) fn group(
         reader.missing(at, "the group has no main task", hint);
     }
     Group {
+        kind,
         count: count.map_or(1, |count| count as u32),
         tasks,
         ports,
@@ -61,7 +63,7 @@ pub(super) fn group(
 
 fn max_run(reader: &mut Reader<'_>, table: &Table<'_>, kind: JobType) -> Option<Duration> {
     let node = confine::written(table, "max_run")?;
-    if kind == JobType::Service {
+    if !kind.has_an_end() {
         let hint = "a service runs for ever; for work that ends write `type: batch`";
         reader.fault(table.key_at("max_run"), "`max_run` is for batch jobs", hint);
         return None;

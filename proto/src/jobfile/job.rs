@@ -90,14 +90,7 @@ fn name(reader: &mut Reader<'_>, table: &Table<'_>) -> String {
 }
 
 fn kind(reader: &mut Reader<'_>, node: &Node) -> Option<JobType> {
-    if let Value::Text { text, .. } = &node.value
-        && matches!(text.as_str(), "system" | "sysbatch")
-    {
-        let hint = "this version knows `service` and `batch`";
-        reader.fault(node.at, format!("`type: {text}` is not supported yet"), hint);
-        return None;
-    }
-    reader.word(node, "type", &[("service", JobType::Service), ("batch", JobType::Batch)])
+    reader.word(node, "type", &JobType::ALL.map(|kind| (kind.word(), kind)))
 }
 
 fn meta(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
@@ -132,8 +125,9 @@ fn groups(
     for (name, value) in children(reader, node, "groups", limits::GROUPS_PER_JOB, hint) {
         let Some(name) = reader.name(name, "group") else { continue };
         let table = Table::read(reader, value, &[Level::Group], &name);
+        let kind = table.get("type").and_then(|node| self::kind(reader, node)).unwrap_or(kind);
         let mut group = group(reader, &table, kind, meta, &Tasks::Named);
-        group.placement = inherited(&of_job, group.placement);
+        group.placement = inherited(&of_job, group.placement, kind);
         groups.insert(name, group);
     }
     groups

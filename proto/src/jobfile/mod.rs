@@ -19,6 +19,7 @@ mod logs;
 mod mistake;
 mod names;
 mod paths;
+mod per_node;
 mod placement;
 mod ports;
 mod reader;

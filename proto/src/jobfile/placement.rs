@@ -8,7 +8,7 @@ use super::table::{Table, pairs};
 use super::tree::{Node, Value};
 use crate::expr::{Expr, Path};
 use crate::limits;
-use crate::model::{Affinity, DEFAULT_WEIGHT, Placement, Spread};
+use crate::model::{Affinity, DEFAULT_WEIGHT, JobType, Placement, Spread};
 
 /// Reads what a table says of placement.
 pub(super) fn placement(reader: &mut Reader<'_>, table: &Table<'_>) -> Placement {
@@ -28,8 +28,16 @@ pub(super) fn placement(reader: &mut Reader<'_>, table: &Table<'_>) -> Placement
 }
 
 /// Adds what a job says for all of its groups to what one of them says for itself: both constraints hold, and what a group says of
-/// its node, its spread and its affinities comes first.
-pub(super) fn inherited(job: &Placement, group: Placement) -> Placement {
+/// its node, its spread and its affinities comes first. Where a group runs once per node there is nothing to choose: only what
+/// rules nodes out counts.
+pub(super) fn inherited(job: &Placement, group: Placement, kind: JobType) -> Placement {
+    if kind.is_per_node() {
+        return Placement {
+            constraints: job.constraints.iter().cloned().chain(group.constraints).collect(),
+            node: group.node.or_else(|| job.node.clone()),
+            ..Placement::default()
+        };
+    }
     Placement {
         constraints: job.constraints.iter().cloned().chain(group.constraints).collect(),
         affinities: group.affinities.into_iter().chain(job.affinities.iter().cloned()).collect(),

@@ -235,7 +235,7 @@ impl<'r> Reader<'r> {
 
     /// Reads one of a few words.
     pub fn word<T: Copy>(&mut self, node: &Node, key: &str, words: &[(&str, T)]) -> Option<T> {
-        let all = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+        let all = || one_of(words.iter().map(|(word, _)| *word));
         let Value::Text { text, .. } = &node.value else { return self.expected(node, key, &all(), "") };
         if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
             return Some(*value);
@@ -310,4 +310,13 @@ pub fn quote(text: &str) -> String {
         shown.push('…');
     }
     format!("`{shown}`")
+}
+
+/// Lists words to choose from: `` `a`, `b` or `c` ``.
+fn one_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    let quoted: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    match quoted.as_slice() {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        all => all.concat(),
+    }
 }

@@ -22,16 +22,16 @@ const ON: &[(&str, RestartOn)] =
 /// Returns the policy of a group that writes none.
 pub(super) const fn default_restart(kind: JobType) -> Restart {
     match kind {
-        JobType::Service => Restart::SERVICE,
-        JobType::Batch => Restart::BATCH,
+        JobType::Service | JobType::System => Restart::SERVICE,
+        JobType::Batch | JobType::SysBatch => Restart::BATCH,
     }
 }
 
 /// Returns the policy of a group that writes none.
 pub(super) const fn default_reschedule(kind: JobType) -> Reschedule {
     match kind {
-        JobType::Service => Reschedule::SERVICE,
-        JobType::Batch => Reschedule::BATCH,
+        JobType::Service | JobType::System => Reschedule::SERVICE,
+        JobType::Batch | JobType::SysBatch => Reschedule::BATCH,
     }
 }
 

@@ -116,7 +116,7 @@ pub fn pairs<'n>(
 }
 
 /// Returns whether a value says the same as leaving its key out.
-fn says_nothing(value: &Node, default: &str) -> bool {
+pub(super) fn says_nothing(value: &Node, default: &str) -> bool {
     match &value.value {
         Value::Null => true,
         Value::Text { text, .. } => !default.is_empty() && text == default,

@@ -285,7 +285,12 @@ fn group(kind: JobType) -> impl Strategy<Value = Group> {
                         }
                     }
                 }
-                let max_run = max_run.filter(|_| kind == JobType::Batch);
+                let max_run = max_run.filter(|_| kind.has_an_end());
+                let Placement { constraints, node, .. } = placement.clone();
+                let (count, placement) = match kind.is_per_node() {
+                    true => (1, Placement { constraints, node, ..Placement::default() }),
+                    false => (count, placement),
+                };
                 Group {
                     count,
                     ports,
@@ -302,9 +307,9 @@ fn group(kind: JobType) -> impl Strategy<Value = Group> {
 
 /// Any job that a job file can describe.
 pub(crate) fn job() -> impl Strategy<Value = Job> {
-    let kind = prop_oneof![Just(JobType::Service), Just(JobType::Batch)];
+    let kind = || sample::select(&JobType::ALL[..]);
     let key_of_job = (name(), name()).prop_map(|(namespace, name)| JobKey { namespace, name });
-    let groups = kind.prop_flat_map(|kind| (Just(kind), btree_map(name(), group(kind), 1..3)));
+    let groups = (kind(), btree_map(name(), kind().prop_flat_map(group), 1..3));
     (key_of_job, 1u8..=100, btree_map(key(), text(), 0..4), groups).prop_map(
         |(key, priority, meta, (kind, groups))| Job { priority, meta, ..Job::new(key, kind, groups) },
     )

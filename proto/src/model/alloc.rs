@@ -34,6 +34,8 @@ pub enum StopReason {
     NodeLost,
     /// A person asked for a restart of it.
     Restarted,
+    /// It runs once on every node that is right for it, and its node is not any more.
+    NodeUnsuitable,
 }
 
 /// What the agent saw, in the only order in which it may change.

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::{Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
+use super::{JobType, Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
 use crate::ids::JobKey;
 
 pub use crate::ids::DEFAULT_NAMESPACE;
@@ -14,22 +11,12 @@ pub use crate::ids::DEFAULT_NAMESPACE;
 /// The priority of a job whose file names none; 1 is the least, 100 the most.
 pub const DEFAULT_PRIORITY: u8 = 50;
 
-/// How long a job is meant to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum JobType {
-    /// For ever: exit 0 is restarted too.
-    Service,
-    /// Until exit 0.
-    Batch,
-}
-
 /// A described piece of work. Equal descriptions are the same version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     /// Namespace and name.
     pub key: JobKey,
-    /// Service or batch.
+    /// That of the groups that have none of their own.
     pub kind: JobType,
     /// Order of placement, 1 to 100.
     pub priority: u8,
@@ -45,7 +32,9 @@ pub struct Job {
 /// What is placed as a whole, `count` times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Allocations wanted; 0 is allowed.
+    /// How long it is meant to run, and how often.
+    pub kind: JobType,
+    /// Allocations wanted; 0 is allowed. Of a group that runs once per node it is 1 and says nothing.
     pub count: u32,
     /// Tasks by name; at least one. They share a node.
     pub tasks: BTreeMap<String, Task>,
@@ -69,19 +58,31 @@ impl Job {
     pub fn new(key: JobKey, kind: JobType, groups: BTreeMap<String, Group>) -> Self {
         Self { key, kind, priority: DEFAULT_PRIORITY, meta: BTreeMap::new(), groups, origin: None }
     }
+
+    /// Returns whether it is over some day: no group of it runs for ever.
+    #[must_use]
+    pub fn has_an_end(&self) -> bool {
+        self.groups.values().all(|group| group.kind.has_an_end())
+    }
 }
 
 impl Group {
-    /// Returns a group of one allocation with these tasks and all defaults for jobs of this type.
+    /// Returns a group of one allocation with these tasks and all defaults for this type.
     #[must_use]
     pub fn new(kind: JobType, tasks: BTreeMap<String, Task>) -> Self {
         let (restart, reschedule) = match kind {
-            JobType::Service => (Restart::SERVICE, Reschedule::SERVICE),
-            JobType::Batch => (Restart::BATCH, Reschedule::BATCH),
+            JobType::Service | JobType::System => (Restart::SERVICE, Reschedule::SERVICE),
+            JobType::Batch | JobType::SysBatch => (Restart::BATCH, Reschedule::BATCH),
         };
         let (ports, volumes) = (BTreeMap::new(), BTreeMap::new());
         let placement = Placement::default();
-        Self { count: 1, tasks, ports, restart, reschedule, volumes, max_run: None, placement }
+        Self { kind, count: 1, tasks, ports, restart, reschedule, volumes, max_run: None, placement }
+    }
+
+    /// Returns whether the group has a slot of that index.
+    #[must_use]
+    pub const fn has_slot(&self, index: u32) -> bool {
+        self.kind.is_per_node() || index < self.count
     }
 
     /// Returns what one allocation of this group takes from a node.
@@ -104,7 +105,8 @@ impl Group {
     pub fn same_work(&self, other: &Self) -> bool {
         let only_logs_differ =
             |(mine, theirs): (&Task, &Task)| Task { logs: theirs.logs.clone(), ..mine.clone() } == *theirs;
-        self.ports == other.ports
+        self.kind == other.kind
+            && self.ports == other.ports
             && self.volumes == other.volumes
             && self.max_run == other.max_run
             && self.placement == other.placement

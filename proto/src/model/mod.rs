@@ -5,6 +5,7 @@ mod confine;
 mod event;
 mod files;
 mod job;
+mod job_type;
 mod node;
 mod placement;
 pub mod policy;
@@ -15,7 +16,8 @@ pub use alloc::{AllocState, AllocStatus, Desired, EndReason, StopReason, TaskEnd
 pub use confine::{CAPABILITIES, Confinement, Isolate, Limits, RLIMITS, Rlimit};
 pub use event::{Event, EventKind, Severity, Subject, SubjectJob};
 pub use files::{Mount, NodeEnvFile, TaskFile, Volume, VolumeSource};
-pub use job::{DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Job, JobType, Port, stored_size};
+pub use job::{DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Job, Port, stored_size};
+pub use job_type::JobType;
 pub use node::{Eligibility, Liveness, NodeIdentity};
 pub use placement::{Affinity, DEFAULT_WEIGHT, Placement, Spread};
 pub use policy::{Backoff, Interval, OnExhausted, Reschedule, Restart, RestartOn};

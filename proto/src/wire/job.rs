@@ -31,9 +31,10 @@ pub fn to_wire(job: &Job) -> v1::Job {
 /// # Errors
 /// [`BadMessage`] names the first field that is missing or holds what no job can.
 pub fn from_wire(job: v1::Job) -> Result<Job, BadMessage> {
-    let groups = job.groups.into_iter().map(|(name, group)| Ok((name, group_from_wire(group)?)));
+    let kind = job_type_from_wire(job.r#type)?;
+    let groups = job.groups.into_iter().map(|(name, group)| Ok((name, group_from_wire(group, kind)?)));
     Ok(Job {
-        kind: job_type_from_wire(job.r#type)?,
+        kind,
         key: JobKey::new(job.namespace, job.name),
         priority: need(u8::try_from(job.priority).ok(), "priority")?,
         meta: job.meta,
@@ -48,6 +49,8 @@ pub fn job_type_to_wire(kind: JobType) -> v1::JobType {
     match kind {
         JobType::Service => v1::JobType::Service,
         JobType::Batch => v1::JobType::Batch,
+        JobType::System => v1::JobType::System,
+        JobType::SysBatch => v1::JobType::Sysbatch,
     }
 }
 
@@ -59,6 +62,8 @@ pub fn job_type_from_wire(kind: i32) -> Result<JobType, BadMessage> {
     match v1::JobType::try_from(kind) {
         Ok(v1::JobType::Service) => Ok(JobType::Service),
         Ok(v1::JobType::Batch) => Ok(JobType::Batch),
+        Ok(v1::JobType::System) => Ok(JobType::System),
+        Ok(v1::JobType::Sysbatch) => Ok(JobType::SysBatch),
         _ => Err(BadMessage { field: "type" }),
     }
 }
@@ -73,6 +78,7 @@ pub fn group_to_wire(group: &Group) -> v1::Group {
         },
     };
     v1::Group {
+        r#type: job_type_to_wire(group.kind).into(),
         count: group.count,
         tasks: group.tasks.iter().map(|(name, task)| (name.clone(), task_to_wire(task))).collect(),
         ports: group.ports.iter().map(|(name, spec)| (name.clone(), port(spec))).collect(),
@@ -84,11 +90,11 @@ pub fn group_to_wire(group: &Group) -> v1::Group {
     }
 }
 
-/// Reads a group.
+/// Reads a group; one that does not say its type has that of its job.
 ///
 /// # Errors
 /// [`BadMessage`] names the first field that is missing or holds what no group can.
-pub fn group_from_wire(group: v1::Group) -> Result<Group, BadMessage> {
+pub fn group_from_wire(group: v1::Group, of_job: JobType) -> Result<Group, BadMessage> {
     let port = |port: v1::Port| match port.static_port {
         0 => Ok(Port::Dynamic),
         number => need(u16::try_from(number).ok(), "static_port").map(Port::Static),
@@ -96,7 +102,12 @@ pub fn group_from_wire(group: v1::Group) -> Result<Group, BadMessage> {
     let tasks = group.tasks.into_iter().map(|(name, task)| Ok((name, task_from_wire(task)?)));
     let ports = group.ports.into_iter().map(|(name, spec)| Ok((name, port(spec)?)));
     let volumes = group.volumes.into_iter().map(|(name, volume)| Ok((name, volume_from_wire(volume)?)));
+    let kind = match group.r#type {
+        0 => of_job,
+        written => job_type_from_wire(written)?,
+    };
     Ok(Group {
+        kind,
         count: group.count,
         tasks: tasks.collect::<Result<_, BadMessage>>()?,
         ports: ports.collect::<Result<_, BadMessage>>()?,

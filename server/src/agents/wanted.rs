@@ -149,7 +149,7 @@ fn spec(state: &State, alloc: &Alloc) -> Option<v1::AllocSpec> {
         version: alloc.version.0,
         group: alloc.group.to_string(),
         index: alloc.index,
-        r#type: job::job_type_to_wire(described.kind).into(),
+        r#type: job::job_type_to_wire(group.kind).into(),
         meta: described.meta.clone(),
         spec: Some(job::group_to_wire(group)),
         ports: alloc.ports.iter().map(|(name, port)| (name.clone(), u32::from(*port))).collect(),

@@ -29,8 +29,16 @@ pub(crate) fn batch(name: &str, count: u32) -> Job {
     let mut job = job(name, count);
     job.kind = JobType::Batch;
     for group in job.groups.values_mut() {
-        (group.restart, group.reschedule) = (Restart::BATCH, Reschedule::BATCH);
+        (group.kind, group.restart, group.reschedule) = (JobType::Batch, Restart::BATCH, Reschedule::BATCH);
     }
+    job
+}
+
+/// A job like [`job`] that runs once per node.
+pub(crate) fn system(name: &str, kind: JobType) -> Job {
+    let mut job = job(name, 1);
+    job.kind = kind;
+    job.groups.values_mut().for_each(|group| group.kind = kind);
     job
 }
 

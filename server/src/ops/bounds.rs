@@ -7,8 +7,7 @@ use proto::jobfile::rules::{self, MAX_RUN_LEAST};
 use proto::limits;
 use proto::model::policy::LEAST_DELAY;
 use proto::model::{
-    CAPABILITIES, Confinement, Group, Job, JobType, Lifecycle, Port, RLIMITS, Restart, Task, VolumeSource,
-    stored_size,
+    CAPABILITIES, Confinement, Group, Job, Lifecycle, Port, RLIMITS, Restart, Task, VolumeSource, stored_size,
 };
 
 /// Checks a job.
@@ -28,7 +27,7 @@ pub fn check(job: &Job) -> Result<(), Error> {
     faults.count("groups", job.groups.len(), 1, limits::GROUPS_PER_JOB);
     for (name, group) in &job.groups {
         faults.name("a group's name", name);
-        check_group(&mut faults, name, group, job.kind);
+        check_group(&mut faults, name, group);
     }
     if !faults.0.is_empty() {
         faults.0.truncate(limits::ERRORS_PER_FILE);
@@ -45,11 +44,14 @@ pub fn check(job: &Job) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_group(faults: &mut Faults, name: &str, group: &Group, kind: JobType) {
+fn check_group(faults: &mut Faults, name: &str, group: &Group) {
     let at = |what: &str| format!("group `{name}`: {what}");
     let most = limits::ALLOCATIONS_PER_GROUP;
     faults.unless(group.count <= most, || {
         at(&format!("`count` is {}, at most {most} are allowed", group.count))
+    });
+    faults.unless(!group.kind.is_per_node() || group.count == 1, || {
+        at(&format!("`count` is {}, but it runs once on every node", group.count))
     });
     faults.count(&at("tasks"), group.tasks.len(), 1, limits::TASKS_PER_GROUP);
     faults.count(&at("ports"), group.ports.len(), 0, limits::PORTS_PER_GROUP);
@@ -70,7 +72,7 @@ fn check_group(faults: &mut Faults, name: &str, group: &Group, kind: JobType) {
             VolumeSource::Path(path) => faults.path(&at("volumes"), "path", rules::absolute(path)),
         }
     }
-    let max_run = group.max_run.is_none_or(|length| kind == JobType::Batch && length >= MAX_RUN_LEAST);
+    let max_run = group.max_run.is_none_or(|length| group.kind.has_an_end() && length >= MAX_RUN_LEAST);
     faults.unless(max_run, || at("`max_run` is for batch jobs, and at least 1s"));
 }
 

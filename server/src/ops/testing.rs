@@ -31,7 +31,7 @@ pub(crate) fn batch(name: &str, count: u32) -> Job {
     let mut job = job(name, count);
     job.kind = JobType::Batch;
     for group in job.groups.values_mut() {
-        (group.restart, group.reschedule) = (Restart::BATCH, Reschedule::BATCH);
+        (group.kind, group.restart, group.reschedule) = (JobType::Batch, Restart::BATCH, Reschedule::BATCH);
     }
     job
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::error::{Error, Kind};
-use proto::model::{Job, JobType};
+use proto::model::Job;
 use proto::units::parse_duration;
 
 pub(super) use submit::placed;
@@ -113,7 +113,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         None if is_command && args.command.name.is_none() => Present::Same,
         None => Present::Changes,
     };
-    let batch = jobs.iter().any(|job| job.kind == JobType::Batch);
+    let batch = jobs.iter().any(Job::has_an_end);
     let endless = args.wait && batch;
     let timeout = args.timeout.or((!endless).then_some(limits::FOLLOW));
     let follow = Follow { timeout, to_the_end: args.wait };
@@ -142,7 +142,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
 /// Refuses to wait for the end of what has none. Beside a batch job a service is followed until it is healthy.
 fn ends(jobs: &[Job]) -> Result<(), Error> {
     match jobs.first() {
-        Some(first) if jobs.iter().all(|job| job.kind != JobType::Batch) => {
+        Some(first) if !jobs.iter().any(Job::has_an_end) => {
             let message = format!("`{}` is a service, which never ends", first.key);
             let hint = "--wait is for batch jobs (`--batch`, `type: batch`); without it a service is followed until it is healthy";
             Err(Error::new(Kind::Invalid, message).hint(hint))

@@ -89,7 +89,7 @@ impl Report {
             Ending::TimeOver => {
                 let hint =
                     format!("it goes on; `minijob status {key}` shows how it is, --timeout waits longer");
-                let wanted = if self.kind == JobType::Batch { "over" } else { "healthy" };
+                let wanted = if self.kind.has_an_end() { "over" } else { "healthy" };
                 refused(format!("{key}: not {wanted} in time{}", self.why_not()), hint)
             }
         }
@@ -190,7 +190,7 @@ pub(super) fn left(submitted: &[Submitted], board: &mut Board) -> Result<Exit, F
 
 fn next_steps(report: &Report) -> Vec<String> {
     let key = &report.key;
-    let follow = if report.kind == JobType::Batch { "" } else { "-f " };
+    let follow = if report.kind.has_an_end() { "" } else { "-f " };
     vec!["next:".to_owned(), format!("  minijob status {key}"), format!("  minijob logs {follow}{key}")]
 }
 

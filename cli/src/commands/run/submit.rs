@@ -131,7 +131,7 @@ fn explained(mut error: Error, job: &Job, before: &[Submitted], all: usize) -> E
 
 /// Returns whether a batch job was complete already, so that nothing will run. Whoever cannot be asked leaves it open.
 async fn is_over(servers: &Servers, one: &Submitted) -> bool {
-    if one.written.changed || one.kind != JobType::Batch {
+    if one.written.changed || !one.kind.has_an_end() {
         return false;
     }
     let shown = read::job_status(servers, &one.key.namespace, &one.key.name, None).await;

@@ -49,7 +49,7 @@ fn show_head(out: &mut Out, job: &JobStatus, now: Timestamp) -> Result<(), Failu
         _ => format!(" of {}, first", ago(now, job.submitted_at)),
     };
     let first = ago(now, job.created_at);
-    out.line(&format!("{}, version {}{made} submitted {first}", list::kind(summary.kind), summary.version))
+    out.line(&format!("{}, version {}{made} submitted {first}", summary.kind, summary.version))
 }
 
 fn show_groups(out: &mut Out, job: &JobStatus, now: Timestamp) -> Result<(), Failure> {

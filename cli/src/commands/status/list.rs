@@ -1,7 +1,7 @@
 //! All jobs, as the server orders them: the unhealthy first.
 
 use proto::error::{Error, Kind};
-use proto::model::{DEFAULT_NAMESPACE, JobType};
+use proto::model::DEFAULT_NAMESPACE;
 use proto::time::Timestamp;
 use proto::view::{Health, JobList, JobSummary};
 use serde_json::Value;
@@ -59,7 +59,7 @@ pub(super) fn failing(jobs: &Document<JobList>) -> Result<Value, Failure> {
 fn row(job: &JobSummary, now: Timestamp) -> Vec<Cell> {
     vec![
         Cell::toned(Tone::Strong, &job.name),
-        kind(job.kind).into(),
+        job.kind.word().into(),
         job.version.to_string().into(),
         health(job),
         job.wanted.to_string().into(),
@@ -68,14 +68,6 @@ fn row(job: &JobSummary, now: Timestamp) -> Vec<Cell> {
         job.down_since.map_or_else(String::new, |since| span(now.since(since))).into(),
         relative(&job.why, now).into(),
     ]
-}
-
-/// The word for a job's type.
-pub(super) const fn kind(kind: JobType) -> &'static str {
-    match kind {
-        JobType::Service => "service",
-        JobType::Batch => "batch",
-    }
 }
 
 /// A job's health in its colour. Where nothing is wanted nothing is healthy either.

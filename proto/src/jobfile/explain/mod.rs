@@ -25,7 +25,7 @@ pub(super) fn explain(job: &Job) -> String {
 pub(super) fn brief(job: &Job) -> String {
     let mut lines = Lines::brief();
     head(&mut lines, job);
-    let only = job.groups.get(&job.key.name).filter(|_| job.groups.len() == 1);
+    let only = job.groups.get(&job.key.name).filter(|group| job.groups.len() == 1 && group.kind == job.kind);
     let Some(group) = only else {
         groups(&mut lines, job);
         return lines.finish();
@@ -37,9 +37,9 @@ pub(super) fn brief(job: &Job) -> String {
             lines.outdent(8);
             task::explain(&mut lines, task);
             lines.outdent(4);
-            shared(&mut lines, group, job.kind);
+            shared(&mut lines, group);
         }
-        None => whole(&mut lines, group, job.kind),
+        None => whole(&mut lines, group),
     }
     lines.finish()
 }
@@ -49,12 +49,8 @@ fn head(lines: &mut Lines, job: &Job) {
     if lines.wants(job.key.namespace != DEFAULT_NAMESPACE) {
         lines.text(0, "namespace", &job.key.namespace);
     }
-    let kind = match job.kind {
-        JobType::Service => "service",
-        JobType::Batch => "batch",
-    };
     if lines.wants(job.kind != JobType::Service) {
-        lines.yaml(0, "type", kind);
+        lines.yaml(0, "type", job.kind.word());
     }
     if lines.wants(job.priority != DEFAULT_PRIORITY) {
         lines.yaml(0, "priority", &job.priority.to_string());
@@ -66,13 +62,16 @@ fn groups(lines: &mut Lines, job: &Job) {
     lines.open(0, "groups");
     for (name, group) in &job.groups {
         lines.open(2, name);
-        whole(lines, group, job.kind);
+        if lines.wants(group.kind != job.kind) {
+            lines.yaml(4, "type", group.kind.word());
+        }
+        whole(lines, group);
     }
 }
 
-fn whole(lines: &mut Lines, group: &Group, kind: JobType) {
+fn whole(lines: &mut Lines, group: &Group) {
     count(lines, group);
-    shared(lines, group, kind);
+    shared(lines, group);
     lines.open(4, "tasks");
     for (name, task) in &group.tasks {
         lines.open(6, name);
@@ -81,13 +80,13 @@ fn whole(lines: &mut Lines, group: &Group, kind: JobType) {
 }
 
 fn count(lines: &mut Lines, group: &Group) {
-    if lines.wants(group.count != 1) {
+    if !group.kind.is_per_node() && lines.wants(group.count != 1) {
         lines.yaml(4, "count", &group.count.to_string());
     }
 }
 
 /// What the tasks of a group share.
-fn shared(lines: &mut Lines, group: &Group, kind: JobType) {
+fn shared(lines: &mut Lines, group: &Group) {
     if !group.ports.is_empty() {
         lines.open(4, "ports");
     } else if lines.wants(false) {
@@ -105,8 +104,8 @@ fn shared(lines: &mut Lines, group: &Group, kind: JobType) {
         lines.yaml(4, "max_run", &max_run);
     }
     placement::explain(lines, &group.placement);
-    restart(lines, &group.restart, &default_restart(kind));
-    reschedule(lines, &group.reschedule, &default_reschedule(kind));
+    restart(lines, &group.restart, &default_restart(group.kind));
+    reschedule(lines, &group.reschedule, &default_reschedule(group.kind));
 }
 
 fn volumes(lines: &mut Lines, volumes: &BTreeMap<String, Volume>) {

@@ -32,6 +32,7 @@ const RENDERED: &str = "a file is put into a task's directory as it is written u
 const MAX: i64 = i64::MAX;
 
 const ATTEMPTS: Shape = Whole(-1, crate::jobfile::restart::ATTEMPTS_MOST);
+const TYPES: Shape = Words(&["service", "batch", "system", "sysbatch"]);
 const NONE: Shape = Words(&["none"]);
 const DURATION_OR_NONE: Shape = Either(&Duration, &NONE);
 const RLIMIT: Shape = Either(&Whole(0, MAX), &Words(&["unlimited"]));
@@ -41,8 +42,9 @@ pub(super) const JOB: &[Key] = &[
     acted("namespace", Name, "Isolation unit of names; `default` if it is not written"),
     acted(
         "type",
-        Words(&["service", "batch"]),
-        "`service` runs for ever: exit 0 is restarted, too. `batch` runs until it exits with 0",
+        TYPES,
+        "`service` runs for ever: exit 0 is restarted, too. `batch` runs until it exits with 0. `system` and `sysbatch` are the same, \
+         once on every node",
     ),
     acted("priority", Whole(1, 100), "Who is placed first; 50 if it is not written"),
     acted("meta", Map(&Text), "Texts for people, and for tasks as `${meta.NAME}` and `MINIJOB_META_<NAME>`"),
@@ -85,6 +87,7 @@ pub(super) const GROUP: &[Key] = &[
         Whole(0, ALLOCATIONS_PER_GROUP as i64),
         "How many allocations are wanted; 1 if it is not written",
     ),
+    acted("type", TYPES, "The `type` of this group alone, where it is not that of its job"),
     acted("tasks", Map(&Table(Level::Task)), "Tasks by name: one program each, all on one node"),
     acted(
         "ports",

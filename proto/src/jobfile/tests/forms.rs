@@ -383,6 +383,7 @@ priority: 50
 meta: {}
 groups:
   web:
+    type: service
     count: 2
     ports:
       http: {}

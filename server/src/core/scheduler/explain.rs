@@ -15,13 +15,23 @@ use crate::limits::ALLOCS_PER_NODE;
 
 /// Returns the causes, the most frequent first.
 pub(super) fn why_not(state: &State, ask: &Ask, room: &Room<'_>) -> String {
+    why_not_on(state, ask, room, |_| true)
+}
+
+/// Returns the causes on certain nodes.
+pub(super) fn why_not_on(
+    state: &State,
+    ask: &Ask,
+    room: &Room<'_>,
+    is_meant: impl Fn(NodeId) -> bool,
+) -> String {
     let all = state.nodes.len();
     if all == 0 {
         return "there are no nodes: start an agent".to_owned();
     }
     // The first node of each cause is the one of the lowest id: where nodes sit says nothing.
     let mut causes: BTreeMap<Obstacle, (usize, NodeId)> = BTreeMap::new();
-    for (seat, row) in room.fleet.all() {
+    for (seat, row) in room.fleet.all().filter(|(_, row)| is_meant(row.node)) {
         if let Some(obstacle) = ask.obstacle(state, seat, &row, room) {
             let (count, first) = causes.entry(obstacle).or_insert((0, row.node));
             *count += 1;

@@ -9,7 +9,7 @@ use proto::ids::{AllocId, JobKey, JobVersion, NodeId};
 use proto::model::{AllocState, AllocStatus, Desired, Job, StopReason};
 use proto::time::Timestamp;
 
-use super::schedule;
+use super::{schedule, wanted};
 use crate::core::state::{Alloc, Command, Kind, Outcome, Plan, Refusal, State};
 
 /// Decisions after which everything that can be placed is: one stops what goes, one places what comes, one finds nothing to do.
@@ -59,9 +59,10 @@ pub fn forecast(state: &State, job: Job, now: Timestamp) -> Result<Forecast, Ref
         _ => (false, JobVersion(0)),
     };
     let mut forecast = Forecast { changed, version, groups: BTreeMap::new() };
-    let wanted = after.jobs.get(&key).map(|record| record.current().job.clone());
-    for (name, group) in wanted.iter().flat_map(|job| &job.groups) {
-        forecast.group(name).wanted = group.count;
+    if let Some(record) = after.jobs.get(&key) {
+        for name in record.current().job.groups.keys() {
+            forecast.group(name).wanted = wanted(&after, record, name).slots;
+        }
     }
     for alloc in active(state, &key) {
         forecast.group(&alloc.group).unchanged += 1;

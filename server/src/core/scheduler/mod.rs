@@ -4,10 +4,12 @@ mod answers;
 mod best;
 mod decision;
 mod demands;
+mod everywhere;
 mod explain;
 mod feasible;
 mod forecast;
 mod outlook;
+mod per_node;
 mod rank;
 mod reconcile;
 mod room;
@@ -15,6 +17,7 @@ mod spread;
 
 pub use answers::Answers;
 pub use decision::{Decision, Placed};
+pub use everywhere::{Wanted, wanted};
 pub use forecast::{Forecast, GroupForecast, forecast};
 pub use outlook::{Outlook, outlook};
 
@@ -23,9 +26,9 @@ use std::collections::BTreeSet;
 use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
-use super::state::{PlaceReason, PlanItem, PlanRun, PlanWait, State};
+use super::state::{JobRecord, PlaceReason, PlanItem, PlanRun, PlanWait, State};
 use feasible::{Ask, others};
-use rank::Candidates;
+use rank::{Candidates, Choice};
 use reconcile::{GroupWork, Want, reconcile};
 use room::Room;
 
@@ -45,7 +48,7 @@ pub fn schedule_with(state: &State, jobs: &[JobKey], now: Timestamp, answers: &m
     let mut room = Room::of(state);
     for key in jobs {
         let Some(record) = state.jobs.get(key) else { continue };
-        for work in reconcile(state, record, now) {
+        for work in reconcile(state, record, now, answers) {
             decision.plan.stops.extend(&work.stop);
             decision.plan.updates.extend(&work.update);
             if let Some(due) = work.wake_at {
@@ -69,8 +72,12 @@ pub fn may_fit(
 ) -> bool {
     let Some(record) = state.jobs.get(key) else { return false };
     let room = Room::of(state);
-    reconcile(state, record, now).iter().filter(|work| !work.place.is_empty()).any(|work| {
+    let works = reconcile(state, record, now, answers);
+    works.iter().filter(|work| !work.place.is_empty()).any(|work| {
         let Some(ask) = Ask::of(state, record, &work.group, answers) else { return false };
+        if ask.spec().kind.is_per_node() {
+            return per_node::may_fit(state, &ask, &room, &work.place, gained);
+        }
         let mut seats = gained.iter().filter_map(|id| room.fleet.seat(*id));
         seats.any(|seat| ask.fits(state, seat, &room))
     })
@@ -89,35 +96,8 @@ fn place_group(
     if !record.current().job.groups.contains_key(&work.group) {
         return;
     }
-    let mut placed: Vec<(NodeId, u32, PlaceReason)> = Vec::new();
-    let (mut left, mut why) = (0u32, String::new());
-    // Most looks find that nothing is lacking: then nothing is asked.
-    if !work.place.is_empty()
-        && let Some(mut ask) = Ask::of(state, record, &work.group, answers)
-    {
-        let present = others(state, record, &work.group);
-        let mut candidates = Candidates::collect(state, &ask, room, present, work.place.len());
-        for want in &work.place {
-            match candidates.take_best(&mut ask, room, want) {
-                Some(choice) => {
-                    let one = Placed::new(
-                        key,
-                        &work.group,
-                        want,
-                        &choice,
-                        choice.use_permille(room),
-                        candidates.feasible(),
-                    );
-                    placed.push((choice.node, want.index, one.reason(state.nodes.len())));
-                    decision.placed.push(one);
-                }
-                None => left += 1,
-            }
-        }
-        if left > 0 {
-            why = explain::why_not(state, &ask, room);
-        }
-    }
+    let Outcome { placed, told, left, why } = find_places(state, record, work, room, answers);
+    decision.placed.extend(told);
     if !placed.is_empty() {
         let runs = runs_of(state, placed);
         let version = record.current().version;
@@ -132,6 +112,63 @@ fn place_group(
         let version = record.current().version;
         let group = work.group.clone();
         decision.plan.waits.push(PlanWait { job: key.clone(), version, group, count: left, why });
+    }
+}
+
+/// What became of the wants of a group.
+#[derive(Default)]
+struct Outcome {
+    placed: Vec<(NodeId, u32, PlaceReason)>,
+    told: Vec<Placed>,
+    /// How many found no place.
+    left: u32,
+    /// Why; also where a group that runs once per node has none at all.
+    why: String,
+}
+
+fn find_places(
+    state: &State,
+    record: &JobRecord,
+    work: &GroupWork,
+    room: &mut Room<'_>,
+    answers: &mut Answers,
+) -> Outcome {
+    // Most looks find that nothing is lacking: then nothing is asked.
+    if work.place.is_empty() && !work.is_nowhere {
+        return Outcome::default();
+    }
+    let Some(mut ask) = Ask::of(state, record, &work.group, answers) else { return Outcome::default() };
+    if ask.spec().kind.is_per_node() {
+        return per_node::find_places(state, &ask, work, room);
+    }
+    let mut outcome = Outcome::default();
+    let present = others(state, record, &work.group);
+    let mut candidates = Candidates::collect(state, &ask, room, present, work.place.len());
+    for want in &work.place {
+        match candidates.take_best(&mut ask, room, want) {
+            Some(choice) => outcome.take(state, &ask, want, &choice, room, candidates.feasible()),
+            None => outcome.left += 1,
+        }
+    }
+    if outcome.left > 0 {
+        outcome.why = explain::why_not(state, &ask, room);
+    }
+    outcome
+}
+
+impl Outcome {
+    fn take(
+        &mut self,
+        state: &State,
+        ask: &Ask,
+        want: &Want,
+        choice: &Choice,
+        room: &Room<'_>,
+        feasible: usize,
+    ) {
+        let one = Placed::new(&ask.job, &ask.group, want, choice, choice.use_permille(room), feasible);
+        self.placed.push((choice.node, want.index, one.reason(state.nodes.len())));
+        self.told.push(one);
     }
 }
 

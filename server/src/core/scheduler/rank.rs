@@ -172,6 +172,11 @@ impl<'s> Candidates<'s> {
 }
 
 impl Choice {
+    /// The only node there is to choose.
+    pub(super) const fn only(node: NodeId, seat: Seat) -> Self {
+        Self { dislike: 0, copies: 0, waste: 0, node, seat }
+    }
+
     /// Returns how full its node is now, in thousandths of its cpu and memory.
     pub(super) fn use_permille(&self, room: &Room<'_>) -> (u32, u32) {
         let row = room.fleet.row(self.seat);

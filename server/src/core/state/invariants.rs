@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proto::ids::{AllocId, NodeId};
-use proto::model::Resources;
+use proto::model::{Group, Resources};
 
 use super::nodes::row;
 use super::{Alloc, JobRecord, NodeRecord, State};
@@ -30,6 +30,9 @@ impl State {
         for (_, job) in self.jobs.iter() {
             self.check_job(job, &mut found);
         }
+        must(&mut found, self.per_node.iter().all(|key| self.jobs.get(key).is_some()), || {
+            "a job that is gone is listed as running once per node".to_owned()
+        });
         for (id, alloc) in self.allocs.iter() {
             self.check_alloc(id, alloc, &mut found);
         }
@@ -96,9 +99,29 @@ impl State {
         must(found, job.filled.values().map(imbl::OrdMap::len).sum::<usize>() == slots.len(), || {
             format!("job {} lists slots that nothing fills", job.key)
         });
+        self.check_per_node(job, found);
         for id in &job.ended {
             must(found, self.allocs.get(*id).is_some_and(Alloc::has_ended), || {
                 format!("{id} is listed as ended")
+            });
+        }
+    }
+
+    /// What runs once per node is in its node's slot, and the list of such jobs is right.
+    fn check_per_node(&self, job: &JobRecord, found: &mut Vec<String>) {
+        let current = job.current();
+        let is_per_node = |group: &Group| group.kind.is_per_node();
+        let listed = self.per_node.contains(job.key.as_ref());
+        must(found, listed == current.job.groups.values().any(is_per_node), || {
+            format!("the list of jobs that run once per node is off at {}", job.key)
+        });
+        let live = job.live.iter().filter_map(|id| self.allocs.get(*id)).filter(|alloc| !alloc.lost);
+        let of_now = live.filter(|alloc| current.work.get(&*alloc.group) == Some(&alloc.work));
+        let per_node = of_now.filter(|alloc| current.job.groups.get(&*alloc.group).is_some_and(is_per_node));
+        for alloc in per_node {
+            let slot = job.group(&alloc.group).and_then(|group| group.node_slots.slot_of(alloc.node));
+            must(found, slot == Some(alloc.index), || {
+                format!("{} is on node {}, whose slot is {slot:?}", alloc.name(), alloc.node)
             });
         }
     }

@@ -8,6 +8,7 @@ mod encode;
 mod events;
 mod fleet;
 mod invariants;
+mod node_slots;
 mod nodes;
 mod ports;
 mod records;
@@ -27,6 +28,7 @@ pub use encode::{
 pub use events::EventLog;
 pub use fleet::{Fit, Fleet, Need, Row, Seat};
 pub use invariants::Violation;
+pub use node_slots::NodeSlots;
 pub use nodes::Nodes;
 pub use ports::Ports;
 pub use records::{
@@ -61,6 +63,8 @@ pub struct State {
     pub settings: Settings,
     /// Jobs, stopped ones too.
     pub jobs: Table<JobKey, JobRecord>,
+    /// The jobs of which some group runs once per node: every node that may take work concerns them.
+    pub per_node: imbl::OrdSet<JobKey>,
     /// Nodes that ever registered.
     pub nodes: Nodes,
     /// Allocations, ended ones until they are collected.
@@ -97,6 +101,7 @@ impl Default for State {
             last_plan_seq: 0,
             settings: Settings::default(),
             jobs: Table::default(),
+            per_node: imbl::OrdSet::default(),
             nodes: Nodes::default(),
             allocs: Pages::default(),
             settling: imbl::OrdSet::default(),

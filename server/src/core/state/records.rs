@@ -11,7 +11,7 @@ use proto::model::{
 };
 use proto::time::Timestamp;
 
-use super::{PlaceReason, Ports};
+use super::{NodeSlots, PlaceReason, Ports};
 
 /// What must agree across servers; changed by a command, never by a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub struct GroupState {
     pub failed: imbl::OrdMap<u32, Slot>,
     /// Slots that begin anew because a person asked for it, until something is placed there.
     pub restarts: imbl::OrdMap<u32, Restarting>,
+    /// Of a group that runs once per node: the slots of the nodes.
+    pub node_slots: NodeSlots,
     /// Nodes on which this work can never start.
     pub avoid: BTreeSet<NodeId>,
     /// Why something of it cannot be placed.
@@ -131,6 +133,26 @@ impl GroupState {
     pub fn may_begin(&self, index: u32, now: Timestamp) -> bool {
         let waits = self.failed.get(&index).is_some_and(|slot| slot.due.is_none_or(|due| due > now));
         !waits && !self.done.contains(&index)
+    }
+
+    /// Returns whether a group that runs once per node has done its work on all nodes that it was placed on, and waits for none.
+    pub(super) fn is_over(&self, filled: usize) -> bool {
+        !self.done.is_empty() && filled == 0 && self.failed.is_empty() && self.wait.is_none()
+    }
+
+    /// Forgets a node, and its slot where it has one.
+    pub(super) fn forget_node(&mut self, node: NodeId) {
+        self.avoid.remove(&node);
+        if let Some(slot) = self.node_slots.forget(node) {
+            self.done.remove(&slot);
+            self.failed.remove(&slot);
+            self.restarts.remove(&slot);
+        }
+    }
+
+    /// Begins new work: what became of the old says nothing of it. Nodes keep their slots.
+    pub(super) fn begin_work(&mut self) {
+        *self = Self { node_slots: std::mem::take(&mut self.node_slots), ..Self::default() };
     }
 
     /// Forgets what is remembered of slots beyond a count that became smaller, so that it takes no place from what is wanted:

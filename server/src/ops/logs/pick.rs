@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::error::{Error, Kind};
 use proto::ids::{AllocId, JobKey, NodeId};
-use proto::model::{Desired, JobType, StopReason};
+use proto::model::{Desired, StopReason};
 
 use super::{LogsQuery, Piece, Portion, Streams, Wanted};
 use crate::core::state::{Alloc, State};
@@ -115,9 +115,9 @@ fn allocs<'s>(state: &'s State, target: &Target, query: &LogsQuery) -> Vec<(&'s 
         Target::Job(key) => (key, None),
     };
     let record = state.jobs.get(key);
-    let count = |group: &str| {
+    let has_slot = |group: &str, index| {
         let group = record.and_then(|record| record.current().job.groups.get(group));
-        group.map_or(0, |group| group.count)
+        group.is_some_and(|group| group.has_slot(index))
     };
     let mut slots: BTreeMap<(&str, u32), Vec<&Alloc>> = BTreeMap::new();
     for alloc in find::all_of(state, key) {
@@ -128,8 +128,9 @@ fn allocs<'s>(state: &'s State, target: &Target, query: &LogsQuery) -> Vec<(&'s 
     for ((group, index), mut allocs) in slots {
         allocs.sort_unstable_by_key(|alloc| alloc.id);
         let newest = allocs.last().map(|alloc| alloc.desired);
-        let given_up = newest == Some(Desired::Stop(StopReason::ScaledDown));
-        let wanted = slot.is_some() || (index < count(group) && !given_up);
+        let given_up =
+            matches!(newest, Some(Desired::Stop(StopReason::ScaledDown | StopReason::NodeUnsuitable)));
+        let wanted = slot.is_some() || (has_slot(group, index) && !given_up);
         let choices = choose(&allocs, wanted, query);
         found.extend(allocs.into_iter().zip(choices));
     }
@@ -162,8 +163,8 @@ pub(super) fn more_may_come(state: &State, target: &Target) -> bool {
     match target {
         Target::Alloc(id) => state.allocs.get(*id).is_some_and(|alloc| !alloc.has_ended()),
         Target::Slot(key, ..) | Target::Job(key) => job(key).is_some_and(|record| {
-            let batch = record.current().job.kind == JobType::Batch;
-            let complete = batch && views::tally(state, record).values().all(views::Tally::is_complete);
+            let complete = record.current().job.has_an_end()
+                && views::tally(state, record).values().all(views::Tally::is_complete);
             // A lost allocation may live for ever on a machine that never comes back.
             let here = |id: &AllocId| state.allocs.get(*id).is_some_and(|alloc| !alloc.lost);
             record.live.iter().any(here) || !(record.stopped || complete)

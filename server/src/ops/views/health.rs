@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::model::{EndReason, JobType, TaskEnd, TaskPhase, TaskStatus};
+use proto::model::{EndReason, TaskEnd, TaskPhase, TaskStatus};
 use proto::time::Timestamp;
 use proto::view::Health;
 
@@ -58,8 +58,7 @@ pub fn judge(state: &State, record: &JobRecord, tallies: &BTreeMap<&str, Tally>,
     causes.extend(waits(state, record));
     causes.extend(delays(state, record, tallies));
     let Some(worst) = causes.iter().map(|cause| cause.health).min() else {
-        let batch = record.current().job.kind == JobType::Batch;
-        let complete = batch && tallies.values().all(Tally::is_complete);
+        let complete = record.current().job.has_an_end() && tallies.values().all(Tally::is_complete);
         let health = if complete { Health::Complete } else { Health::Healthy };
         return Verdict { health, down_since: None, why: String::new(), in_short: String::new() };
     };
@@ -90,13 +89,14 @@ fn said(causes: &[Cause], next_of: impl Fn(&Cause) -> &str) -> String {
 fn failures(state: &State, record: &JobRecord, now: Timestamp) -> Vec<Cause> {
     let version = record.current();
     let empty = record.groups.iter().flat_map(|(name, group)| {
-        let wanted = version.job.groups.get(name).map_or(0, |group| group.count);
+        let spec = version.job.groups.get(name);
         let prospect = Prospect::of(state, record, name);
         let told = move |(index, slot): (&u32, &Slot)| {
             let next = prospect.as_ref().map(|told| told.next(*index, slot));
             failed_slot(state, record, name, *index, slot, next.as_ref())
         };
-        group.failed.range(..wanted).map(told)
+        let wanted = move |(index, _): &(&u32, &Slot)| spec.is_some_and(|spec| spec.has_slot(**index));
+        group.failed.iter().filter(wanted).map(told)
     });
     let looping = live(state, record).filter(|alloc| alloc.is_active());
     let looping = looping.filter_map(|alloc| crash_loop(state, record, alloc, now));
@@ -114,7 +114,9 @@ fn failed_slot(
     let last = state.allocs.get(slot.last);
     let tasks = last.into_iter().flat_map(|alloc| alloc.tasks.iter());
     // The first in time explains: what it takes down with it may end badly too.
-    let why = tasks.filter_map(|task| Some((task, ended_badly(record, task)?))).min_by_key(|(_, end)| end.at);
+    let why = tasks
+        .filter_map(|task| Some((task, ended_badly(record, group, task)?)))
+        .min_by_key(|(_, end)| end.at);
     let culprit = why.map(|(task, _)| task);
     let why = why.map_or(String::new(), |(task, end)| format!(": task {}: {}", task.name, end.reason));
     let node = node_name(state, slot.node);
@@ -161,7 +163,7 @@ fn doubted<'s>(
         series.and_then(|series| series.believed_after()).is_some_and(|believed| ran < believed)
     };
     let own = alloc.tasks.iter().find_map(|task| {
-        let end = ended_badly(record, task)?;
+        let end = ended_badly(record, &alloc.group, task)?;
         let down = match task.phase {
             TaskPhase::Backoff(_) => true,
             // A hook that ended well has done its work: of what is over for good only a failure is told.
@@ -176,15 +178,15 @@ fn doubted<'s>(
     let before = alloc.previous.filter(|_| alloc.replacements > 0).and_then(|id| state.allocs.get(id));
     let inherited = || {
         let tasks = before.into_iter().flat_map(|before| before.tasks.iter());
-        let ends = tasks.filter_map(|task| Some((task, ended_badly(record, task)?)));
+        let ends = tasks.filter_map(|task| Some((task, ended_badly(record, &alloc.group, task)?)));
         ends.into_iter().find(|(task, _)| too_short(task, 2))
     };
     own.or_else(inherited)
 }
 
 /// Returns how a task last ended, if that is not what it was meant to do: a service is not meant to end at all.
-fn ended_badly<'t>(record: &JobRecord, task: &'t TaskStatus) -> Option<&'t TaskEnd> {
-    let service = record.current().job.kind == JobType::Service;
+fn ended_badly<'t>(record: &JobRecord, group: &str, task: &'t TaskStatus) -> Option<&'t TaskEnd> {
+    let service = record.current().job.groups.get(group).is_some_and(|group| !group.kind.has_an_end());
     task.last_end.as_ref().filter(|end| match end.reason {
         EndReason::Exit(0) => service,
         EndReason::Stopped => false,
@@ -198,7 +200,10 @@ fn waits<'s>(state: &'s State, record: &'s JobRecord) -> impl Iterator<Item = Ca
         Some((name, Prospect::of(state, record, name)?.waiting()?, since))
     });
     waiting.map(|(name, waits, since)| {
-        let text = format!("{} of {name} cannot be placed: {}", allocations(waits.count), waits.why);
+        let text = match waits.count {
+            0 => format!("{name} has no node to run on: {}", waits.why),
+            count => format!("{} of {name} cannot be placed: {}", allocations(count), waits.why),
+        };
         Cause {
             health: Health::Waiting,
             since: Some(since),

@@ -14,6 +14,7 @@ use super::alloc::{alloc_of, node_name};
 use super::health::{Verdict, judge};
 use super::next::Prospect;
 use super::tally::{Tally, is_current, live, tally};
+use crate::core::scheduler::wanted;
 use crate::core::state::{Alloc, GroupState, JobRecord, State};
 use crate::limits;
 
@@ -46,8 +47,8 @@ pub fn job_status(state: &State, record: &JobRecord, now: Timestamp) -> JobStatu
 #[must_use]
 pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placement {
     let mut groups: BTreeMap<String, GroupPlacement> = BTreeMap::new();
-    for (name, group) in &record.current().job.groups {
-        let wanted = if record.stopped { 0 } else { group.count };
+    for name in record.current().job.groups.keys() {
+        let wanted = if record.stopped { 0 } else { wanted(state, record, name).slots };
         let waiting = record.group(name).and_then(waiting);
         groups.insert(name.clone(), GroupPlacement { wanted, waiting, ..GroupPlacement::default() });
     }

@@ -44,6 +44,7 @@ pub(super) struct Prospect<'s> {
     record: &'s JobRecord,
     name: &'s str,
     memory: &'s GroupState,
+    per_node: bool,
     /// Only where something failed and is not given up.
     outlook: Option<Outlook>,
 }
@@ -53,8 +54,13 @@ impl<'s> Prospect<'s> {
     pub(super) fn of(state: &'s State, record: &'s JobRecord, name: &'s str) -> Option<Self> {
         let memory = record.group(name)?;
         let due = memory.failed.values().any(|slot| slot.due.is_some());
-        let outlook = (due && !record.stopped).then(|| outlook(state, record, name));
-        Some(Self { state, record, name, memory, outlook })
+        let per_node = record.current().job.groups.get(name).is_some_and(|group| group.kind.is_per_node());
+        let outlook = (due && !record.stopped).then(|| match per_node {
+            // Where the next one goes is no question.
+            true => Outlook::Open,
+            false => outlook(state, record, name),
+        });
+        Some(Self { state, record, name, memory, per_node, outlook })
     }
 
     /// Says what comes of a slot that failed.
@@ -64,6 +70,13 @@ impl<'s> Prospect<'s> {
             (None, _) => {
                 let name = format!("{}.{}.{index}", job.name, self.name);
                 let how = format!(": once the cause is gone, `minijob restart {name}`");
+                (None, "not tried again", how)
+            }
+            (Some(_), _) if self.per_node && self.memory.avoid.contains(&slot.node) => {
+                let how = format!(
+                    ": {}; mend the cause, then `minijob restart {job}`, or run the mended file",
+                    self.left_out()
+                );
                 (None, "not tried again", how)
             }
             (Some(_), Some(Outlook::LeftOut)) => {
@@ -87,7 +100,8 @@ impl<'s> Prospect<'s> {
     /// Returns when servers next place something of it anew.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         let open = matches!(self.outlook, Some(Outlook::Open));
-        self.memory.failed.values().filter_map(|slot| slot.due).min().filter(|_| open)
+        let is_tried = |slot: &&Slot| !(self.per_node && self.memory.avoid.contains(&slot.node));
+        self.memory.failed.values().filter(is_tried).filter_map(|slot| slot.due).min().filter(|_| open)
     }
 
     /// Returns what waits for a place, what failed and will find none included. What no node may start does not wait: it is told

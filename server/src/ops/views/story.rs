@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use proto::model::{AllocState, Desired, EndReason, Event, EventKind, JobType, TaskPhase, TaskStatus};
+use proto::model::{AllocState, Desired, EndReason, Event, EventKind, TaskPhase, TaskStatus};
 use proto::time::Timestamp;
 use proto::view::{Health, Sentence, Story};
 
@@ -144,6 +144,7 @@ fn placed(state: &State, alloc: &Alloc) -> Sentence {
     let node = node_name(state, alloc.node);
     let reason = alloc.reason;
     let of = match (reason.feasible, reason.nodes) {
+        _ if is_per_node(state, alloc) => "; it runs on every node that is right for it".to_owned(),
         (0, _) => String::new(),
         (1, 1) => "; it is the only node".to_owned(),
         (1, nodes) => format!("; of {nodes} nodes no other could take it"),
@@ -162,6 +163,13 @@ fn placed(state: &State, alloc: &Alloc) -> Sentence {
     let again = if reason.same_node { "; it had failed there, and no other node fits" } else { "" };
     let text = format!("{} was placed on {node}{of}{again}", alloc.name());
     Sentence::new(Some(alloc.created_at), text)
+}
+
+fn is_per_node(state: &State, alloc: &Alloc) -> bool {
+    let version = state.jobs.get(alloc.job.as_ref()).and_then(|record| record.version(alloc.version));
+    version
+        .and_then(|version| version.job.groups.get(&*alloc.group))
+        .is_some_and(|group| group.kind.is_per_node())
 }
 
 /// What it took the place of.
@@ -321,7 +329,7 @@ fn ends_by_itself(record: &JobRecord, alloc: &Alloc) -> bool {
     let again =
         |task: &TaskStatus| matches!(task.phase, TaskPhase::Backoff(_)) || alloc.state == AllocState::Failed;
     let well = |task: &TaskStatus| task.last_end.as_ref().is_some_and(|end| end.reason == EndReason::Exit(0));
-    record.current().job.kind == JobType::Service
+    record.current().job.groups.get(&*alloc.group).is_some_and(|group| !group.kind.has_an_end())
         && alloc.tasks.iter().any(|task| again(task) && well(task))
         && alloc.tasks.iter().all(|task| task.last_end.is_none() || well(task))
 }

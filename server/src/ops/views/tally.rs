@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::core::scheduler::{Wanted, wanted};
 use crate::core::state::{Alloc, JobRecord, State};
 
 /// The counts of one group. "Current" is work of the present version; older work is being replaced.
@@ -51,13 +52,11 @@ impl Tally {
 /// Counts the groups of the present version, and those that only allocations still belong to.
 #[must_use]
 pub fn tally<'r>(state: &'r State, record: &'r JobRecord) -> BTreeMap<&'r str, Tally> {
-    let version = record.current();
-    let done = |name: &String| record.group(name).map_or(0, |group| group.done.len());
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
-    for (name, group) in &version.job.groups {
-        let wanted = if record.stopped { 0 } else { group.count };
-        let complete = u32::try_from(done(name)).unwrap_or(u32::MAX);
-        tallies.insert(name, Tally { wanted, complete, ..Tally::default() });
+    for name in record.current().job.groups.keys() {
+        let Wanted { slots, done } = wanted(state, record, name);
+        let wanted = if record.stopped { 0 } else { slots };
+        tallies.insert(name, Tally { wanted, complete: done, ..Tally::default() });
     }
     for alloc in live(state, record).filter(|alloc| alloc.is_active()) {
         let tally = tallies.entry(&alloc.group).or_default();

@@ -30,6 +30,7 @@ impl State {
             self.forget_alloc(id, changes);
         }
         self.jobs.remove(key);
+        self.note_per_node(key);
         self.events.forget_job(key);
         let said = format!("job `{key}` and its history were removed");
         self.record(changes, Fact::info(EventKind::JobPurged, Subject::job(key), said));

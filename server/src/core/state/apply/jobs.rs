@@ -9,7 +9,7 @@ use proto::model::{EventKind, Job, Subject};
 
 use crate::core::job_diff::differences;
 use crate::core::state::events::Fact;
-use crate::core::state::{Changes, JobRecord, Outcome, Refusal, State, VersionRecord};
+use crate::core::state::{Changes, JobRecord, NodeSlots, Outcome, Refusal, State, VersionRecord};
 use crate::limits::CHANGES_IN_HISTORY;
 
 impl State {
@@ -63,6 +63,7 @@ impl State {
             completion_announced: false,
         };
         self.jobs.insert(key.clone(), record);
+        self.note_per_node(&key);
         let said = format!("job `{key}` was submitted");
         self.record(changes, Fact::info(EventKind::JobSubmitted, Subject::job(&key), said));
         changes.jobs.insert(key.clone());
@@ -96,16 +97,35 @@ impl State {
             for (name, work) in &current.work {
                 let group = record.groups.entry(name.clone()).or_default();
                 if was_stopped || previous.work.get(name) != Some(work) {
-                    *group = Default::default();
+                    group.begin_work();
                 }
-                let count = current.job.groups.get(name).map_or(0, |group| group.count);
-                group.shrink(count, record.filled.get(name.as_str()).map_or(0, imbl::OrdMap::len));
+                match current.job.groups.get(name) {
+                    Some(spec) if spec.kind.is_per_node() => {}
+                    spec => {
+                        group.node_slots = NodeSlots::default();
+                        let filled = record.filled.get(name.as_str()).map_or(0, imbl::OrdMap::len);
+                        group.shrink(spec.map_or(0, |spec| spec.count), filled);
+                    }
+                }
             }
         }
+        self.note_per_node(&key);
         let kind = if was_stopped { EventKind::JobSubmitted } else { EventKind::JobUpdated };
         self.record(changes, Fact::info(kind, Subject::job(&key), format!("job `{key}` was {said}")));
         changes.jobs.insert(key.clone());
         self.written(&key, true)
+    }
+
+    /// Keeps the list of the jobs that run once per node in step with the present version of one.
+    pub(in crate::core::state) fn note_per_node(&mut self, key: &JobKey) {
+        let record = self.jobs.get(key);
+        if record
+            .is_some_and(|record| record.current().job.groups.values().any(|group| group.kind.is_per_node()))
+        {
+            self.per_node.insert(key.clone());
+        } else {
+            self.per_node.remove(key);
+        }
     }
 
     pub(super) fn new_version(
@@ -118,9 +138,8 @@ impl State {
         let version = before.map_or(JobVersion(1), |before| before.version.next());
         let work_of = |name: &String| {
             let before = before?;
-            let same = before.job.kind == job.kind
-                && before.job.meta == job.meta
-                && before.job.groups.get(name)?.same_work(job.groups.get(name)?);
+            let same =
+                before.job.meta == job.meta && before.job.groups.get(name)?.same_work(job.groups.get(name)?);
             same.then(|| before.work.get(name).copied()).flatten()
         };
         let work: BTreeMap<String, JobVersion> =

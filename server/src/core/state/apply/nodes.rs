@@ -48,7 +48,7 @@ impl State {
             (record.brought, record.registered) = (record.used, self.revision);
         }
         changes.nodes.insert(id);
-        changes.gained.insert(id);
+        self.gain_node(id, changes);
         Outcome::Registered { generation }
     }
 

@@ -87,8 +87,13 @@ impl State {
         if let Some(what) = self.no_room(run.node, group, run.count) {
             return Err(what);
         }
-        // Something that was lost when the decision was made is back, in a slot of its own.
-        if filled.map_or(0, imbl::OrdMap::len) + run.count as usize > group.count as usize {
+        if group.kind.is_per_node() {
+            let accepts = remembered.is_none_or(|group| group.node_slots.accepts(run.node, run.first_index));
+            if run.count != 1 || !accepts {
+                return Err("slot is another node's");
+            }
+        } else if filled.map_or(0, imbl::OrdMap::len) + run.count as usize > group.count as usize {
+            // Something that was lost when the decision was made is back, in a slot of its own.
             return Err("group is full");
         }
         for index in slots {
@@ -118,6 +123,9 @@ impl State {
         let Some(record) = self.jobs.get_mut(&item.job) else { return };
         record.live.insert(id);
         record.completion_announced = false;
+        if group.kind.is_per_node() {
+            record.groups.entry(item.group.clone()).or_default().node_slots.give(run.node, index);
+        }
         let job = record.key.clone();
         let alloc = Alloc {
             id,
@@ -199,6 +207,8 @@ impl State {
         if record.stopped || record.current().version != wait.version {
             return;
         }
+        let per_node =
+            record.current().job.groups.get(&wait.group).is_some_and(|group| group.kind.is_per_node());
         let Some(group) = record.groups.get_mut(&wait.group) else { return };
         if wait.why.is_empty() {
             group.wait = None;
@@ -211,7 +221,10 @@ impl State {
             return;
         }
         let subject = Subject { group: Some(wait.group), ..Subject::job(&wait.job) };
-        let said = format!("{} of job `{}` cannot be placed: {}", plural(wait.count), wait.job, wait.why);
+        let said = match wait.count {
+            0 if per_node => format!("job `{}` has no node to run on: {}", wait.job, wait.why),
+            count => format!("{} of job `{}` cannot be placed: {}", plural(count), wait.job, wait.why),
+        };
         let fact = Fact::info(EventKind::Unplaceable, subject, said).severity(Severity::Warning);
         self.record(changes, fact);
     }
@@ -238,6 +251,7 @@ pub const fn stop_word(reason: StopReason) -> &'static str {
         StopReason::Replaced => "replaced",
         StopReason::NodeLost => "node_lost",
         StopReason::Restarted => "restarted",
+        StopReason::NodeUnsuitable => "node_unsuitable",
     }
 }
 
@@ -248,6 +262,7 @@ const fn stop_words(reason: StopReason) -> &'static str {
         StopReason::Replaced => "a newer version takes its place",
         StopReason::NodeLost => "it was replaced while its node was lost",
         StopReason::Restarted => "a person asked for a restart",
+        StopReason::NodeUnsuitable => "its node is not right for it any more",
     }
 }
 

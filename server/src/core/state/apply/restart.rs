@@ -50,7 +50,7 @@ impl State {
             let error = refused(format!("{name} was replaced: {present} is in its place"));
             return Err(error.hint(format!("`minijob restart {name}` restarts that one")));
         }
-        if !alloc.is_active() && alloc.index >= group.count {
+        if !alloc.is_active() && !group.has_slot(alloc.index) {
             let error = refused(format!("job `{}` wants only {} of {}", alloc.job, group.count, alloc.group));
             return Err(
                 error.hint(format!("`minijob scale {}/{} N` changes that", alloc.job.name, alloc.group))
@@ -81,7 +81,7 @@ impl State {
         let Some(record) = self.jobs.get_mut(alloc.job.as_ref()) else { return false };
         let version = record.current().clone();
         let wanted =
-            version.job.groups.get(alloc.group.as_ref()).is_some_and(|group| alloc.index < group.count);
+            version.job.groups.get(alloc.group.as_ref()).is_some_and(|group| group.has_slot(alloc.index));
         if record.stopped || !wanted || !is_current_work(&version, &alloc.group, alloc.work) {
             return false;
         }

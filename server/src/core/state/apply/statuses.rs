@@ -6,14 +6,14 @@ use std::time::Duration;
 use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, Generation, NodeId};
 use proto::model::{
-    AllocState, AllocStatus, EndReason, EventKind, JobType, Severity, Subject, TaskEnd, TaskPhase, TaskStatus,
+    AllocState, AllocStatus, EndReason, EventKind, Group, Severity, Subject, TaskEnd, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
 
 use super::plans::subject_of;
 use crate::core::rules::MIN_HEALTHY_TIME;
 use crate::core::state::events::Fact;
-use crate::core::state::{Alloc, Changes, Outcome, Refusal, State};
+use crate::core::state::{Alloc, Changes, GroupState, Outcome, Refusal, State};
 
 impl State {
     pub(super) fn alloc_status(
@@ -125,10 +125,14 @@ impl State {
     fn announce_completion(&mut self, alloc: &Alloc, changes: &mut Changes) {
         let Some(record) = self.jobs.get(alloc.job.as_ref()) else { return };
         let job = &record.current().job;
-        let all_done = |(name, group): (&String, &proto::model::Group)| {
-            record.group(name).is_some_and(|state| state.done.len() >= group.count as usize)
+        let all_done = |(name, group): (&String, &Group)| {
+            let is_over = |state: &GroupState| match group.kind.is_per_node() {
+                true => state.is_over(record.filled.get(name.as_str()).map_or(0, imbl::OrdMap::len)),
+                false => state.done.len() >= group.count as usize,
+            };
+            group.kind.has_an_end() && record.group(name).is_some_and(is_over)
         };
-        if job.kind != JobType::Batch || record.completion_announced || !job.groups.iter().all(all_done) {
+        if record.completion_announced || !job.groups.iter().all(all_done) {
             return;
         }
         let key = alloc.job.as_ref().clone();

@@ -28,6 +28,11 @@ impl State {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let Some(group) = job.groups.get_mut(&name) else { return self.written(key, false) };
+        if group.kind.is_per_node() {
+            let message = format!("group `{name}` of job `{key}` has no count: it runs once on every node");
+            let hint = "`constraints` in its file say on which nodes it runs";
+            return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
+        }
         let message = format!("{name} scaled from {} to {count}", group.count);
         group.count = count;
         self.put_job(job, None, actor, message, changes)

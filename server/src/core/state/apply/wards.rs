@@ -5,7 +5,7 @@ use proto::ids::{AllocId, JobKey, JobVersion, NodeId};
 use proto::model::{Eligibility, EventKind, Liveness, Subject};
 
 use crate::core::state::events::Fact;
-use crate::core::state::{Changes, Outcome, Refusal, State};
+use crate::core::state::{Changes, GroupState, Outcome, Refusal, State};
 
 impl State {
     /// Says whether a node takes new work. What it is already changes nothing.
@@ -29,7 +29,7 @@ impl State {
             Eligibility::Eligible => (EventKind::NodeUncordoned, "uncordoned"),
         };
         if eligibility == Eligibility::Eligible {
-            changes.gained.insert(id);
+            self.gain_node(id, changes);
         }
         let said = format!("node {name} was {word} by {actor}");
         self.record(changes, Fact::info(kind, Subject::node(id), said));
@@ -54,25 +54,31 @@ impl State {
         self.events.forget_node(id);
         let keys: Vec<JobKey> = self.jobs.iter().map(|(key, _)| key.clone()).collect();
         for key in keys {
-            self.forget_avoided(&key, id);
+            self.forget_of_job(&key, id);
         }
         let said = format!("node {name} ({id}) was forgotten by {actor}");
         self.record(changes, Fact::info(EventKind::NodePurged, Subject::default(), said));
         self.written_node(true)
     }
 
-    fn forget_avoided(&mut self, key: &JobKey, id: NodeId) {
+    fn forget_of_job(&mut self, key: &JobKey, id: NodeId) {
         let concerned = |record: &crate::core::state::JobRecord| {
-            record.groups.values().any(|group| group.avoid.contains(&id))
+            let knows =
+                |group: &GroupState| group.avoid.contains(&id) || group.node_slots.slot_of(id).is_some();
+            record.groups.values().any(knows)
         };
         if !self.jobs.get(key).is_some_and(|record| concerned(record)) {
             return;
         }
         if let Some(record) = self.jobs.get_mut(key) {
-            record.groups.values_mut().for_each(|group| {
-                group.avoid.remove(&id);
-            });
+            record.groups.values_mut().for_each(|group| group.forget_node(id));
         }
+    }
+
+    /// A node may take work, or work that it could not take before.
+    pub(super) fn gain_node(&self, id: NodeId, changes: &mut Changes) {
+        changes.gained.insert(id);
+        changes.jobs.extend(self.per_node.iter().cloned());
     }
 
     fn written_node(&self, changed: bool) -> Outcome {

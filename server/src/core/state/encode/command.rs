@@ -312,6 +312,7 @@ pub(super) fn stop_to_wire(reason: StopReason) -> v1::StopReason {
         StopReason::Replaced => v1::StopReason::Replaced,
         StopReason::NodeLost => v1::StopReason::NodeLost,
         StopReason::Restarted => v1::StopReason::Restarted,
+        StopReason::NodeUnsuitable => v1::StopReason::NodeUnsuitable,
     }
 }
 
@@ -322,6 +323,7 @@ pub(super) fn stop_from_wire(reason: i32) -> Result<StopReason, BadMessage> {
         Ok(v1::StopReason::Replaced) => StopReason::Replaced,
         Ok(v1::StopReason::NodeLost) => StopReason::NodeLost,
         Ok(v1::StopReason::Restarted) => StopReason::Restarted,
+        Ok(v1::StopReason::NodeUnsuitable) => StopReason::NodeUnsuitable,
         _ => return Err(BadMessage { field: "stop_reason" }),
     })
 }

@@ -111,6 +111,7 @@ fn group_to_wire(group: &GroupState) -> v1::GroupRecord {
         restarts: group.restarts.iter().map(|(index, one)| (*index, restart(one))).collect(),
         done: group.done.iter().copied().collect(),
         failed: group.failed.iter().map(|(index, failed)| (*index, slot(failed))).collect(),
+        node_slots: group.node_slots.iter().map(|(node, slot)| (node.0, slot)).collect(),
         avoid: group.avoid.iter().map(|node| node.0).collect(),
         waiting_count: wait.map_or(0, |wait| wait.count),
         waiting_why: wait.map_or(String::new(), |wait| wait.why.clone()),
@@ -133,6 +134,7 @@ fn group_from_wire(group: v1::GroupRecord) -> GroupState {
         done: group.done.into_iter().collect(),
         failed: group.failed.into_iter().map(|(index, failed)| (index, slot(failed))).collect(),
         restarts: group.restarts.into_iter().map(|(index, one)| (index, restart(one))).collect(),
+        node_slots: group.node_slots.into_iter().map(|(node, slot)| (NodeId(node), slot)).collect(),
         avoid: group.avoid.into_iter().map(NodeId).collect(),
         wait: Some(wait).filter(|wait| !wait.why.is_empty()),
     }

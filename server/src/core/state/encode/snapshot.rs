@@ -151,7 +151,9 @@ fn read_row(state: &mut State, kind: Kind) -> Result<(), BadRecord> {
     match kind {
         Kind::Job(job) => {
             let record = job_from_wire(job)?;
-            state.jobs.insert(record.key.as_ref().clone(), record);
+            let key = record.key.as_ref().clone();
+            state.jobs.insert(key.clone(), record);
+            state.note_per_node(&key);
         }
         Kind::Node(node) => {
             let record = node_from_wire(node)?;

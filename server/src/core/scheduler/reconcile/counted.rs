@@ -1,0 +1,87 @@
+//! What a group lacks of its count, and has beyond it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use proto::ids::{AllocId, NodeId};
+use proto::model::StopReason;
+use proto::time::Timestamp;
+
+use super::view::GroupView;
+use super::{GroupWork, Want};
+use crate::core::state::Alloc;
+
+/// An index of a group and what fills it.
+type Place = (u32, AllocId);
+
+impl GroupView<'_> {
+    /// Compares a count with what there is.
+    pub(super) fn work(mut self, now: Timestamp) -> GroupWork {
+        let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
+        self.stop_doubles(&mut work);
+        self.scale_down(&mut work);
+        self.replace_outdated(|_| true, &mut work);
+        self.take_over(&mut work);
+        self.fill(&mut work, now);
+        work
+    }
+
+    /// Unhealthy ones first, then those that would be replaced anyway, then excess on one node; of equals the highest index.
+    fn scale_down(&mut self, work: &mut GroupWork) {
+        let surplus = self.active.len().saturating_sub(self.target);
+        if surplus == 0 {
+            return;
+        }
+        let is_outdated = |alloc: &Alloc| alloc.work != self.work;
+        let mut first: Vec<&Alloc> =
+            self.active.iter().copied().filter(|alloc| !alloc.healthy || is_outdated(alloc)).collect();
+        first.sort_by_key(|alloc| (alloc.healthy, Reverse(is_outdated(alloc)), Reverse(alloc.index)));
+        first.truncate(surplus);
+        // The fullest node gives its highest index, again and again.
+        let mut nodes: BTreeMap<NodeId, Vec<Place>> = BTreeMap::new();
+        for alloc in self.active.iter().filter(|alloc| alloc.healthy && !is_outdated(alloc)) {
+            nodes.entry(alloc.node).or_default().push((alloc.index, alloc.id));
+        }
+        nodes.values_mut().for_each(|slots| slots.sort_unstable());
+        let mut fullest: BinaryHeap<(usize, Option<Place>, NodeId)> =
+            nodes.iter().map(|(node, slots)| (slots.len(), slots.last().copied(), *node)).collect();
+        let mut victims: BTreeSet<AllocId> = first.into_iter().map(|alloc| alloc.id).collect();
+        while victims.len() < surplus
+            && let Some((_, Some((_, highest)), node)) = fullest.pop()
+        {
+            victims.insert(highest);
+            let Some(slots) = nodes.get_mut(&node) else { continue };
+            slots.pop();
+            fullest.push((slots.len(), slots.last().copied(), node));
+        }
+        self.stop_all(&victims, StopReason::ScaledDown, work);
+    }
+
+    /// Failed slots first, each when it is due; then the lowest free indexes.
+    fn fill(&self, work: &mut GroupWork, now: Timestamp) {
+        let mut room = self.target.saturating_sub(self.active.len() + self.stopping.len());
+        let mut used: BTreeSet<u32> =
+            self.active.iter().chain(&self.stopping).map(|alloc| alloc.index).collect();
+        used.extend(self.remembered.done.iter());
+        for (index, slot) in &self.remembered.failed {
+            if room == 0 {
+                return;
+            }
+            if !used.insert(*index) {
+                continue;
+            }
+            room -= 1;
+            match slot.due {
+                Some(due) if due <= now => {
+                    work.place.push(Want { avoid: Some(slot.node), ..Want::of(*index) });
+                }
+                Some(due) => work.wake_by(due),
+                None => {}
+            }
+        }
+        let free = (0u32..).filter(|index| !used.contains(index)).take(room);
+        let restarts = &self.remembered.restarts;
+        let prefer = |index: &u32| restarts.get(index).map(|one| one.node);
+        work.place.extend(free.map(|index| Want { prefer: prefer(&index), ..Want::of(index) }));
+    }
+}

@@ -1,0 +1,94 @@
+//! What a job lacks and has too much of, without a thought about where.
+//!
+//! A slot is an index of a group. Stopping allocations still run, so they fill their slot until their end is known: a group never
+//! runs more than its count. Lost ones fill nothing: they are replaced at once.
+
+mod counted;
+mod per_node;
+mod view;
+
+use std::collections::BTreeSet;
+
+use proto::ids::NodeId;
+use proto::model::{Desired, StopReason};
+use proto::time::Timestamp;
+
+use super::answers::Answers;
+use super::everywhere::Everywhere;
+use crate::core::state::{Alloc, JobRecord, PlanStop, PlanUpdate, State};
+use view::GroupView;
+
+/// What a group needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct GroupWork {
+    pub(super) group: String,
+    pub(super) place: Vec<Want>,
+    pub(super) stop: Vec<PlanStop>,
+    pub(super) update: Vec<PlanUpdate>,
+    /// When a failed slot is due.
+    pub(super) wake_at: Option<Timestamp>,
+    /// It runs once per node, and no node is right for it or takes work.
+    pub(super) is_nowhere: bool,
+}
+
+impl GroupWork {
+    fn wake_by(&mut self, due: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(due, |at| at.min(due)));
+    }
+}
+
+/// A slot that wants an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    pub(super) index: u32,
+    /// The node where it failed: another is better.
+    pub(super) avoid: Option<NodeId>,
+    /// The node where a person asked for a restart: no other is better.
+    pub(super) prefer: Option<NodeId>,
+    /// The only node that it is for.
+    pub(super) only: Option<NodeId>,
+}
+
+impl Want {
+    const fn of(index: u32) -> Self {
+        Self { index, avoid: None, prefer: None, only: None }
+    }
+
+    const fn only(index: u32, node: NodeId) -> Self {
+        Self { index, avoid: None, prefer: None, only: Some(node) }
+    }
+}
+
+/// Compares what a job wants with what it has.
+pub(super) fn reconcile(
+    state: &State,
+    record: &JobRecord,
+    now: Timestamp,
+    answers: &mut Answers,
+) -> Vec<GroupWork> {
+    let live: Vec<&Alloc> = record.live.iter().filter_map(|id| state.allocs.get(*id)).collect();
+    let job = &record.current().job;
+    let mut groups: BTreeSet<&str> = live.iter().map(|alloc| alloc.group.as_ref()).collect();
+    groups.extend(job.groups.keys().map(String::as_str));
+    let mut work = |name: &str| {
+        let allocs: Vec<&Alloc> = live.iter().copied().filter(|alloc| alloc.group.as_ref() == name).collect();
+        match job.groups.get(name) {
+            Some(group) if !record.stopped => {
+                let view = GroupView::new(record, name, group, &allocs);
+                match group.kind.is_per_node() {
+                    true => view.work_per_node(state, &Everywhere::of(state, group, answers), now),
+                    false => view.work(now),
+                }
+            }
+            Some(_) => stop_all(name, &allocs, StopReason::JobStopped),
+            None => stop_all(name, &allocs, StopReason::ScaledDown),
+        }
+    };
+    groups.into_iter().map(&mut work).collect()
+}
+
+fn stop_all(name: &str, allocs: &[&Alloc], reason: StopReason) -> GroupWork {
+    let wanted = allocs.iter().filter(|alloc| alloc.desired == Desired::Run);
+    let stop = wanted.map(|alloc| PlanStop { alloc: alloc.id, reason }).collect();
+    GroupWork { group: name.to_owned(), stop, ..GroupWork::default() }
+}

@@ -1,0 +1,96 @@
+//! What a group lacks that runs once on every node that is right for it, and has where it should not be.
+
+use std::collections::BTreeSet;
+
+use proto::ids::{AllocId, NodeId};
+use proto::model::StopReason;
+use proto::time::Timestamp;
+
+use super::view::GroupView;
+use super::{GroupWork, Want};
+use crate::core::scheduler::everywhere::Everywhere;
+use crate::core::state::{Alloc, State};
+
+impl GroupView<'_> {
+    /// Compares the nodes that are right for the group with those that have it.
+    pub(super) fn work_per_node(
+        mut self,
+        state: &State,
+        everywhere: &Everywhere<'_>,
+        now: Timestamp,
+    ) -> GroupWork {
+        let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
+        self.stop_unsuitable(everywhere, &mut work);
+        self.stop_seconds(&mut work);
+        let lacking = self.lacking(everywhere);
+        let waiting = self.remembered.wait.as_ref().map_or(0, |wait| wait.count as usize);
+        // What has no room on its node must not hold back the others.
+        self.target = self.active.len() + self.stopping.len() + lacking.len().saturating_sub(waiting);
+        // On a node that takes no work what runs is better than nothing.
+        let takes_work = |alloc: &Alloc| state.nodes.get(&alloc.node).is_some_and(|node| node.takes_work());
+        self.replace_outdated(takes_work, &mut work);
+        self.take_over(&mut work);
+        work.is_nowhere = self.active.is_empty()
+            && self.stopping.is_empty()
+            && self.remembered.done.is_empty()
+            && lacking.is_empty();
+        self.fill_nodes(state, &lacking, &mut work, now);
+        work
+    }
+
+    fn stop_unsuitable(&mut self, everywhere: &Everywhere<'_>, work: &mut GroupWork) {
+        let unsuitable = self.active.iter().filter(|alloc| !everywhere.is_for(alloc.node));
+        let unsuitable: BTreeSet<AllocId> = unsuitable.map(|alloc| alloc.id).collect();
+        self.stop_all(&unsuitable, StopReason::NodeUnsuitable, work);
+    }
+
+    /// Two on one node, as after a time when the group had a count: older work goes, of the same work the younger.
+    fn stop_seconds(&mut self, work: &mut GroupWork) {
+        let mut order: Vec<&Alloc> = self.active.clone();
+        order.sort_by_key(|alloc| (alloc.work != self.work, alloc.id));
+        let mut nodes = BTreeSet::new();
+        let seconds = order.iter().filter(|alloc| !nodes.insert(alloc.node)).map(|alloc| alloc.id).collect();
+        self.stop_all(&seconds, StopReason::ScaledDown, work);
+    }
+
+    /// Returns the nodes that take work, are right, have nothing of the group and have not done its work.
+    fn lacking(&self, everywhere: &Everywhere<'_>) -> Vec<NodeId> {
+        let here: BTreeSet<NodeId> =
+            self.active.iter().chain(&self.stopping).map(|alloc| alloc.node).collect();
+        let slots = &self.remembered.node_slots;
+        let is_done = |node| slots.slot_of(node).is_some_and(|slot| self.remembered.done.contains(&slot));
+        let open = everywhere.open().filter(|node| !here.contains(node) && !is_done(*node));
+        open.collect()
+    }
+
+    /// Every node gets the slot that it had; a new one the lowest that is free, in the order of their names.
+    fn fill_nodes(&self, state: &State, lacking: &[NodeId], work: &mut GroupWork, now: Timestamp) {
+        let slots = &self.remembered.node_slots;
+        let (known, mut new): (Vec<NodeId>, Vec<NodeId>) =
+            lacking.iter().partition(|node| slots.slot_of(**node).is_some());
+        for node in known {
+            let Some(index) = slots.slot_of(node) else { continue };
+            self.fill_slot(index, node, work, now);
+        }
+        new.sort_by_cached_key(|id| (state.nodes.get(id).map(|node| node.identity.name.clone()), *id));
+        let present = self.active.iter().chain(&self.stopping).map(|alloc| alloc.index);
+        let taken: BTreeSet<u32> = present.chain(self.lost.iter().copied()).collect();
+        let mut free = (0u32..).filter(|index| slots.node_of(*index).is_none() && !taken.contains(index));
+        for node in new {
+            let Some(index) = free.next() else { return };
+            self.fill_slot(index, node, work, now);
+        }
+    }
+
+    fn fill_slot(&self, index: u32, node: NodeId, work: &mut GroupWork, now: Timestamp) {
+        // A node that cannot start this work is not asked again before the work changes, or a person says so.
+        if self.remembered.avoid.contains(&node) {
+            return;
+        }
+        match self.remembered.failed.get(&index).map(|slot| slot.due) {
+            Some(None) => {}
+            Some(Some(due)) if due > now => work.wake_by(due),
+            _ => work.place.push(Want::only(index, node)),
+        }
+    }
+}
