@@ -92,11 +92,14 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
 fn said(name: &str, format: Format, jobs: &[Job]) -> String {
     let groups = jobs.iter().map(|job| job.groups.len()).sum();
     let allocations = jobs.iter().map(allocations).sum::<u64>();
-    let sizes = [
-        count(jobs.len(), "job"),
-        count(groups, "group"),
-        count(usize::try_from(allocations).unwrap_or(usize::MAX), "allocation"),
-    ];
+    let mut sizes = vec![count(jobs.len(), "job"), count(groups, "group")];
+    let everywhere = jobs.iter().any(|job| job.groups.values().any(|group| group.kind.is_per_node()));
+    if allocations > 0 || !everywhere {
+        sizes.push(count(usize::try_from(allocations).unwrap_or(usize::MAX), "allocation"));
+    }
+    if everywhere {
+        sizes.push("one on every node".to_owned());
+    }
     let format = match format {
         Format::Job => "",
         Format::Monexec => ", a file of monexec",
@@ -104,8 +107,9 @@ fn said(name: &str, format: Format, jobs: &[Job]) -> String {
     format!("{name}: ok{format} ({})", sizes.join(", "))
 }
 
+/// Allocations of the groups that have a count.
 fn allocations(job: &Job) -> u64 {
-    job.groups.values().map(|group| u64::from(group.count)).sum()
+    job.groups.values().filter(|group| !group.kind.is_per_node()).map(|group| u64::from(group.count)).sum()
 }
 
 /// All jobs of all valid files as one file: YAML documents, each as `write` has it.
