@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
+use super::{Dependency, Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
 use crate::ids::JobKey;
 
 pub use crate::ids::DEFAULT_NAMESPACE;
@@ -61,6 +61,8 @@ pub struct Group {
     pub reschedule: Reschedule,
     /// Where it may run, what its job says of that included.
     pub placement: Placement,
+    /// What must be so before an allocation of it is placed.
+    pub depends_on: Vec<Dependency>,
 }
 
 impl Job {
@@ -80,8 +82,8 @@ impl Group {
             JobType::Batch => (Restart::BATCH, Reschedule::BATCH),
         };
         let (ports, volumes) = (BTreeMap::new(), BTreeMap::new());
-        let placement = Placement::default();
-        Self { count: 1, tasks, ports, restart, reschedule, volumes, max_run: None, placement }
+        let (placement, depends_on) = (Placement::default(), Vec::new());
+        Self { count: 1, tasks, ports, restart, reschedule, volumes, max_run: None, placement, depends_on }
     }
 
     /// Returns what one allocation of this group takes from a node.
@@ -99,7 +101,7 @@ impl Group {
     }
 
     /// Returns whether running allocations may stay as they are when this becomes `other`: whether all that differs is
-    /// count, restart, reschedule and logs.
+    /// count, restart, reschedule, what it depends on and logs.
     #[must_use]
     pub fn same_work(&self, other: &Self) -> bool {
         let only_logs_differ =
