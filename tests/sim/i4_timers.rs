@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use proto::ids::AllocId;
 use proto::model::{AllocState, Desired, JobType, Liveness};
+use server::core::scheduler::is_held;
 use server::core::state::{Alloc, JobRecord, State};
 
 use crate::sim::Sim;
@@ -91,9 +92,13 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
             let (id, version) = (alloc.id.0, alloc.version);
             return Some(format!("{} (alloc {id}, version {version}) is {:?}", alloc.name(), alloc.state));
         }
+        // Older work that its successor may not replace yet runs, and is told as waiting.
+        let work = record.current().work.get(name);
+        let older = of_group().filter(|alloc| Some(&alloc.work) != work).count();
+        let held = if is_held(state, record, name) { older.min(waiting) } else { 0 };
         // What was done or given up before the count shrank is remembered, so there may be more reasons than slots.
         let wanted = group.count as usize;
-        let busy = of_group().count() + waiting;
+        let busy = of_group().count() + waiting - held;
         if busy > wanted || busy + done + given_up < wanted {
             return Some(format!(
                 "{key}.{name} wants {}, {} run, {done} are done, {given_up} are given up, {waiting} wait",

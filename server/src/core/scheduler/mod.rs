@@ -4,6 +4,7 @@ mod answers;
 mod best;
 mod decision;
 mod demands;
+mod dependencies;
 mod explain;
 mod feasible;
 mod forecast;
@@ -15,6 +16,7 @@ mod spread;
 
 pub use answers::Answers;
 pub use decision::{Decision, Placed};
+pub use dependencies::{is_held, with_progress};
 pub use forecast::{Forecast, GroupForecast, forecast};
 pub use outlook::{Outlook, outlook};
 
@@ -90,7 +92,7 @@ fn place_group(
         return;
     }
     let mut placed: Vec<(NodeId, u32, PlaceReason)> = Vec::new();
-    let (mut left, mut why) = (0u32, String::new());
+    let (mut left, mut why) = (0u32, work.waits_for.clone());
     // Most looks find that nothing is lacking: then nothing is asked.
     if !work.place.is_empty()
         && let Some(mut ask) = Ask::of(state, record, &work.group, answers)
@@ -115,7 +117,8 @@ fn place_group(
             }
         }
         if left > 0 {
-            why = explain::why_not(state, &ask, room);
+            let no_room = explain::why_not(state, &ask, room);
+            why = if why.is_empty() { no_room } else { format!("{why}; {no_room}") };
         }
     }
     if !placed.is_empty() {
@@ -126,6 +129,8 @@ fn place_group(
     if left > 0 {
         decision.waiting.insert(key.clone());
     }
+    // What is held back by other work is looked at again when that changes, not when a node gains room.
+    let left = left + work.held;
     let before = record.group(&work.group).and_then(|group| group.wait.as_ref());
     let unchanged = before.map_or(("", 0), |wait| (wait.why.as_str(), wait.count)) == (why.as_str(), left);
     if !unchanged && !record.stopped {

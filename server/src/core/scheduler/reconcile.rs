@@ -10,6 +10,7 @@ use proto::ids::{AllocId, JobVersion, NodeId};
 use proto::model::{Desired, Group, JobType, StopReason};
 use proto::time::Timestamp;
 
+use super::dependencies;
 use crate::core::state::{Alloc, GroupState, JobRecord, PlanStop, PlanUpdate, State};
 
 /// How many allocations of an older version may be down at once while a newer one takes their place.
@@ -27,6 +28,10 @@ pub(super) struct GroupWork {
     pub(super) update: Vec<PlanUpdate>,
     /// When a failed slot is due.
     pub(super) wake_at: Option<Timestamp>,
+    /// How many allocations must not begin yet, those that would replace older work included.
+    pub(super) held: u32,
+    /// For what they wait.
+    pub(super) waits_for: String,
 }
 
 /// A slot that wants an allocation.
@@ -48,7 +53,7 @@ pub(super) fn reconcile(state: &State, record: &JobRecord, now: Timestamp) -> Ve
     let work = |name: &str| {
         let allocs: Vec<&Alloc> = live.iter().copied().filter(|alloc| alloc.group.as_ref() == name).collect();
         match job.groups.get(name) {
-            Some(group) if !record.stopped => GroupView::new(record, name, group, &allocs).work(now),
+            Some(group) if !record.stopped => GroupView::new(record, name, group, &allocs).work(state, now),
             Some(_) => stop_all(name, &allocs, StopReason::JobStopped),
             None => stop_all(name, &allocs, StopReason::ScaledDown),
         }
@@ -64,6 +69,8 @@ fn stop_all(name: &str, allocs: &[&Alloc], reason: StopReason) -> GroupWork {
 
 /// A group of a running job with its allocations that have not ended.
 struct GroupView<'a> {
+    record: &'a JobRecord,
+    group: &'a Group,
     name: &'a str,
     version: JobVersion,
     work: JobVersion,
@@ -87,6 +94,8 @@ impl<'a> GroupView<'a> {
         let present = allocs.iter().copied().filter(|alloc| !alloc.lost);
         let (active, stopping) = present.partition(|alloc| alloc.desired == Desired::Run);
         Self {
+            record,
+            group,
             name,
             version: version.version,
             work: version.work.get(name).copied().unwrap_or(version.version),
@@ -98,14 +107,45 @@ impl<'a> GroupView<'a> {
         }
     }
 
-    fn work(mut self, now: Timestamp) -> GroupWork {
+    fn work(mut self, state: &State, now: Timestamp) -> GroupWork {
         let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
         self.stop_doubles(&mut work);
         self.scale_down(&mut work);
-        self.replace_outdated(&mut work);
+        let waits_for = self.waits_for(state);
+        if waits_for.is_empty() {
+            self.replace_outdated(&mut work);
+        } else {
+            let outdated = self.active.iter().filter(|alloc| alloc.work != self.work).count();
+            work.held = u32::try_from(outdated).unwrap_or(u32::MAX);
+        }
         self.take_over(&mut work);
         self.fill(&mut work, now);
+        if !waits_for.is_empty() {
+            self.hold_back(&mut work, state);
+        }
+        if work.held > 0 {
+            work.waits_for = waits_for;
+        }
         work
+    }
+
+    /// Says for what new work waits, where there is some to begin; empty when it may.
+    fn waits_for(&self, state: &State) -> String {
+        let is_complete =
+            self.active.len() >= self.target && self.active.iter().all(|alloc| alloc.work == self.work);
+        if self.group.depends_on.is_empty() || is_complete {
+            return String::new();
+        }
+        dependencies::wait_of(state, self.record, self.group)
+    }
+
+    /// Takes back what would be the first of its slot.
+    fn hold_back(&self, work: &mut GroupWork, state: &State) {
+        let begun = dependencies::begun(state, self.record, self.name, self.work);
+        let before = work.place.len();
+        work.place
+            .retain(|want| self.remembered.failed.contains_key(&want.index) || begun.contains(&want.index));
+        work.held += u32::try_from(before - work.place.len()).unwrap_or(u32::MAX);
     }
 
     /// Two of one slot: the younger goes.

@@ -7,7 +7,7 @@ use proto::ids::{AllocId, NodeId};
 use proto::model::Resources;
 
 use super::nodes::row;
-use super::{Alloc, JobRecord, NodeRecord, State};
+use super::{Alloc, Dependents, JobRecord, NodeRecord, State};
 
 /// Something that must never be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,11 @@ impl State {
         for (_, job) in self.jobs.iter() {
             self.check_job(job, &mut found);
         }
+        let mut dependents = Dependents::default();
+        self.jobs.iter().for_each(|(_, job)| dependents.replace(None, Some(&job.current().job)));
+        must(&mut found, dependents == self.dependents, || {
+            format!("the index of who waits for whom is off: {:?}", self.dependents)
+        });
         for (id, alloc) in self.allocs.iter() {
             self.check_alloc(id, alloc, &mut found);
         }

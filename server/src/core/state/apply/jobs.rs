@@ -62,6 +62,7 @@ impl State {
             lost: Default::default(),
             completion_announced: false,
         };
+        self.dependents.replace(None, Some(&record.current().job));
         self.jobs.insert(key.clone(), record);
         let said = format!("job `{key}` was submitted");
         self.record(changes, Fact::info(EventKind::JobSubmitted, Subject::job(&key), said));
@@ -88,6 +89,7 @@ impl State {
             record.modified = at;
             let previous = record.current().clone();
             if let Some(next) = next {
+                self.dependents.replace(Some(&previous.job), Some(&next.job));
                 record.versions.push(next);
             }
             forget_versions(record, kept, &in_use);

@@ -151,6 +151,7 @@ fn read_row(state: &mut State, kind: Kind) -> Result<(), BadRecord> {
     match kind {
         Kind::Job(job) => {
             let record = job_from_wire(job)?;
+            state.dependents.replace(None, Some(&record.current().job));
             state.jobs.insert(record.key.as_ref().clone(), record);
         }
         Kind::Node(node) => {
