@@ -52,6 +52,8 @@ pub const PATH_CHARS: usize = 4095;
 pub const VARIABLES_PER_JOB: usize = 100;
 /// Constraints, affinities or spreads of one group: each is asked of every kind of node.
 pub const PLACEMENT_ENTRIES: usize = 32;
+/// Dependencies of one group: as many as a job has groups; each is looked at whenever the group lacks something.
+pub const DEPENDENCIES_PER_GROUP: usize = 100;
 /// Bytes of a node's name, as long as host names get.
 pub const NODE_NAME_CHARS: usize = 255;
 /// Bytes of one expression: a line that a person wrote. Reading takes longer than linear, and every node class is asked.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, JobKey, JobVersion, RequestId};
 use proto::model::{
-    Backoff, Eligibility, Group, Interval, Job, JobType, Lifecycle, OnExhausted, Port, Reschedule, Resources,
-    Restart, RestartOn, Task,
+    Backoff, Condition, Dependency, Eligibility, Group, Interval, Job, JobType, Lifecycle, OnExhausted, Port,
+    Reschedule, Resources, Restart, RestartOn, Task,
 };
 use server::core::state::{Alloc, Command, Kind, Outcome, Settings};
 
@@ -169,7 +169,28 @@ fn job(dice: &mut Rng, key: JobKey, machines: usize) -> Job {
         let own = if dice.chance(100) { self::kind(dice) } else { kind };
         groups.insert((*name).to_owned(), group(dice, own, machines));
     }
+    depend(dice, &key, &mut groups);
     Job { priority: dice.within(1, 100) as u8, ..Job::new(key, kind, groups) }
+}
+
+/// Some groups wait for others: `b` for `a` of the same job, and any for another job, which may wait for this one.
+fn depend(dice: &mut Rng, key: &JobKey, groups: &mut BTreeMap<String, Group>) {
+    let other = format!("job{}", dice.within(0, 4));
+    let first = *dice.pick(&[Condition::Started, Condition::Healthy, Condition::Completed]);
+    let batch = groups.get("a").is_some_and(|group| group.kind.has_an_end());
+    let mine = if batch || first != Condition::Completed { first } else { Condition::Healthy };
+    if dice.chance(400)
+        && let Some(group) = groups.get_mut("b")
+    {
+        group.depends_on.push(Dependency { job: None, group: Some("a".to_owned()), condition: mine });
+    }
+    if dice.chance(150)
+        && other != key.name
+        && let Some(group) = groups.get_mut("a")
+    {
+        let whose = dice.chance(500).then(|| "a".to_owned());
+        group.depends_on.push(Dependency { job: Some(other), group: whose, condition: first });
+    }
 }
 
 fn kind(dice: &mut Rng) -> JobType {

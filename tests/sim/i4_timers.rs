@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use proto::ids::AllocId;
 use proto::model::{AllocState, Desired, Liveness};
-use server::core::scheduler::{self, Wanted};
+use server::core::scheduler::{self, Wanted, is_held};
 use server::core::state::{Alloc, JobRecord, Slot, State};
 
 use crate::sim::Sim;
@@ -100,8 +100,12 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
             let (id, version) = (alloc.id.0, alloc.version);
             return Some(format!("{} (alloc {id}, version {version}) is {:?}", alloc.name(), alloc.state));
         }
+        // Older work that its successor may not replace yet runs, and is told as waiting.
+        let work = record.current().work.get(name);
+        let older = of_group().filter(|alloc| Some(&alloc.work) != work).count();
+        let held = if is_held(state, record, name) { older.min(waiting) } else { 0 };
         // What was done or given up before the count shrank is remembered, so there may be more reasons than slots.
-        let busy = of_group().count() + waiting;
+        let busy = of_group().count() + waiting - held;
         if busy > wanted || busy + done + given_up < wanted {
             return Some(format!(
                 "{key}.{name} wants {wanted}, {} run, {done} are done, {given_up} are given up, {waiting} wait",

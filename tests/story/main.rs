@@ -12,6 +12,7 @@ mod agent_leaves;
 mod batch_ends;
 mod config_file;
 mod crash_loops;
+mod depends_on;
 mod dev_leaves_nothing;
 mod disk_full;
 mod every_node;

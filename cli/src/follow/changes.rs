@@ -7,7 +7,7 @@ use proto::model::{AllocState, TaskEnd};
 use proto::time::Timestamp;
 use proto::view::{AllocView, JobStatus, TaskView, Waiting};
 
-use super::{alloc_trouble, failed_end, next_try, path, wait_verb};
+use super::{alloc_trouble, failed_end, next_try, path, waits};
 use crate::limits;
 use crate::output::{Line, Tone, span};
 
@@ -113,9 +113,8 @@ pub(super) fn of_groups(known: &BTreeMap<String, Waiting>, after: &JobStatus) ->
         let who = path(&after.summary.name, name);
         match (&group.waiting, old) {
             (Some(waiting), old) if old != Some(waiting) => {
-                let verb = wait_verb(waiting.count);
-                let text = format!("{who}: {} of {} {verb}: {}", waiting.count, group.wanted, waiting.why);
-                lines.push(Line::new(Tone::Warn, text));
+                let text = waits(waiting, &format!("{} of {}", waiting.count, group.wanted));
+                lines.push(Line::new(Tone::Warn, format!("{who}: {text}")));
             }
             (None, Some(_)) => lines.push(Line::new(Tone::Plain, format!("{who}: nothing waits any more"))),
             _ => {}

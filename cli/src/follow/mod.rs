@@ -142,10 +142,7 @@ pub fn live_lines(status: &JobStatus, now: Timestamp) -> Vec<Line> {
 /// What is the matter with a group, in a few words.
 fn matter(status: &JobStatus, name: &str, group: &GroupStatus, now: Timestamp) -> Option<(Tone, String)> {
     if let Some(waiting) = &group.waiting {
-        return Some((
-            Tone::Warn,
-            format!("{} {}: {}", waiting.count, wait_verb(waiting.count), waiting.why),
-        ));
+        return Some((Tone::Warn, waits(waiting, &waiting.count.to_string())));
     }
     let tasks = status.allocs.iter().filter(|alloc| alloc.group == name && !alloc.state.has_ended());
     let between = tasks.flat_map(|alloc| &alloc.tasks).find(|task| task.phase == "backoff");
@@ -172,8 +169,14 @@ fn next_try(task: &TaskView, now: Timestamp) -> String {
     format!("; next try{of} {}", until(now, at))
 }
 
-fn wait_verb(count: u32) -> &'static str {
-    if count == 1 { "waits" } else { "wait" }
+/// `2 of 3 wait: no node is up`, or `2 of 3 wait for group `db` ..` where other work is waited for.
+#[must_use]
+pub fn waits(waiting: &Waiting, counted: &str) -> String {
+    let verb = if waiting.count == 1 { "waits" } else { "wait" };
+    match waiting.why.strip_prefix("waits for ") {
+        Some(what) => format!("{counted} {verb} for {what}"),
+        None => format!("{counted} {verb}: {}", waiting.why),
+    }
 }
 
 /// `web` for the group of a short form, which has its job's name; else `shop.api`.

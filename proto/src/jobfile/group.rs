@@ -58,6 +58,8 @@ pub(super) fn group(
         volumes,
         max_run,
         placement: placement::placement(reader, table),
+        // Known when all groups of the job are.
+        depends_on: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::depends::Dependencies;
 use super::group::{Tasks, children, group};
 use super::keys::Level;
 use super::placement::{inherited, placement};
@@ -44,13 +45,18 @@ pub(super) fn job(reader: &mut Reader<'_>, node: &Node) -> (Job, Mark) {
     let kind = table.get("type").and_then(|node| kind(reader, node)).unwrap_or(JobType::Service);
     let priority = table.get("priority").and_then(|node| reader.whole(node, "priority", 1..=100));
     let meta = table.get("meta").map(|node| meta(reader, node)).unwrap_or_default();
-    let groups = match form {
+    let mut dependencies = Dependencies::default();
+    let mut groups = match form {
         Form::Short => {
             BTreeMap::from([(name.clone(), group(reader, &table, kind, &meta, &Tasks::Only(&name)))])
         }
         Form::Tasks => BTreeMap::from([(name.clone(), group(reader, &table, kind, &meta, &Tasks::Named))]),
-        Form::Full => groups(reader, &table, kind, &meta),
+        Form::Full => groups(reader, &table, kind, &meta, &mut dependencies),
     };
+    if form != Form::Full {
+        dependencies.read(reader, &name, &table);
+    }
+    dependencies.settle(reader, &name, &mut groups);
     let job = Job {
         key: JobKey::new(namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()), name),
         kind,
@@ -117,6 +123,7 @@ fn groups(
     table: &Table<'_>,
     kind: JobType,
     meta: &BTreeMap<String, String>,
+    dependencies: &mut Dependencies,
 ) -> BTreeMap<String, Group> {
     let hint = "for example `groups: {api: {tasks: {server: {command: /usr/bin/my-program}}}}`";
     let Some(node) = table.get("groups") else { return BTreeMap::new() };
@@ -128,6 +135,7 @@ fn groups(
         let kind = table.get("type").and_then(|node| self::kind(reader, node)).unwrap_or(kind);
         let mut group = group(reader, &table, kind, meta, &Tasks::Named);
         group.placement = inherited(&of_job, group.placement, kind);
+        dependencies.read(reader, &name, &table);
         groups.insert(name, group);
     }
     groups

@@ -4,6 +4,7 @@
 //! defaults. Nothing here reads a file, a clock or the environment.
 
 mod confine;
+mod depends;
 mod emit;
 pub mod explain;
 mod fault;

@@ -14,9 +14,9 @@ use super::rules::{
 };
 use crate::ids::JobKey;
 use crate::model::{
-    Affinity, Backoff, CAPABILITIES, Confinement, Group, Interval, Isolate, Job, JobType, Lifecycle, Limits,
-    LogPolicy, Mount, NodeEnvFile, OnExhausted, Placement, Port, Process, RLIMITS, Reschedule, Resources,
-    Restart, RestartOn, Rlimit, Spread, Task, TaskFile, Volume, VolumeSource,
+    Affinity, Backoff, CAPABILITIES, Condition, Confinement, Dependency, Group, Interval, Isolate, Job,
+    JobType, Lifecycle, Limits, LogPolicy, Mount, NodeEnvFile, OnExhausted, Placement, Port, Process,
+    RLIMITS, Reschedule, Resources, Restart, RestartOn, Rlimit, Spread, Task, TaskFile, Volume, VolumeSource,
 };
 
 /// Texts that YAML readers like to take for something else.
@@ -305,12 +305,39 @@ fn group(kind: JobType) -> impl Strategy<Value = Group> {
         )
 }
 
+/// Picks for what every group waits: groups before it in the order of names, so that there is no cycle, and other jobs.
+fn with_dependencies(
+    mut job: Job,
+    picks: &[(sample::Index, sample::Index, Condition, Option<String>)],
+) -> Job {
+    let names: Vec<String> = job.groups.keys().cloned().collect();
+    for (who, other, condition, of_job) in picks {
+        let (who, other) = (who.index(names.len()), other.index(names.len() + 1));
+        let of_job = of_job.clone().filter(|name| *name != job.key.name);
+        let group = names.get(other).filter(|_| of_job.is_some() || other < who).cloned();
+        let never_ends = |name: &String| !job.groups[name].kind.has_an_end();
+        let mine =
+            of_job.is_none() && *condition == Condition::Completed && group.as_ref().is_some_and(never_ends);
+        let condition = if mine { Condition::Healthy } else { *condition };
+        let Some(waits) = job.groups.get_mut(&names[who]) else { continue };
+        let twice = |known: &Dependency| (&known.job, &known.group) == (&of_job, &group);
+        if (group.is_some() || of_job.is_some()) && !waits.depends_on.iter().any(twice) {
+            waits.depends_on.push(Dependency { job: of_job, group, condition });
+        }
+    }
+    job
+}
+
 /// Any job that a job file can describe.
 pub(crate) fn job() -> impl Strategy<Value = Job> {
     let kind = || sample::select(&JobType::ALL[..]);
     let key_of_job = (name(), name()).prop_map(|(namespace, name)| JobKey { namespace, name });
     let groups = (kind(), btree_map(name(), kind().prop_flat_map(group), 1..3));
-    (key_of_job, 1u8..=100, btree_map(key(), text(), 0..4), groups).prop_map(
-        |(key, priority, meta, (kind, groups))| Job { priority, meta, ..Job::new(key, kind, groups) },
+    let condition = sample::select(Condition::WORDS.map(|(_, condition)| condition).to_vec());
+    let pick = (any::<sample::Index>(), any::<sample::Index>(), condition, option::of(name()));
+    (key_of_job, 1u8..=100, btree_map(key(), text(), 0..4), groups, vec(pick, 0..4)).prop_map(
+        |(key, priority, meta, (kind, groups), picks)| {
+            with_dependencies(Job { priority, meta, ..Job::new(key, kind, groups) }, &picks)
+        },
     )
 }

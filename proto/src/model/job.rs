@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{JobType, Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
+use super::{Dependency, JobType, Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
 use crate::ids::JobKey;
 
 pub use crate::ids::DEFAULT_NAMESPACE;
@@ -50,6 +50,8 @@ pub struct Group {
     pub reschedule: Reschedule,
     /// Where it may run, what its job says of that included.
     pub placement: Placement,
+    /// What must be so before an allocation of it is placed.
+    pub depends_on: Vec<Dependency>,
 }
 
 impl Job {
@@ -75,8 +77,19 @@ impl Group {
             JobType::Batch | JobType::SysBatch => (Restart::BATCH, Reschedule::BATCH),
         };
         let (ports, volumes) = (BTreeMap::new(), BTreeMap::new());
-        let placement = Placement::default();
-        Self { kind, count: 1, tasks, ports, restart, reschedule, volumes, max_run: None, placement }
+        let (placement, depends_on) = (Placement::default(), Vec::new());
+        Self {
+            kind,
+            count: 1,
+            tasks,
+            ports,
+            restart,
+            reschedule,
+            volumes,
+            max_run: None,
+            placement,
+            depends_on,
+        }
     }
 
     /// Returns whether the group has a slot of that index.
@@ -100,7 +113,7 @@ impl Group {
     }
 
     /// Returns whether running allocations may stay as they are when this becomes `other`: whether all that differs is
-    /// count, restart, reschedule and logs.
+    /// count, restart, reschedule, what it depends on and logs.
     #[must_use]
     pub fn same_work(&self, other: &Self) -> bool {
         let only_logs_differ =

@@ -2,6 +2,7 @@
 
 mod alloc;
 mod confine;
+pub mod dependency;
 mod event;
 mod files;
 mod job;
@@ -14,6 +15,7 @@ mod task;
 
 pub use alloc::{AllocState, AllocStatus, Desired, EndReason, StopReason, TaskEnd, TaskPhase, TaskStatus};
 pub use confine::{CAPABILITIES, Confinement, Isolate, Limits, RLIMITS, Rlimit};
+pub use dependency::{Condition, Dependency};
 pub use event::{Event, EventKind, Severity, Subject, SubjectJob};
 pub use files::{Mount, NodeEnvFile, TaskFile, Volume, VolumeSource};
 pub use job::{DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Job, Port, stored_size};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::dependency::{dependency_from_wire, dependency_to_wire};
 use super::placement::{placement_from_wire, placement_to_wire};
 use super::task::{task_from_wire, task_to_wire};
 use super::{BadMessage, need, v1};
@@ -87,6 +88,7 @@ pub fn group_to_wire(group: &Group) -> v1::Group {
         volumes: group.volumes.iter().map(|(name, volume)| (name.clone(), volume_to_wire(volume))).collect(),
         max_run_ms: group.max_run.map(millis),
         placement: placement_to_wire(&group.placement),
+        depends_on: group.depends_on.iter().map(dependency_to_wire).collect(),
     }
 }
 
@@ -116,6 +118,7 @@ pub fn group_from_wire(group: v1::Group, of_job: JobType) -> Result<Group, BadMe
         volumes: volumes.collect::<Result<_, BadMessage>>()?,
         max_run: group.max_run_ms.map(Duration::from_millis),
         placement: group.placement.map(placement_from_wire).transpose()?.unwrap_or_default(),
+        depends_on: group.depends_on.into_iter().map(dependency_from_wire).collect::<Result<_, _>>()?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Decoding never trusts: what a model type cannot hold is a [`BadMessage`] that names the field.
 
 pub mod agent;
+mod dependency;
 pub mod job;
 mod placement;
 pub mod status;

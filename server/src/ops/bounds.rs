@@ -1,5 +1,7 @@
 //! Whether a job that came over the wire keeps the limits of the language: it may not have been read from a job file.
 
+mod dependencies; // what its groups wait for
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::error::{Error, Kind};
@@ -29,6 +31,7 @@ pub fn check(job: &Job) -> Result<(), Error> {
         faults.name("a group's name", name);
         check_group(&mut faults, name, group);
     }
+    dependencies::check(&mut faults, job);
     if !faults.0.is_empty() {
         faults.0.truncate(limits::ERRORS_PER_FILE);
         let message = format!("job `{}` is not valid", job.key.name.escape_debug());

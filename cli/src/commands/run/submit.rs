@@ -8,6 +8,7 @@ use proto::view::{GroupPlacement, Health, Placement, Plan, Written};
 use proto::wire::v1;
 
 use crate::connect::Servers;
+use crate::follow::waits;
 use crate::output::{Board, Line, Tone};
 use crate::read;
 
@@ -165,9 +166,8 @@ pub(in crate::commands) fn placed(job: &JobKey, group: &str, placement: &GroupPl
         lines.push(Line::new(Tone::Plain, format!("{who}: {}", parts.join(", "))));
     }
     if let Some(waiting) = &placement.waiting {
-        let verb = if waiting.count == 1 { "waits" } else { "wait" };
-        let text = format!("{who}: {} of {} {verb}: {}", waiting.count, placement.wanted, waiting.why);
-        lines.push(Line::new(Tone::Warn, text));
+        let text = waits(waiting, &format!("{} of {}", waiting.count, placement.wanted));
+        lines.push(Line::new(Tone::Warn, format!("{who}: {text}")));
     }
     lines
 }

@@ -127,12 +127,19 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Says of which jobs it is left out where they may run: here is one machine.
+/// Says of which jobs it is left out where they may run and what they wait for: here is one machine, and no servers that place.
 fn tell_rules(loaded: &Loaded, voice: Voice) {
     let is_ruled = |job: &&Job| job.groups.values().any(|group| group.placement != Placement::default());
     for job in loaded.jobs.iter().filter(is_ruled) {
         voice.notice(&format!(
             "{}: its rules of placement choose among nodes; it runs on this machine",
+            job.key.name
+        ));
+    }
+    let waits = |job: &&Job| job.groups.values().any(|group| !group.depends_on.is_empty());
+    for job in loaded.jobs.iter().filter(waits) {
+        voice.notice(&format!(
+            "{}: its `depends_on` is left out; without servers all of it starts at once",
             job.key.name
         ));
     }

@@ -1,5 +1,6 @@
 //! A job as a job file: its full form, or the shortest that says the same.
 
+mod depends; // what it waits for
 mod placement; // where it may run
 mod task; // its tasks
 
@@ -104,6 +105,7 @@ fn shared(lines: &mut Lines, group: &Group) {
         lines.yaml(4, "max_run", &max_run);
     }
     placement::explain(lines, &group.placement);
+    depends::explain(lines, &group.depends_on);
     restart(lines, &group.restart, &default_restart(group.kind));
     reschedule(lines, &group.reschedule, &default_reschedule(group.kind));
 }

@@ -18,6 +18,7 @@ pub(super) enum Level {
     Resources,
     Logs,
     Port,
+    Dependency,
     Affinity,
     Spread,
     Variable,
@@ -72,13 +73,15 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("max_attempts", "attempts"),
     ("retries", "attempts"),
     ("depends", "depends_on"),
+    ("requires", "depends_on"),
+    ("needs", "depends_on"),
     ("healthcheck", "checks"),
     ("kind", "type"),
 ];
 
 impl Level {
     /// All levels.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Job,
         Self::Group,
         Self::Task,
@@ -87,6 +90,7 @@ impl Level {
         Self::Resources,
         Self::Logs,
         Self::Port,
+        Self::Dependency,
         Self::Affinity,
         Self::Spread,
         Self::Variable,
@@ -126,6 +130,7 @@ impl Level {
             Self::Resources => tables::RESOURCES,
             Self::Logs => tables::LOGS,
             Self::Port => tables::PORT,
+            Self::Dependency => tables::DEPENDENCY_KEYS,
             Self::Affinity => tables::AFFINITY,
             Self::Spread => tables::SPREAD,
             Self::Variable => tables::VARIABLE,
@@ -153,6 +158,7 @@ impl Level {
             Self::Resources => "`resources`",
             Self::Logs => "`logs`",
             Self::Port => "a port",
+            Self::Dependency => "a dependency",
             Self::Affinity => "an affinity",
             Self::Spread => "a spread",
             Self::Variable => "a variable",

@@ -35,6 +35,7 @@ const ATTEMPTS: Shape = Whole(-1, crate::jobfile::restart::ATTEMPTS_MOST);
 const TYPES: Shape = Words(&["service", "batch", "system", "sysbatch"]);
 const NONE: Shape = Words(&["none"]);
 const DURATION_OR_NONE: Shape = Either(&Duration, &NONE);
+const DEPENDENCY: Shape = Either(&Name, &Table(Level::Dependency));
 const RLIMIT: Shape = Either(&Whole(0, MAX), &Words(&["unlimited"]));
 
 pub(super) const JOB: &[Key] = &[
@@ -119,8 +120,12 @@ pub(super) const GROUP: &[Key] = &[
     ),
     acted("node", Text, "The only node that takes it, by its name or id"),
     acted("distinct", Text, "A fact of which no two allocations have the same value: `node`, `meta.rack`"),
+    acted(
+        "depends_on",
+        Either(&List(&DEPENDENCY), &DEPENDENCY),
+        "Groups, of this job or another, that must have started, be healthy or be completed before it is placed",
+    ),
     later("services", SERVICES),
-    later("depends_on", "all groups start at once"),
     later_within("update", Level::Update, ROLLOUT),
     later_within("migrate", Level::Migrate, DRAINS),
     later_within("disconnect", Level::Disconnect, FENCES),
@@ -326,6 +331,16 @@ pub(super) const DISCONNECT: &[Key] = &[
     later_unless("stop_after", "none", FENCES),
     later_unless("replace", "true", FENCES),
     later_unless("on_return", "keep_replacement", FENCES),
+];
+
+pub(super) const DEPENDENCY_KEYS: &[Key] = &[
+    acted("group", Name, "The group; all groups of `job` if it is not written"),
+    acted("job", Name, "Another job of the namespace; this one if it is not written"),
+    acted(
+        "condition",
+        Words(&["started", "healthy", "completed"]),
+        "What all of its allocations must be; `started` if it is not written",
+    ),
 ];
 
 pub(super) const AFFINITY: &[Key] = &[

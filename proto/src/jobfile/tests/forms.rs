@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::super::{brief, explain, parse, parse_in};
 use crate::model::{
-    Backoff, Confinement, Interval, Isolate, Job, JobType, Lifecycle, Limits, Mount, NodeEnvFile,
-    OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Rlimit, Task, Volume, VolumeSource,
+    Backoff, Condition, Confinement, Dependency, Interval, Isolate, Job, JobType, Lifecycle, Limits, Mount,
+    NodeEnvFile, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Rlimit, Task, Volume,
+    VolumeSource,
 };
 
 fn jobs(text: &str) -> Vec<Job> {
@@ -395,6 +396,7 @@ groups:
     spread: []
     # distinct: nothing
     # node: any
+    depends_on: []
     restart:
       attempts: 3
       interval: 5m
@@ -452,3 +454,37 @@ groups:
           mount: false
           network: host
 ";
+
+#[test]
+fn what_a_group_waits_for_is_short_or_long() {
+    let text = |depends_on: &str| {
+        format!(
+            "name: a\ngroups: {{db: {{tasks: {{t: {{command: b}}}}}}, web: {{{depends_on}, tasks: {{t: {{command: b}}}}}}}}\n"
+        )
+    };
+    let of = |depends_on: &str| job(&text(depends_on)).groups["web"].depends_on.clone();
+    let on = |job: Option<&str>, group: Option<&str>, condition| Dependency {
+        job: job.map(str::to_owned),
+        group: group.map(str::to_owned),
+        condition,
+    };
+    let db = on(None, Some("db"), Condition::Started);
+    for short in
+        ["depends_on: db", "depends_on: [db]", "depends_on: [{group: db}]", "depends_on: {group: db}"]
+    {
+        assert_eq!(of(short), std::slice::from_ref(&db), "{short}");
+    }
+    assert_eq!(of("depends_on: [{job: a, group: db}]"), [db], "a job that names itself means itself");
+    let others = of(
+        "depends_on: [{job: x}, {job: x, group: y, condition: completed}, {group: db, condition: healthy}]",
+    );
+    let expected = [
+        on(Some("x"), None, Condition::Started),
+        on(Some("x"), Some("y"), Condition::Completed),
+        on(None, Some("db"), Condition::Healthy),
+    ];
+    assert_eq!(others, expected);
+    for nothing in ["depends_on: []", "depends_on: {}", "depends_on: "] {
+        assert_eq!(of(nothing), [], "{nothing}");
+    }
+}

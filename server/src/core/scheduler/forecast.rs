@@ -9,8 +9,8 @@ use proto::ids::{AllocId, JobKey, JobVersion, NodeId};
 use proto::model::{AllocState, AllocStatus, Desired, Job, StopReason};
 use proto::time::Timestamp;
 
-use super::{schedule, wanted};
-use crate::core::state::{Alloc, Command, Kind, Outcome, Plan, Refusal, State};
+use super::{schedule, wanted, with_progress};
+use crate::core::state::{Alloc, Command, Kind, Outcome, Plan, Refusal, State, Wait};
 
 /// Decisions after which everything that can be placed is: one stops what goes, one places what comes, one finds nothing to do.
 const ROUNDS: usize = 4;
@@ -119,7 +119,8 @@ impl Forecast {
         }
         let Some(record) = state.jobs.get(key) else { return };
         for (name, group) in &record.groups {
-            self.group(name).waiting = group.wait.as_ref().map(|wait| (wait.count, wait.why.clone()));
+            let why = |wait: &Wait| with_progress(state, record, name, &wait.why);
+            self.group(name).waiting = group.wait.as_ref().map(|wait| (wait.count, why(wait)));
         }
     }
 }

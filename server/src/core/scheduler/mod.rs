@@ -4,6 +4,7 @@ mod answers;
 mod best;
 mod decision;
 mod demands;
+mod dependencies;
 mod everywhere;
 mod explain;
 mod feasible;
@@ -17,6 +18,7 @@ mod spread;
 
 pub use answers::Answers;
 pub use decision::{Decision, Placed};
+pub use dependencies::{is_held, with_progress};
 pub use everywhere::{Wanted, wanted};
 pub use forecast::{Forecast, GroupForecast, forecast};
 pub use outlook::{Outlook, outlook};
@@ -96,7 +98,9 @@ fn place_group(
     if !record.current().job.groups.contains_key(&work.group) {
         return;
     }
-    let Outcome { placed, told, left, why } = find_places(state, record, work, room, answers);
+    let Outcome { placed, told, left, why: no_room } = find_places(state, record, work, room, answers);
+    let why = [work.waits_for.as_str(), &no_room].into_iter().filter(|why| !why.is_empty());
+    let why = why.collect::<Vec<_>>().join("; ");
     decision.placed.extend(told);
     if !placed.is_empty() {
         let runs = runs_of(state, placed);
@@ -106,6 +110,8 @@ fn place_group(
     if left > 0 {
         decision.waiting.insert(key.clone());
     }
+    // What is held back by other work is looked at again when that changes, not when a node gains room.
+    let left = left + work.held;
     let before = record.group(&work.group).and_then(|group| group.wait.as_ref());
     let unchanged = before.map_or(("", 0), |wait| (wait.why.as_str(), wait.count)) == (why.as_str(), left);
     if !unchanged && !record.stopped {

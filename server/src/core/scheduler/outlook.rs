@@ -3,9 +3,9 @@
 //! Everybody who tells what comes next tells this, so that `run`, `status` and `why` cannot contradict each other.
 
 use super::answers::Answers;
-use super::explain;
 use super::feasible::Ask;
 use super::room::Room;
+use super::{dependencies, explain};
 use crate::core::state::{JobRecord, State};
 
 /// What a slot of a group finds when its replacement is due.
@@ -29,7 +29,9 @@ pub fn outlook(state: &State, record: &JobRecord, group: &str) -> Outlook {
     if !state.nodes.is_empty() && state.nodes.iter().all(|(id, _)| is_left_out(id)) {
         return Outlook::LeftOut;
     }
-    if let Some(wait) = memory.and_then(|memory| memory.wait.as_ref()) {
+    // What failed has begun, so that it waits for no other work; a wait for that says nothing about it.
+    let wait = memory.and_then(|memory| memory.wait.as_ref());
+    if let Some(wait) = wait.filter(|_| !dependencies::is_held(state, record, group)) {
         return Outlook::Full(wait.why.clone());
     }
     // A group that the present version does not have wants nothing.

@@ -7,7 +7,7 @@ use proto::ids::{AllocId, NodeId};
 use proto::model::{Group, Resources};
 
 use super::nodes::row;
-use super::{Alloc, JobRecord, NodeRecord, State};
+use super::{Alloc, Dependents, JobRecord, NodeRecord, State};
 
 /// Something that must never be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl State {
         }
         must(&mut found, self.per_node.iter().all(|key| self.jobs.get(key).is_some()), || {
             "a job that is gone is listed as running once per node".to_owned()
+        });
+        let mut dependents = Dependents::default();
+        self.jobs.iter().for_each(|(_, job)| dependents.replace(None, Some(&job.current().job)));
+        must(&mut found, dependents == self.dependents, || {
+            format!("the index of who waits for whom is off: {:?}", self.dependents)
         });
         for (id, alloc) in self.allocs.iter() {
             self.check_alloc(id, alloc, &mut found);

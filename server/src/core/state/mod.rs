@@ -4,6 +4,7 @@ mod apply;
 mod changes;
 mod classes;
 mod command;
+mod dependents;
 mod encode;
 mod events;
 mod fleet;
@@ -21,6 +22,7 @@ pub use classes::{Class, Classes};
 pub use command::{
     Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
 };
+pub use dependents::Dependents;
 pub use encode::{
     BadRecord, STATE_VERSION, decode_command, decode_outcome, encode_command, encode_outcome, read_snapshot,
     write_snapshot,
@@ -67,6 +69,8 @@ pub struct State {
     pub per_node: imbl::OrdSet<JobKey>,
     /// Nodes that ever registered.
     pub nodes: Nodes,
+    /// Which jobs wait for which other jobs.
+    pub dependents: Dependents,
     /// Allocations, ended ones until they are collected.
     pub allocs: Pages<Alloc>,
     /// Allocations that run and are not yet believed healthy, by the time since when they run.
@@ -102,6 +106,7 @@ impl Default for State {
             settings: Settings::default(),
             jobs: Table::default(),
             per_node: imbl::OrdSet::default(),
+            dependents: Dependents::default(),
             nodes: Nodes::default(),
             allocs: Pages::default(),
             settling: imbl::OrdSet::default(),

@@ -6,16 +6,14 @@ use std::collections::BTreeMap;
 use proto::ids::Revision;
 use proto::model::Desired;
 use proto::time::Timestamp;
-use proto::view::{
-    AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement, Waiting,
-};
+use proto::view::{AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement};
 
 use super::alloc::{alloc_of, node_name};
 use super::health::{Verdict, judge};
-use super::next::Prospect;
+use super::next::{Prospect, waiting};
 use super::tally::{Tally, is_current, live, tally};
 use crate::core::scheduler::wanted;
-use crate::core::state::{Alloc, GroupState, JobRecord, State};
+use crate::core::state::{Alloc, JobRecord, State};
 use crate::limits;
 
 /// Shows all jobs that `shown` accepts, the unhealthy first, then by namespace and name.
@@ -49,7 +47,8 @@ pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placemen
     let mut groups: BTreeMap<String, GroupPlacement> = BTreeMap::new();
     for name in record.current().job.groups.keys() {
         let wanted = if record.stopped { 0 } else { wanted(state, record, name).slots };
-        let waiting = record.group(name).and_then(waiting);
+        let wait = record.group(name).and_then(|memory| memory.wait.as_ref());
+        let waiting = wait.map(|wait| waiting(state, record, name, wait));
         groups.insert(name.clone(), GroupPlacement { wanted, waiting, ..GroupPlacement::default() });
     }
     for alloc in live(state, record).filter(|alloc| alloc.is_active() && is_current(record, alloc)) {
@@ -103,10 +102,6 @@ fn group_status(state: &State, record: &JobRecord, name: &str, tally: &Tally) ->
         waiting: prospect.as_ref().and_then(Prospect::waiting),
         next_at: prospect.as_ref().and_then(Prospect::next_at),
     }
-}
-
-fn waiting(group: &GroupState) -> Option<Waiting> {
-    group.wait.as_ref().map(|wait| Waiting { count: wait.count, why: wait.why.clone() })
 }
 
 /// Shows at most `most` allocations with at most `tail_bytes` of output: live ones first, then by group, index and age.

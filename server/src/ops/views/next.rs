@@ -4,8 +4,8 @@ use proto::time::Timestamp;
 use proto::view::Waiting;
 
 use super::alloc::node_name;
-use crate::core::scheduler::{Outlook, outlook};
-use crate::core::state::{Alloc, GroupState, JobRecord, Slot, State};
+use crate::core::scheduler::{Outlook, is_held, outlook, with_progress};
+use crate::core::state::{Alloc, GroupState, JobRecord, Slot, State, Wait};
 
 /// Nodes that one sentence names; the rest are counted.
 const NODES_NAMED: usize = 3;
@@ -113,8 +113,13 @@ impl<'s> Prospect<'s> {
             (None, Some(Outlook::Full(why))) => {
                 Some(Waiting { count: u32::try_from(failed).unwrap_or(u32::MAX), why: why.clone() })
             }
-            (wait, _) => wait.as_ref().map(|wait| Waiting { count: wait.count, why: wait.why.clone() }),
+            (wait, _) => wait.as_ref().map(|wait| waiting(self.state, self.record, self.name, wait)),
         }
+    }
+
+    /// Returns whether something of it waits for other work, not for a node.
+    pub(super) fn is_held(&self) -> bool {
+        self.memory.wait.is_some() && is_held(self.state, self.record, self.name)
     }
 
     /// `n1 is left out for this version`.
@@ -128,6 +133,11 @@ impl<'s> Prospect<'s> {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         format!("{}{more} {verb} left out for this version", names.join(", "))
     }
+}
+
+/// Says what waits and why, with how far what it waits for is.
+pub(super) fn waiting(state: &State, record: &JobRecord, group: &str, wait: &Wait) -> Waiting {
+    Waiting { count: wait.count, why: with_progress(state, record, group, &wait.why) }
 }
 
 /// Says what comes after an allocation that failed, with the time; empty where it did not fail, or something has come since.

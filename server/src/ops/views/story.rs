@@ -260,7 +260,8 @@ fn next_of_job(state: &State, record: &JobRecord) -> Vec<Sentence> {
         let Some(prospect) = Prospect::of(state, record, group) else { continue };
         next.extend(slots_to_come(name, group, memory, &prospect));
         if memory.failed.is_empty() && memory.wait.is_some() {
-            next.push(Sentence::new(None, format!("{name}.{group} is placed as soon as a node can take it")));
+            let when = if prospect.is_held() { "what it waits for is there" } else { "a node can take it" };
+            next.push(Sentence::new(None, format!("{name}.{group} is placed as soon as {when}")));
         }
     }
     next.extend(live(state, record).flat_map(tries_to_come));
@@ -292,11 +293,15 @@ fn next_of_alloc(state: &State, alloc: &Alloc) -> Vec<Sentence> {
     let advice = record.filter(|record| ends_by_itself(record, alloc)).map(|_| advice_on_batch());
     let prospect = record.and_then(|record| Prospect::of(state, record, &alloc.group));
     let slot = memory.and_then(|memory| memory.failed.get(&alloc.index));
+    // What has begun waits for no other work: such a wait is of others of the group.
+    let is_held = prospect.as_ref().is_some_and(Prospect::is_held);
     if let Some((slot, prospect)) = slot.zip(prospect) {
         let next = slot_to_come(&alloc.job.name, &alloc.group, alloc.index, slot, &prospect);
         return std::iter::once(next).chain(advice).collect();
     }
-    if let Some(wait) = memory.filter(|_| present.is_none()).and_then(|memory| memory.wait.as_ref()) {
+    if let Some(wait) =
+        memory.filter(|_| present.is_none() && !is_held).and_then(|memory| memory.wait.as_ref())
+    {
         let text = format!("a replacement has no place: {}", wait.why);
         return vec![Sentence::new(Some(wait.since), text)];
     }

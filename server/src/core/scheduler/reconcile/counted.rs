@@ -9,20 +9,21 @@ use proto::time::Timestamp;
 
 use super::view::GroupView;
 use super::{GroupWork, Want};
-use crate::core::state::Alloc;
+use crate::core::state::{Alloc, State};
 
 /// An index of a group and what fills it.
 type Place = (u32, AllocId);
 
 impl GroupView<'_> {
     /// Compares a count with what there is.
-    pub(super) fn work(mut self, now: Timestamp) -> GroupWork {
+    pub(super) fn work(mut self, state: &State, now: Timestamp) -> GroupWork {
         let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
         self.stop_doubles(&mut work);
         self.scale_down(&mut work);
-        self.replace_outdated(|_| true, &mut work);
+        let waits_for = self.replace_unless_held(state, |_| true, &mut work);
         self.take_over(&mut work);
         self.fill(&mut work, now);
+        self.hold_back(waits_for, &mut work, state);
         work
     }
 

@@ -27,6 +27,10 @@ pub(super) struct GroupWork {
     pub(super) update: Vec<PlanUpdate>,
     /// When a failed slot is due.
     pub(super) wake_at: Option<Timestamp>,
+    /// How many allocations must not begin yet, those that would replace older work included.
+    pub(super) held: u32,
+    /// For what they wait.
+    pub(super) waits_for: String,
     /// It runs once per node, and no node is right for it or takes work.
     pub(super) is_nowhere: bool,
 }
@@ -77,7 +81,7 @@ pub(super) fn reconcile(
                 let view = GroupView::new(record, name, group, &allocs);
                 match group.kind.is_per_node() {
                     true => view.work_per_node(state, &Everywhere::of(state, group, answers), now),
-                    false => view.work(now),
+                    false => view.work(state, now),
                 }
             }
             Some(_) => stop_all(name, &allocs, StopReason::JobStopped),

@@ -28,13 +28,14 @@ impl GroupView<'_> {
         self.target = self.active.len() + self.stopping.len() + lacking.len().saturating_sub(waiting);
         // On a node that takes no work what runs is better than nothing.
         let takes_work = |alloc: &Alloc| state.nodes.get(&alloc.node).is_some_and(|node| node.takes_work());
-        self.replace_outdated(takes_work, &mut work);
+        let waits_for = self.replace_unless_held(state, takes_work, &mut work);
         self.take_over(&mut work);
         work.is_nowhere = self.active.is_empty()
             && self.stopping.is_empty()
             && self.remembered.done.is_empty()
             && lacking.is_empty();
         self.fill_nodes(state, &lacking, &mut work, now);
+        self.hold_back(waits_for, &mut work, state);
         work
     }
 

@@ -7,13 +7,16 @@ use proto::ids::{AllocId, JobVersion};
 use proto::model::{Desired, Group, StopReason};
 
 use super::GroupWork;
-use crate::core::state::{Alloc, GroupState, JobRecord, PlanStop, PlanUpdate};
+use crate::core::scheduler::dependencies;
+use crate::core::state::{Alloc, GroupState, JobRecord, PlanStop, PlanUpdate, State};
 
 /// How many allocations of an older version may be down at once while a newer one takes their place.
 const MAX_PARALLEL: usize = 1;
 
 /// A group of a running job with its allocations that have not ended.
 pub(super) struct GroupView<'a> {
+    record: &'a JobRecord,
+    group: &'a Group,
     pub(super) name: &'a str,
     version: JobVersion,
     pub(super) work: JobVersion,
@@ -39,6 +42,8 @@ impl<'a> GroupView<'a> {
         let present = allocs.iter().copied().filter(|alloc| !alloc.lost);
         let (active, stopping) = present.partition(|alloc| alloc.desired == Desired::Run);
         Self {
+            record,
+            group,
             name,
             version: version.version,
             work: version.work.get(name).copied().unwrap_or(version.version),
@@ -86,6 +91,48 @@ impl<'a> GroupView<'a> {
             }
         }
         self.stop_all(&victims, StopReason::Replaced, work);
+    }
+
+    /// Lets older work give way, unless what is to take its place must wait: returns for what.
+    pub(super) fn replace_unless_held(
+        &mut self,
+        state: &State,
+        may_go: impl Fn(&Alloc) -> bool,
+        work: &mut GroupWork,
+    ) -> String {
+        let waits_for = self.waits_for(state);
+        if waits_for.is_empty() {
+            self.replace_outdated(may_go, work);
+        } else {
+            let outdated = self.active.iter().filter(|alloc| alloc.work != self.work).count();
+            work.held = u32::try_from(outdated).unwrap_or(u32::MAX);
+        }
+        waits_for
+    }
+
+    /// Says for what new work waits, where there is some to begin; empty when it may.
+    fn waits_for(&self, state: &State) -> String {
+        let is_complete =
+            self.active.len() >= self.target && self.active.iter().all(|alloc| alloc.work == self.work);
+        if self.group.depends_on.is_empty() || is_complete {
+            return String::new();
+        }
+        dependencies::wait_of(state, self.record, self.group)
+    }
+
+    /// Takes back what would be the first of its slot.
+    pub(super) fn hold_back(&self, waits_for: String, work: &mut GroupWork, state: &State) {
+        if waits_for.is_empty() {
+            return;
+        }
+        let begun = dependencies::begun(state, self.record, self.name, self.work);
+        let before = work.place.len();
+        work.place
+            .retain(|want| self.remembered.failed.contains_key(&want.index) || begun.contains(&want.index));
+        work.held += u32::try_from(before - work.place.len()).unwrap_or(u32::MAX);
+        if work.held > 0 {
+            work.waits_for = waits_for;
+        }
     }
 
     /// Same work, newer version: the running allocation takes it over.

@@ -25,6 +25,7 @@ impl State {
         if !(record.stopped && record.purge && record.live.iter().all(gone)) {
             return;
         }
+        self.dependents.replace(Some(&record.current().job), None);
         let all: Vec<AllocId> = record.ended.iter().chain(&record.live).copied().collect();
         for id in all {
             self.forget_alloc(id, changes);

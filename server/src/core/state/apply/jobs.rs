@@ -62,6 +62,7 @@ impl State {
             lost: Default::default(),
             completion_announced: false,
         };
+        self.dependents.replace(None, Some(&record.current().job));
         self.jobs.insert(key.clone(), record);
         self.note_per_node(&key);
         let said = format!("job `{key}` was submitted");
@@ -89,6 +90,7 @@ impl State {
             record.modified = at;
             let previous = record.current().clone();
             if let Some(next) = next {
+                self.dependents.replace(Some(&previous.job), Some(&next.job));
                 record.versions.push(next);
             }
             forget_versions(record, kept, &in_use);

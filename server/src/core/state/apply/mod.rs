@@ -14,7 +14,7 @@ mod wards;
 
 pub use plans::stop_word;
 
-use proto::ids::Revision;
+use proto::ids::{JobKey, Revision};
 
 use super::requests::Result as KeptResult;
 use super::{Applied, Changes, Command, Kind, Outcome, State, encode};
@@ -35,6 +35,7 @@ impl State {
         }
         let request = command.request;
         let outcome = self.perform(command, &mut changes);
+        self.mark_dependents(&mut changes);
         self.requests.keep(request, KeptResult { at: self.now, body_hash: hash, outcome: outcome.clone() });
         Applied { outcome, changes }
     }
@@ -74,6 +75,17 @@ impl State {
             }
             Kind::Gc(gc) => self.collect(&gc, changes),
         }
+    }
+
+    /// What a job has changed may let those begin that depend on it. One step is enough: a condition looks at one job only.
+    fn mark_dependents(&self, changes: &mut Changes) {
+        if self.dependents.is_empty() {
+            return;
+        }
+        let waiting: Vec<JobKey> =
+            changes.jobs.iter().flat_map(|job| self.dependents.of(job)).cloned().collect();
+        // A job that is gone has nothing to look at.
+        changes.jobs.extend(waiting.into_iter().filter(|job| self.jobs.get(job).is_some()));
     }
 
     /// Returns the revision of the command that is being applied.

@@ -151,6 +151,7 @@ fn read_row(state: &mut State, kind: Kind) -> Result<(), BadRecord> {
     match kind {
         Kind::Job(job) => {
             let record = job_from_wire(job)?;
+            state.dependents.replace(None, Some(&record.current().job));
             let key = record.key.as_ref().clone();
             state.jobs.insert(key.clone(), record);
             state.note_per_node(&key);

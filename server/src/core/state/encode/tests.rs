@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proto::ids::{AllocId, JobKey};
-use proto::model::{AllocState, AllocStatus, Eligibility, EndReason, Port, TaskEnd, TaskPhase, TaskStatus};
+use proto::model::{
+    AllocState, AllocStatus, Condition, Dependency, Eligibility, EndReason, Port, TaskEnd, TaskPhase,
+    TaskStatus,
+};
 use proto::time::Timestamp;
 
 use super::*;
@@ -82,6 +85,10 @@ fn take(world: &mut World, number: u128, turn: Turn) {
             for group in wanted.groups.values_mut() {
                 group.ports.extend(port.map(|port| ("p".to_owned(), Port::Static(port))));
                 group.ports.insert("d".into(), Port::Dynamic);
+                if release == 3 {
+                    let job = Some(name((at + 1) % 3).to_owned());
+                    group.depends_on.push(Dependency { job, group: None, condition: Condition::Started });
+                }
                 for task in group.tasks.values_mut() {
                     task.env.insert("release".into(), release.to_string());
                 }
