@@ -243,6 +243,9 @@ pub struct NodeView {
     pub since: Timestamp,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
+    /// What it fails together with, or none: with nothing but itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_domain: Option<String>,
 }
 
 /// The answer to a write of a job: where it was placed, or why not.

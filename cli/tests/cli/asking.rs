@@ -272,6 +272,7 @@ fn node(name: &str, liveness: Liveness) -> NodeView {
         used: Resources { cpu_millis: 250, memory_bytes: 64 << 20 },
         allocs: 2,
         since: three_minutes_ago(),
+        failure_domain: None,
         attributes: BTreeMap::from([("os".to_owned(), "linux".to_owned())]),
     }
 }

@@ -1,19 +1,18 @@
-//! Which of the nodes that fit is best: what the job likes and how it is spread, then fewest of the same group, then the fullest that
-//! stays balanced, then the lowest id.
+//! Which of the nodes that fit is best: what the job likes and how it is spread, then fewest of the same group in the failure domain,
+//! then on the node, then the fullest that stays balanced, then the lowest id.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
 
 use proto::ids::NodeId;
 
 use super::Want;
-use super::best::Best;
+use super::domain::{Domain, Domains};
 use super::feasible::Ask;
 use super::room::Room;
-use super::spread::{Spreads, Values};
+use super::spread::Spreads;
 use crate::core::state::{Alloc, Seat, State};
 
-/// Nodes that fit. Those with the same values of what is spread over form a domain: within it the order stays, whatever is placed.
+/// Nodes that fit, by domains.
 pub(super) struct Candidates<'s> {
     state: &'s State,
     domains: Vec<Domain>,
@@ -21,11 +20,6 @@ pub(super) struct Candidates<'s> {
     /// How many of the group each seat had before, where any has.
     copies: Vec<u32>,
     feasible: usize,
-}
-
-struct Domain {
-    values: Values,
-    heap: BinaryHeap<Reverse<Choice>>,
 }
 
 /// A node that fits. The order is the rank: the least is the best.
@@ -56,10 +50,9 @@ impl<'s> Candidates<'s> {
         // Each allocation takes one, and one may have to be passed over: what is worse than so many others is never looked at, unless
         // a placement can rule others out.
         let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 1 };
-        let mut domains: BTreeMap<Values, Best<Choice>> = BTreeMap::new();
-        let mut alone = Best::new(most);
+        let mut domains = Domains::new(&spreads, most);
         let mut feasible = 0;
-        let (simple, one_domain) = (ask.asks_for_room_only(), spreads.is_nothing());
+        let simple = ask.asks_for_room_only();
         room.fleet.each_fitting(ask.need, waste, |fit| {
             if !simple && !ask.is_welcome(state, fit.class, fit.node, room) {
                 return;
@@ -68,19 +61,10 @@ impl<'s> Candidates<'s> {
             let dislike = -WEIGHT * ask.demands.liking(state, fit.class, fit.node);
             let copies = copies.get(fit.seat.index()).copied().unwrap_or(0);
             let choice = Choice { dislike, copies, waste: fit.score, node: fit.node, seat: fit.seat };
-            if one_domain {
-                alone.push(choice);
-            } else {
-                let values = spreads.values(state, fit.class, fit.node);
-                domains.entry(values).or_insert_with(|| Best::new(most)).push(choice);
-            }
+            domains.of(state, fit.class, fit.node).push(choice);
         });
-        if one_domain {
-            domains.insert(Values::new(), alone);
-        }
-        domains.keys().for_each(|values| spreads.offer(values));
-        let domains =
-            domains.into_iter().map(|(values, best)| Domain { values, heap: best.into_heap() }).collect();
+        let domains: Vec<Domain> = domains.into_heaps().collect();
+        domains.iter().for_each(|domain| spreads.offer(&domain.values));
         Self { state, domains, spreads, copies, feasible }
     }
 
@@ -146,9 +130,10 @@ impl<'s> Candidates<'s> {
         let rank = |(number, domain): (usize, &Domain)| {
             let Reverse(top) = domain.heap.peek()?;
             let dislike = top.dislike.saturating_add(self.spreads.cost(&domain.values));
-            Some((Choice { dislike, ..*top }, number))
+            let shared = self.spreads.in_domain(&domain.values).unwrap_or(top.copies);
+            Some((dislike, shared, *top, number))
         };
-        let best = self.domains.iter().enumerate().filter_map(rank).min().map(|(_, number)| number);
+        let best = self.domains.iter().enumerate().filter_map(rank).min().map(|(_, _, _, number)| number);
         let Some(best) = best else { return aside };
         let taken = self.domains[best].heap.pop().map(|Reverse(choice)| (best, choice));
         if let Some((number, avoided)) = aside {

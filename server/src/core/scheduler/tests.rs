@@ -1,5 +1,6 @@
 //! What is decided, told as people would tell it: a world, the words of its decision.
 
+mod domains;
 mod everywhere;
 mod placement;
 mod promises;

@@ -205,16 +205,20 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 fn identity() -> impl Strategy<Value = NodeIdentity> {
     let texts = ("[a-z]{1,5}", "[a-z]{0,5}", "[a-z]{0,5}", "[a-z.:0-9]{0,9}", "[0-9.]{0,5}");
-    (1u64.., texts, resources(), super::texts()).prop_map(
-        |(id, (name, machine_id, boot_id, address, version), capacity, attributes)| NodeIdentity {
-            id: NodeId(id),
-            name,
-            machine_id,
-            boot_id,
-            address,
-            version,
-            capacity,
-            attributes,
+    let domain = proptest::option::of("[a-z0-9]{1,5}");
+    (1u64.., texts, resources(), super::texts(), domain).prop_map(
+        |(id, (name, machine_id, boot_id, address, version), capacity, attributes, failure_domain)| {
+            NodeIdentity {
+                id: NodeId(id),
+                name,
+                machine_id,
+                boot_id,
+                address,
+                version,
+                capacity,
+                attributes,
+                failure_domain,
+            }
         },
     )
 }
