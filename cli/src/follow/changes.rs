@@ -112,9 +112,9 @@ pub(super) fn of_groups(known: &BTreeMap<String, Waiting>, after: &JobStatus) ->
         let old = known.get(name);
         let who = path(&after.summary.name, name);
         match (&group.waiting, old) {
-            (Some(waiting), old) if old != Some(waiting) => {
+            (Some(waiting), old) if !old.is_some_and(|old| old.is_as(waiting)) => {
                 let verb = wait_verb(waiting.count);
-                let text = format!("{who}: {} of {} {verb}: {}", waiting.count, group.wanted, waiting.why);
+                let text = format!("{who}: {} of {} {verb}: {}", waiting.count, group.wanted, waiting.told());
                 lines.push(Line::new(Tone::Warn, text));
             }
             (None, Some(_)) => lines.push(Line::new(Tone::Plain, format!("{who}: nothing waits any more"))),

@@ -1,7 +1,9 @@
 //! What is decided, told as people would tell it: a world, the words of its decision.
 
+mod advice;
 mod domains;
 mod everywhere;
+mod loss;
 mod placement;
 mod promises;
 

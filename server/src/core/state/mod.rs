@@ -19,7 +19,8 @@ pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
 pub use classes::{Class, Classes};
 pub use command::{
-    Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Command, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
+    PlanWait, RunnerUp,
 };
 pub use encode::{
     BadRecord, STATE_VERSION, decode_command, decode_outcome, encode_command, encode_outcome, read_snapshot,

@@ -14,8 +14,8 @@ use super::alloc::{alloc_of, node_name};
 use super::health::{Verdict, judge};
 use super::next::Prospect;
 use super::tally::{Tally, is_current, live, tally};
-use crate::core::scheduler::wanted;
-use crate::core::state::{Alloc, GroupState, JobRecord, State};
+use crate::core::scheduler::{advice, wanted};
+use crate::core::state::{Alloc, JobRecord, State};
 use crate::limits;
 
 /// Shows all jobs that `shown` accepts, the unhealthy first, then by namespace and name.
@@ -49,7 +49,12 @@ pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placemen
     let mut groups: BTreeMap<String, GroupPlacement> = BTreeMap::new();
     for name in record.current().job.groups.keys() {
         let wanted = if record.stopped { 0 } else { wanted(state, record, name).slots };
-        let waiting = record.group(name).and_then(waiting);
+        let waits = record.group(name).and_then(|group| group.wait.as_ref());
+        let waiting = waits.map(|wait| Waiting {
+            count: wait.count,
+            why: wait.why.clone(),
+            advice: advice(state, record, name),
+        });
         groups.insert(name.clone(), GroupPlacement { wanted, waiting, ..GroupPlacement::default() });
     }
     for alloc in live(state, record).filter(|alloc| alloc.is_active() && is_current(record, alloc)) {
@@ -100,13 +105,9 @@ fn group_status(state: &State, record: &JobRecord, name: &str, tally: &Tally) ->
         running: tally.running,
         healthy: tally.healthy,
         complete: tally.complete,
-        waiting: prospect.as_ref().and_then(Prospect::waiting),
+        waiting: prospect.as_ref().and_then(Prospect::waiting_advised),
         next_at: prospect.as_ref().and_then(Prospect::next_at),
     }
-}
-
-fn waiting(group: &GroupState) -> Option<Waiting> {
-    group.wait.as_ref().map(|wait| Waiting { count: wait.count, why: wait.why.clone() })
 }
 
 /// Shows at most `most` allocations with at most `tail_bytes` of output: live ones first, then by group, index and age.

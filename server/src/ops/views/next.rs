@@ -4,7 +4,7 @@ use proto::time::Timestamp;
 use proto::view::Waiting;
 
 use super::alloc::node_name;
-use crate::core::scheduler::{Outlook, outlook};
+use crate::core::scheduler::{Outlook, Shortage, advice, outlook};
 use crate::core::state::{Alloc, GroupState, JobRecord, Slot, State};
 
 /// Nodes that one sentence names; the rest are counted.
@@ -104,6 +104,12 @@ impl<'s> Prospect<'s> {
         self.memory.failed.values().filter(is_tried).filter_map(|slot| slot.due).min().filter(|_| open)
     }
 
+    /// Returns the same with what would help. Cost: one look at every node where anything waits.
+    pub(super) fn waiting_advised(&self) -> Option<Waiting> {
+        let waiting = self.waiting()?;
+        Some(Waiting { advice: advice(self.state, self.record, self.name), ..waiting })
+    }
+
     /// Returns what waits for a place, what failed and will find none included. What no node may start does not wait: it is told
     /// with its failure.
     pub(super) fn waiting(&self) -> Option<Waiting> {
@@ -111,9 +117,13 @@ impl<'s> Prospect<'s> {
         match (&self.memory.wait, &self.outlook) {
             (_, Some(Outlook::LeftOut)) => None,
             (None, Some(Outlook::Full(why))) => {
-                Some(Waiting { count: u32::try_from(failed).unwrap_or(u32::MAX), why: why.clone() })
+                let count = u32::try_from(failed).unwrap_or(u32::MAX);
+                Some(Waiting { count, why: why.clone(), advice: String::new() })
             }
-            (wait, _) => wait.as_ref().map(|wait| Waiting { count: wait.count, why: wait.why.clone() }),
+            (wait, _) => wait.as_ref().map(|wait| {
+                let (count, why) = (wait.count, wait.why.clone());
+                Waiting { count, why, advice: String::new() }
+            }),
         }
     }
 
@@ -128,6 +138,12 @@ impl<'s> Prospect<'s> {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         format!("{}{more} {verb} left out for this version", names.join(", "))
     }
+}
+
+/// Shows what has no place.
+pub(super) fn waiting(shortage: Shortage) -> Waiting {
+    let Shortage { count, why, advice } = shortage;
+    Waiting { count, why, advice }
 }
 
 /// Says what comes after an allocation that failed, with the time; empty where it did not fail, or something has come since.
