@@ -221,15 +221,17 @@ impl<'a> Advisor<'a> {
                 )
             }
             Against::Constraint(_) => {
+                let facts = "`minijob node status NODE` shows the facts of a node";
+                let constraints = &self.ask.spec().placement.constraints;
+                // Where there is one, the cause has its count.
+                if constraints.len() < 2 {
+                    return facts.to_owned();
+                }
                 let nodes = self.state.nodes.len();
-                let passes = self.ask.demands.passes(self.state);
-                let texts = self.ask.spec().placement.constraints.iter().zip(passes);
+                let each = constraints.iter().zip(self.ask.demands.passes(self.state));
                 let counts: Vec<String> =
-                    texts.map(|(text, count)| format!("`{text}` on {count} of {nodes} nodes")).collect();
-                format!(
-                    "it holds {}; `minijob node status NODE` shows the facts of a node",
-                    counts.join(", ")
-                )
+                    each.map(|(text, count)| format!("`{text}` holds on {count} of {nodes} nodes")).collect();
+                format!("{}; {facts}", counts.join(", "))
             }
             Against::NoValue | Against::SameValue => match self.fewer() {
                 Some(fewer) => format!("add a node with another value, {fewer}"),

@@ -76,7 +76,7 @@ fn of_constraints_it_is_told_where_each_holds() {
         advised(&mut World::new(3), ruled(job("web", 1), Placement { constraints, ..Placement::default() }));
     assert_eq!(
         told,
-        "it holds `node.name == 'n1'` on 1 of 3 nodes, `meta.rack == 'r9'` on 0 of 3 nodes; `minijob node status NODE` shows the facts of a node"
+        "`node.name == 'n1'` holds on 1 of 3 nodes, `meta.rack == 'r9'` holds on 0 of 3 nodes; `minijob node status NODE` shows the facts of a node"
     );
     let distinct = Placement { distinct: Some("node".into()), ..Placement::default() };
     let told = advised(&mut World::new(2), ruled(job("web", 3), distinct));
