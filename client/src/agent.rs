@@ -51,6 +51,8 @@ pub struct Config {
     pub allow_root: bool,
     /// For constraints; shown as attributes `meta.<key>`.
     pub meta: BTreeMap<String, String>,
+    /// What this machine fails together with; none: with nothing but itself.
+    pub failure_domain: Option<String>,
     /// What this machine has; none: what the kernel says.
     pub capacity: Option<Resources>,
     /// What of it is kept for the machine itself: tasks may take the rest.
@@ -78,6 +80,7 @@ impl Config {
             default_user: DefaultUser::for_this_process(),
             allow_root: false,
             meta: BTreeMap::new(),
+            failure_domain: None,
             capacity: None,
             reserve: Resources::default(),
             volumes: VolumePolicy::default(),
@@ -223,14 +226,14 @@ impl Observer {
 }
 
 impl Handle {
-    /// Takes over what may change while it runs: meta, capacity, reserve, volumes and users; the rest of `config` is left
+    /// Takes over what may change while it runs: meta, failure domain, capacity, reserve, volumes and users; the rest of `config` is left
     /// alone. Servers learn of a new identity at once, by a new session; tasks that run go on as they are, the next start goes
     /// by the new rules. The same configuration again changes nothing.
     pub fn adopt(&self, config: &Config) {
         let before = self.identity.borrow().clone();
         let machine = identity_of(config, before.id);
-        let identity =
-            NodeIdentity { capacity: machine.capacity, attributes: machine.attributes, ..before.clone() };
+        let NodeIdentity { capacity, attributes, failure_domain, .. } = machine;
+        let identity = NodeIdentity { capacity, attributes, failure_domain, ..before.clone() };
         let local = Arc::new(local_of(config, &identity));
         self.local.send_replace(local);
         if identity != before {
@@ -299,6 +302,7 @@ fn identity_of(config: &Config, id: NodeId) -> NodeIdentity {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: less(config.capacity.unwrap_or(machine.capacity), config.reserve),
         attributes: machine.attributes.into_iter().chain(meta).chain(volumes).collect(),
+        failure_domain: config.failure_domain.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Rules (docs/api.md): snake_case; ids are strings; times RFC 3339 UTC with milliseconds; durations and sizes whole numbers with
 //! the unit in the name; enums lower case; lists are `{items, next, revision}`. Within v1 fields are only ever added.
 
+mod loss;
 mod machines;
 mod reach;
 mod story;
@@ -17,10 +18,11 @@ use crate::ids::{AllocId, JobVersion, NodeId, Revision};
 use crate::model::{AllocState, Eligibility, Event, JobType, Liveness, Resources, TaskEnd};
 use crate::time::Timestamp;
 
+pub use loss::{GroupLossView, JobLoss, LossView, Move};
 pub use machines::{NodeStatus, ServerList, ServerView};
 pub use reach::{Signalled, TaskUsage};
 pub use story::{Sentence, Story};
-pub use versions::{Change, Export, GroupPlan, History, Plan, VersionView};
+pub use versions::{Candidate, Change, Choice, Export, GroupPlan, History, Plan, VersionView};
 
 /// A list: its items, where to go on (none: that is all), and the revision it shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -130,8 +132,25 @@ pub struct GroupStatus {
 pub struct Waiting {
     /// How many allocations.
     pub count: u32,
-    /// Why, per cause with counts of nodes: "2 of 3 nodes lack memory (512MiB asked, at most 300MiB free)".
+    /// Why, per cause with counts of nodes: "2 of 3 nodes lack memory (512MiB asked)". The same as long as the causes are.
     pub why: String,
+    /// What would help now, with a command to type, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub advice: String,
+}
+
+impl Waiting {
+    /// Returns the cause and what would help, as one sentence.
+    #[must_use]
+    pub fn told(&self) -> String {
+        if self.advice.is_empty() { self.why.clone() } else { format!("{}; {}", self.why, self.advice) }
+    }
+
+    /// Returns whether another says the same, whatever would help now.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        (self.count, &self.why) == (other.count, &other.why)
+    }
 }
 
 /// One allocation.
@@ -243,6 +262,9 @@ pub struct NodeView {
     pub since: Timestamp,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
+    /// What it fails together with, or none: with nothing but itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_domain: Option<String>,
 }
 
 /// The answer to a write of a job: where it was placed, or why not.

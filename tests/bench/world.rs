@@ -37,6 +37,7 @@ pub(crate) fn machine(number: usize) -> NodeIdentity {
         version: "0".into(),
         capacity: Resources { cpu_millis: 64_000, memory_bytes: 256 << 30 },
         attributes: [("os".to_owned(), "linux".to_owned())].into(),
+        failure_domain: None,
     }
 }
 

@@ -104,6 +104,7 @@ impl Machine {
             version: "0".into(),
             capacity: self.capacity,
             attributes: BTreeMap::new(),
+            failure_domain: None,
         }
     }
 }

@@ -30,6 +30,7 @@ mod monexec_files;
 mod newcomer;
 mod node_lost;
 mod placement_rules;
+mod plan_lose;
 mod prune;
 mod reach;
 mod reach_confined;

@@ -1,9 +1,11 @@
-//! `minijob plan`: what submitting files would change, and where their work would go.
+//! `minijob plan`: what submitting files would change, and where their work would go; with `--lose` whether everything would still fit.
+
+mod loss;
 
 use std::path::PathBuf;
 
 use proto::model::Job;
-use proto::view::{Change, GroupPlan, List, Plan};
+use proto::view::{Candidate, Change, Choice, GroupPlan, List, Plan};
 use proto::wire::v1;
 use similar::{ChangeTag, TextDiff};
 
@@ -18,6 +20,8 @@ const EXAMPLES: &str = "\
 Examples:
   minijob plan web.yml                what would change, and where it would go
   minijob plan --exit-code jobs/      10 when anything would change, 0 when nothing would
+  minijob plan --lose n1              would everything still fit without n1? 0 when it would, 1 when not
+  minijob plan --lose-domain sm1 web.yml   without all nodes of a failure domain, once web.yml is submitted
 
 Nothing is written. Work that is replaced is shown where it would go now; others may be faster.";
 
@@ -26,14 +30,21 @@ Nothing is written. Work that is replaced is shown where it would go now; others
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Job files; a directory means its *.yml and *.yaml, `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["lose", "lose_domain"], value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// How they are read.
     #[command(flatten)]
     pub reading: files::Reading,
     /// Exits with 10 when something would change
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["lose", "lose_domain"])]
     pub exit_code: bool,
+    /// Shows instead what would become of everything if this node were lost, once the files are submitted; exits with 1 when not all
+    /// would fit. May be given several times
+    #[arg(long, value_name = "NODE")]
+    pub lose: Vec<String>,
+    /// The same of all nodes of a failure domain; may be given several times
+    #[arg(long, value_name = "DOMAIN")]
+    pub lose_domain: Vec<String>,
 }
 
 /// Something would change.
@@ -44,13 +55,21 @@ const CHANGES: Exit = Exit(10);
 /// # Errors
 /// Invalid files; the server's refusal.
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let loaded = files::load(&args.files, &args.reading, global.namespace())?;
-    loaded.tell(Voice::new(global), true);
+    let jobs = if args.files.is_empty() {
+        Vec::new()
+    } else {
+        let loaded = files::load(&args.files, &args.reading, global.namespace())?;
+        loaded.tell(Voice::new(global), true);
+        loaded.jobs
+    };
+    if !args.lose.is_empty() || !args.lose_domain.is_empty() {
+        return loss::main(&args.lose, &args.lose_domain, &jobs, global);
+    }
     let mut out = Out::new(global);
     let plans = runtime::small(async {
         let servers = Servers::new(global)?;
         let mut plans = Vec::new();
-        for job in &loaded.jobs {
+        for job in &jobs {
             plans.push(ask(&servers, job).await?);
         }
         Ok(plans)
@@ -100,11 +119,39 @@ fn show(out: &mut Out, plan: &Plan) -> Result<(), Failure> {
     out.line(&table.render())?;
     for (group, plan) in &plan.groups {
         if let Some(waiting) = &plan.waiting {
-            let text = format!("{group}: {} of {} would wait: {}", waiting.count, plan.wanted, waiting.why);
+            let text =
+                format!("{group}: {} of {} would wait: {}", waiting.count, plan.wanted, waiting.told());
             out.toned(Tone::Warn, &text)?;
         }
+        // The others go by the same rules; the document has more of them.
+        plan.choices.first().map_or(Ok(()), |choice| show_choice(out, choice))?;
     }
     Ok(())
+}
+
+/// Shows why the first allocation of a group would go where it would.
+fn show_choice(out: &mut Out, choice: &Choice) -> Result<(), Failure> {
+    let nodes = if choice.feasible == 1 { "1 node".to_owned() } else { format!("{} nodes", choice.feasible) };
+    out.toned(Tone::Dim, &format!("{}: {nodes} could take it", choice.name))?;
+    choice.candidates.iter().try_for_each(|one| out.line(&format!("  {}", candidate(one))))
+}
+
+/// `n2: 1 of the group on it, then 25% cpu, 12% memory in use; more of the group are on it`; likings, spreads and domains where they count.
+fn candidate(one: &Candidate) -> String {
+    let mut parts = Vec::new();
+    if one.liking != 0 {
+        parts.push(format!("liked {:+}", one.liking));
+    }
+    if one.spread_cost != 0 {
+        parts.push(format!("spread cost {}", one.spread_cost));
+    }
+    if one.in_domain != one.copies {
+        parts.push(format!("{} of the group in its failure domain", one.in_domain));
+    }
+    parts.push(format!("{} of the group on it", one.copies));
+    parts.push(format!("then {}% cpu, {}% memory in use", one.cpu_percent, one.memory_percent));
+    let behind = if one.behind.is_empty() { String::new() } else { format!("; not taken: {}", one.behind) };
+    format!("{}: {}{behind}", one.node, parts.join(", "))
 }
 
 fn row(group: &str, plan: &GroupPlan) -> Vec<Cell> {

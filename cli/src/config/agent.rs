@@ -28,6 +28,7 @@ const KEYS: &[Key] = &[
     acted("advertise"),
     acted("http"),
     acted("meta"),
+    acted("failure_domain"),
     acted("capacity"),
     acted("reserve"),
     acted("volumes"),
@@ -37,7 +38,6 @@ const KEYS: &[Key] = &[
     acted("log_level"),
     acted("log_json"),
     later("key_file", "write `token_file: FILE` with the token of the servers"),
-    later("failure_domain", "a lost node is handled by itself, whatever metal it shares"),
     later("networks", "a node has one address for its tasks: `advertise: ADDRESS`"),
     later("namespaces", "a node takes work of every namespace"),
     later("docker", ONE_CONTAINERS),
@@ -71,6 +71,9 @@ pub struct Flags {
     /// A fact about this machine, for placement; may be given several times
     #[arg(long, env = "MINIJOB_META", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = values::fact, hide_env_values = true)]
     pub meta: Vec<(String, String)>,
+    /// What this machine fails together with, such as its rack: work is spread over these [default: nothing but itself]
+    #[arg(long, env = "MINIJOB_FAILURE_DOMAIN", value_name = "NAME", value_parser = args::machine, hide_env_values = true)]
+    pub failure_domain: Option<String>,
     /// What this machine has [default: what the kernel says]
     #[arg(long, env = "MINIJOB_CAPACITY", value_name = "cpu=N,memory=SIZE", value_parser = values::amounts_flag, hide_env_values = true)]
     pub capacity: Option<Amounts>,
@@ -117,6 +120,8 @@ pub struct Config {
     pub http: Setting<Option<SocketAddr>>,
     /// Facts about the machine.
     pub meta: Setting<BTreeMap<String, String>>,
+    /// What the machine fails together with; none: with nothing but itself.
+    pub failure_domain: Setting<Option<String>>,
     /// What the machine has, where the kernel is not asked.
     pub capacity: Setting<Amounts>,
     /// What of it is kept.
@@ -147,6 +152,7 @@ struct File {
     advertise: Option<Setting<Option<String>>>,
     http: Option<Setting<Option<SocketAddr>>>,
     meta: Option<Setting<BTreeMap<String, String>>>,
+    failure_domain: Option<Setting<Option<String>>>,
     capacity: Option<Setting<Amounts>>,
     reserve: Option<Setting<Amounts>>,
     volumes: Option<Setting<BTreeMap<String, PathBuf>>>,
@@ -177,6 +183,12 @@ pub fn load(flags: &Flags, global: &Global) -> Result<Config, Error> {
         advertise: given.choose("advertise", flags.advertise.clone().map(Some), file.advertise, None),
         http: given.choose("http", flags.http.map(Some), file.http, None),
         meta: given.choose("meta", Some(flags.meta.iter().cloned().collect()), file.meta, BTreeMap::new()),
+        failure_domain: given.choose(
+            "failure_domain",
+            flags.failure_domain.clone().map(Some),
+            file.failure_domain,
+            None,
+        ),
         capacity: given.choose("capacity", flags.capacity, file.capacity, Amounts::default()),
         reserve: given.choose("reserve", flags.reserve, file.reserve, Amounts::default()),
         volumes: given.choose(
@@ -218,6 +230,8 @@ fn decode(reader: &mut Reader<'_>, path: &str, root: Option<&Node>) -> File {
         advertise: text(reader, "advertise"),
         http: table.get(reader, "http", |reader, node| values::socket(reader, node, "http").map(Some)),
         meta: table.get(reader, "meta", |reader, node| values::facts(reader, node, "meta")),
+        failure_domain: table
+            .get(reader, "failure_domain", |reader, node| values::machine(reader, node).map(Some)),
         capacity: table.get(reader, "capacity", |reader, node| values::amounts(reader, node, "capacity")),
         reserve: table.get(reader, "reserve", |reader, node| values::amounts(reader, node, "reserve")),
         volumes: table.get(reader, "volumes", |reader, node| values::volumes(reader, node, "volumes")),
@@ -237,6 +251,7 @@ impl Config {
     pub fn rules(&self) -> Rules {
         Rules {
             meta: self.meta.value.clone(),
+            failure_domain: self.failure_domain.value.clone(),
             capacity: self.capacity.value,
             reserve: self.reserve.value,
             volumes: self.volumes.value.clone(),
@@ -249,10 +264,20 @@ impl Config {
     /// Takes over what of another reading may change while the agent runs.
     pub fn take_live(&mut self, read: &Self) {
         let Self {
-            meta, capacity, reserve, volumes, allow_paths, allow_root, default_user, log_level, ..
+            meta,
+            failure_domain,
+            capacity,
+            reserve,
+            volumes,
+            allow_paths,
+            allow_root,
+            default_user,
+            log_level,
+            ..
         } = read.clone();
         *self = Self {
             meta,
+            failure_domain,
             capacity,
             reserve,
             volumes,
@@ -286,6 +311,7 @@ impl Config {
                 Some(entry::mapping(pairs))
             })
             .live(),
+            Entry::new("failure_domain", &self.failure_domain, optional).live(),
             Entry::new("capacity", &self.capacity, shown).live(),
             Entry::new("reserve", &self.reserve, shown).live(),
             Entry::new("volumes", &self.volumes, |volumes| {
@@ -323,7 +349,7 @@ mod tests {
     use crate::config;
 
     const FULL: &str = "name: vm7\ndata_dir: /data\nservers: [10.0.0.1:4650, 10.0.0.2]\ntoken_file: /etc/t\nadvertise: 10.0.0.7\n\
-        http: 127.0.0.1:4651\nmeta: {rack: r1, note: \"a: b\"}\ncapacity: {cpu: 8}\nreserve: {cpu: 500m, memory: 512MiB}\n\
+        http: 127.0.0.1:4651\nmeta: {rack: r1, note: \"a: b\"}\nfailure_domain: sm1\ncapacity: {cpu: 8}\nreserve: {cpu: 500m, memory: 512MiB}\n\
         volumes: {pgdata: /srv/pg}\nallow_paths: [/srv]\nallow_root: true\ndefault_user: web\nlog_level: debug\nlog_json: true\n";
 
     #[test]
@@ -345,6 +371,7 @@ mod tests {
             "--advertise=10.0.0.8",
             "--http-addr=127.0.0.1:1",
             "--meta=rack=r2",
+            "--failure-domain=sm2",
             "--capacity=cpu=4",
             "--reserve=cpu=1",
             "--volume=a=/a",
@@ -370,6 +397,7 @@ mod tests {
         let live: Vec<&str> = changes.iter().filter(|change| change.live).map(|change| change.key).collect();
         let expected = [
             "meta",
+            "failure_domain",
             "capacity",
             "reserve",
             "volumes",

@@ -29,7 +29,7 @@ const KEYS: &[Key] = &[
     later("join", "a cluster has one server for now"),
     later_unless("bootstrap_expect", "1", "a cluster has one server for now"),
     later("key_file", "agents and people show the token that the first start writes into the data directory"),
-    later("failure_domain", "a lost node is handled by itself, whatever metal it shares"),
+    later("failure_domain", "work is spread over the failure domains of nodes: agent.yml has it"),
     later(
         "snapshots",
         "copies of the state are not written elsewhere yet; copy the data directory of a stopped server",

@@ -52,6 +52,8 @@ pub struct Options {
 pub struct Rules {
     /// Facts about the machine that people gave.
     pub meta: BTreeMap<String, String>,
+    /// What the machine fails together with; none: with nothing but itself.
+    pub failure_domain: Option<String>,
     /// What the machine has, where the kernel is not asked.
     pub capacity: Amounts,
     /// What of it is kept for the machine itself.
@@ -75,6 +77,7 @@ impl Rules {
         config.capacity = Some(given(self.capacity, client::fingerprint::read().capacity));
         config.reserve = given(self.reserve, Resources::default());
         config.meta = self.meta;
+        config.failure_domain = self.failure_domain;
         config.volumes = VolumePolicy { named: self.volumes, allowed: self.allow_paths };
         config.allow_root = self.allow_root;
         config.default_user = self.default_user.map_or(DefaultUser::SameAsAgent, DefaultUser::Named);

@@ -112,7 +112,7 @@ pub(super) fn of_groups(known: &BTreeMap<String, Waiting>, after: &JobStatus) ->
         let old = known.get(name);
         let who = path(&after.summary.name, name);
         match (&group.waiting, old) {
-            (Some(waiting), old) if old != Some(waiting) => {
+            (Some(waiting), old) if !old.is_some_and(|old| old.is_as(waiting)) => {
                 let text = waits(waiting, &format!("{} of {}", waiting.count, group.wanted));
                 lines.push(Line::new(Tone::Warn, format!("{who}: {text}")));
             }

@@ -173,9 +173,10 @@ fn next_try(task: &TaskView, now: Timestamp) -> String {
 #[must_use]
 pub fn waits(waiting: &Waiting, counted: &str) -> String {
     let verb = if waiting.count == 1 { "waits" } else { "wait" };
-    match waiting.why.strip_prefix("waits for ") {
+    let told = waiting.told();
+    match told.strip_prefix("waits for ") {
         Some(what) => format!("{counted} {verb} for {what}"),
-        None => format!("{counted} {verb}: {}", waiting.why),
+        None => format!("{counted} {verb}: {told}"),
     }
 }
 

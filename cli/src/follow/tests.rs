@@ -142,7 +142,8 @@ fn a_service_is_followed_until_all_of_it_is_healthy() {
 fn the_same_document_twice_says_nothing_the_second_time() {
     let mut follower = Follower::new(goal());
     let mut status = job(Health::Pending, 3, vec![dying(2, Some(4)), failed(1)]);
-    status.groups.get_mut("web").expect("there").waiting = Some(Waiting { count: 1, why: "no node".into() });
+    status.groups.get_mut("web").expect("there").waiting =
+        Some(Waiting { count: 1, why: "no node".into(), advice: String::new() });
     assert!(!follower.see(status.clone(), NOW).lines.is_empty());
     assert_eq!(follower.see(status, NOW).lines, []);
 }
@@ -232,7 +233,7 @@ fn the_first_bad_end_explains_what_it_took_down_with_it() {
 
 #[test]
 fn what_the_submission_told_of_a_wait_is_not_told_again() {
-    let waits = Waiting { count: 3, why: "1 of 1 nodes lacks memory".into() };
+    let waits = Waiting { count: 3, why: "1 of 1 nodes lacks memory".into(), advice: String::new() };
     let group = proto::view::GroupPlacement { waiting: Some(waits.clone()), ..Default::default() };
     let placement = Placement { groups: BTreeMap::from([("web".to_owned(), group)]) };
     let mut status = job(Health::Waiting, 3, vec![]);
@@ -331,7 +332,7 @@ fn what_cannot_be_placed_is_told_whenever_the_cause_changes() {
     let waiting = |why: Option<&str>| {
         let mut status = job(Health::Waiting, 3, vec![]);
         let group = status.groups.get_mut("web").expect("there");
-        group.waiting = why.map(|why| Waiting { count: 2, why: why.into() });
+        group.waiting = why.map(|why| Waiting { count: 2, why: why.into(), advice: String::new() });
         status
     };
     let mut follower = Follower::new(goal());

@@ -31,6 +31,7 @@ servers: [127.0.0.1:4650]
 # name: vm7                         the host name where it is left out
 # token_file: /etc/minijob/token    what lets it in, where the servers are elsewhere
 # meta: {rack: r1}                  facts for placement
+# failure_domain: sm1               what this machine fails together with: work is spread over these
 # reserve: {cpu: 500m, memory: 512MiB}   kept for the machine itself
 # volumes: {pgdata: /srv/pg}        directories that jobs may use by name
 # allow_paths: [/srv]               below which jobs may use any directory

@@ -7,8 +7,9 @@ use proto::ids::{JobVersion, NodeId, Revision, ServerId};
 use proto::model::{AllocState, Eligibility, Liveness, Resources, Severity};
 use proto::time::Timestamp;
 use proto::view::{
-    Change, Export, GroupPlacement, GroupPlan, Health, History, NodeStatus, NodeView, Placement, Plan,
-    Sentence, ServerView, Story, Version, VersionView, Waiting,
+    Candidate, Change, Choice, Export, GroupLossView, GroupPlacement, GroupPlan, Health, History, JobLoss,
+    LossView, Move, NodeStatus, NodeView, Placement, Plan, Sentence, ServerView, Story, Version, VersionView,
+    Waiting,
 };
 use proto::wire::v1;
 use serde_json::{Value, json};
@@ -169,12 +170,29 @@ fn plan(changed: bool) -> Plan {
         before: before.map(str::to_owned),
         after: after.map(str::to_owned),
     };
-    let waiting = Waiting { count: 1, why: "2 of 2 nodes lack memory (8GiB asked)".into() };
+    let waiting = Waiting {
+        count: 1,
+        why: "2 of 2 nodes lack memory (8GiB asked)".into(),
+        advice: "add a node".into(),
+    };
+    let candidate = |node: &str, copies, behind: &str| Candidate {
+        node: node.into(),
+        in_domain: copies,
+        copies,
+        cpu_percent: 25,
+        memory_percent: 12,
+        behind: behind.into(),
+        ..Candidate::default()
+    };
+    let liked = Candidate { liking: 50, in_domain: 1, ..candidate("n1", 0, "") };
+    let candidates = vec![liked, candidate("n2", 1, "more of the group are on it")];
+    let choice = Choice { name: "web.web.0".into(), feasible: 2, candidates };
     let group = GroupPlan {
         wanted: 4,
         replaced: 2,
         placed: BTreeMap::from([("n1".to_owned(), 2), ("n2".to_owned(), 1)]),
         waiting: Some(waiting),
+        choices: vec![choice],
         ..GroupPlan::default()
     };
     Plan {
@@ -206,7 +224,10 @@ fn plan_shows_what_would_change_and_where_it_would_go() {
         \x20 - meta.team: shop\n\
         GROUP  WANTED  UNCHANGED  IN PLACE  REPLACED  STOPPED  NEW ON\n\
         web    4       0          0         2         0        n1 (2), n2 (1)\n\
-        web: 1 of 4 would wait: 2 of 2 nodes lack memory (8GiB asked)\n";
+        web: 1 of 4 would wait: 2 of 2 nodes lack memory (8GiB asked); add a node\n\
+        web.web.0: 2 nodes could take it\n\
+        \x20 n1: liked +50, 1 of the group in its failure domain, 0 of the group on it, then 25% cpu, 12% memory in use\n\
+        \x20 n2: 1 of the group on it, then 25% cpu, 12% memory in use; not taken: more of the group are on it\n";
     world.ask(&server.url(), &["plan", "web.yml"]).expect(0, expected, "");
     world.ask(&server.url(), &["plan", "--exit-code", "web.yml"]).expect(10, expected, "");
     assert!(server.script().puts.is_empty(), "nothing is submitted");
@@ -217,6 +238,48 @@ fn plan_shows_what_would_change_and_where_it_would_go() {
     shown.expect(0, "web: nothing would change, version 1\n", "");
     world.file("bad.yml", "name: web\n");
     assert_eq!(world.ask(&server.url(), &["plan", "bad.yml"]).code, Some(2));
+}
+
+#[test]
+fn plan_says_whether_everything_would_fit_without_a_node() {
+    let moves = |to: &str, count| Move { from: "n1".into(), to: to.into(), count };
+    let group = |moves, waiting| BTreeMap::from([("web".to_owned(), GroupLossView { moves, waiting })]);
+    let waits = Waiting {
+        count: 1,
+        why: "the only node lacks memory (8GiB asked)".into(),
+        advice: "add a node".into(),
+    };
+    let loss = |waiting: Option<Waiting>| LossView {
+        nodes: vec!["n1".into()],
+        fits: waiting.is_none(),
+        moves: 3,
+        jobs_moved: 1,
+        without_place: waiting.iter().map(|waits| waits.count).sum(),
+        jobs_without_place: u32::from(waiting.is_some()),
+        jobs: vec![JobLoss {
+            namespace: "default".into(),
+            name: "web".into(),
+            groups: group(vec![moves("n2", 2), moves("n3", 1)], waiting),
+        }],
+        revision: Revision(10),
+    };
+    let server = with("plan_loss", &loss(None));
+    let told = "without n1:\n\
+        web: 3 would move: n1 to n2 (2), n1 to n3 (1)\n\
+        everything fits: 3 allocations of 1 job would move\n";
+    World::new().ask(&server.url(), &["plan", "--lose", "n1"]).expect(0, told, "");
+    asked(&server, "nodes: [\"n1\"]");
+    let server = with("plan_loss", &loss(Some(waits)));
+    let told = "without n1:\n\
+        web: 3 would move: n1 to n2 (2), n1 to n3 (1)\n\
+        web: 1 would have no place: the only node lacks memory (8GiB asked); add a node\n\
+        1 allocation of 1 job would have no place, 3 allocations of 1 job would move\n";
+    World::new().ask(&server.url(), &["plan", "--lose-domain", "sm1"]).expect(1, told, "");
+    asked(&server, "failure_domains: [\"sm1\"]");
+    let json = World::new().ask(&server.url(), &["plan", "--lose", "n1", "--json"]);
+    assert_eq!((json.code, json.json()["without_place"].as_u64()), (Some(1), Some(1)));
+    let world = World::new();
+    assert_eq!(world.ask(&server.url(), &["plan"]).code, Some(2), "nothing is asked");
 }
 
 #[test]
@@ -272,6 +335,7 @@ fn node(name: &str, liveness: Liveness) -> NodeView {
         used: Resources { cpu_millis: 250, memory_bytes: 64 << 20 },
         allocs: 2,
         since: three_minutes_ago(),
+        failure_domain: None,
         attributes: BTreeMap::from([("os".to_owned(), "linux".to_owned())]),
     }
 }

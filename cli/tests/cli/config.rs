@@ -37,6 +37,7 @@ servers: [10.0.0.1:4650, 10.0.0.2:4650]  # agent.yml:3
 # advertise: not set                     # default
 http: 127.0.0.1:4651                     # --http-addr
 meta: {note: \"a: b\", rack: r1}           # agent.yml:4
+# failure_domain: not set                # default
 # capacity: not set                      # default
 reserve: {cpu: 500m, memory: 512MiB}     # agent.yml:5
 volumes: {pgdata: /srv/pg}               # agent.yml:6

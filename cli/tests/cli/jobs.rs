@@ -123,8 +123,11 @@ fn run_as_json_answers_one_document_with_what_was_written() {
 
 #[test]
 fn run_says_why_a_job_waits_and_gives_up_at_the_timeout() {
-    let waiting =
-        Waiting { count: 1, why: "1 of 1 nodes lack memory (64GiB asked, at most 8GiB free)".into() };
+    let waiting = Waiting {
+        count: 1,
+        why: "1 of 1 nodes lack memory (64GiB asked, at most 8GiB free)".into(),
+        advice: String::new(),
+    };
     let mut status = job("web", Health::Waiting, 11, vec![]);
     status.groups.get_mut("web").expect("there").waiting = Some(waiting.clone());
     status.summary.why = waiting.why.clone();

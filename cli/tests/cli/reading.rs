@@ -173,7 +173,7 @@ fn status_of_a_job_tells_where_it_runs_what_failed_and_why_the_rest_waits() {
     status.summary.down_since = Some(three_minutes_ago());
     let group = status.groups.get_mut("web").expect("there");
     (group.wanted, group.healthy) = (4, 1);
-    group.waiting = Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into() });
+    group.waiting = Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into(), advice: String::new() });
     let server = Server::with_job(vec![status]);
     let ids: Vec<String> =
         (1..=3).map(|id| proto::ids::AllocId(id).to_string().chars().take(8).collect()).collect();

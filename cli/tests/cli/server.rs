@@ -400,6 +400,13 @@ impl Control for Fake {
         self.answer("plan_job", &request.into_inner())
     }
 
+    async fn plan_loss(
+        &self,
+        request: Request<v1::PlanLossRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("plan_loss", &request.into_inner())
+    }
+
     async fn job_history(
         &self,
         request: Request<v1::JobHistoryRequest>,

@@ -16,7 +16,9 @@ const VOLUME: &str = "volume.";
 /// Facts of one node alone.
 const OF_ONE: [&str; 4] = ["name", "id", "address", "hostname"];
 /// Facts of a node beside its attributes.
-const OF_NODE: [&str; 6] = ["name", "id", "address", "version", "cpu_millis", "memory_bytes"];
+const OF_NODE: [&str; 7] = ["name", "id", "address", "version", "cpu_millis", "memory_bytes", FAILURE_DOMAIN];
+/// What a node fails together with.
+const FAILURE_DOMAIN: &str = "failure_domain";
 /// Attributes that are facts of a node, too.
 const BOTH: [&str; 5] = ["os", "arch", "kernel", "hostname", "distribution"];
 
@@ -67,6 +69,12 @@ impl Path {
         OF_NODE.into_iter().chain(BOTH)
     }
 
+    /// Returns the fact that groups are spread over unless they say otherwise.
+    #[must_use]
+    pub fn failure_domain() -> Self {
+        Self { root: Root::Node, key: FAILURE_DOMAIN.to_owned() }
+    }
+
     /// Returns whether nodes of one kind may differ in it.
     #[must_use]
     pub fn is_of_one_node(&self) -> bool {
@@ -83,10 +91,12 @@ impl fmt::Display for Path {
 impl FromStr for Path {
     type Err = String;
 
-    /// Reads `meta.rack`; `node` alone is `node.name`.
+    /// Reads `meta.rack`; `node` alone is `node.name`, `failure_domain` is `node.failure_domain`.
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "node" {
-            return Ok(Self { root: Root::Node, key: "name".to_owned() });
+        match text {
+            "node" => return Ok(Self { root: Root::Node, key: "name".to_owned() }),
+            FAILURE_DOMAIN => return Ok(Self::failure_domain()),
+            _ => {}
         }
         let (root, key) = text.split_once('.').filter(|(_, key)| !key.is_empty()).ok_or("it has no `.`")?;
         let root = Root::ALL.into_iter().find(|known| known.word() == root);
@@ -135,6 +145,7 @@ impl Facts {
             ("version", identity.version.clone()),
         ];
         facts.node.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        facts.node.extend(identity.failure_domain.clone().map(|domain| (FAILURE_DOMAIN.to_owned(), domain)));
         for key in BOTH {
             facts.node.insert(key.to_owned(), facts.attr.get(key).cloned().unwrap_or_default());
         }

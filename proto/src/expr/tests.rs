@@ -18,6 +18,7 @@ fn node(attributes: &[(&str, &str)]) -> Facts {
         version: "0.1.0".into(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes,
+        failure_domain: None,
     })
 }
 
@@ -87,6 +88,29 @@ fn what_no_node_could_answer_is_wrong_when_it_is_read() {
     assert_eq!(Expr::parse("mta.rack == 'r'").expect_err("a typo").hint, "did you mean `meta`?");
     assert_eq!(Expr::parse("node.nmae == 'r'").expect_err("a typo").hint, "did you mean `name`?");
     assert!(Expr::parse(&format!("meta.a == \"{}\"", "x".repeat(1024))).is_err(), "too long");
+}
+
+#[test]
+fn a_failure_domain_is_a_fact_that_nodes_share() {
+    let identity = NodeIdentity {
+        id: NodeId(7),
+        name: "n1".into(),
+        machine_id: "m".into(),
+        boot_id: "b".into(),
+        address: "10.0.0.1".into(),
+        version: "0.1.0".into(),
+        capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
+        attributes: BTreeMap::new(),
+        failure_domain: Some("sm1".into()),
+    };
+    let facts = Facts::of_kind(&identity);
+    assert!(holds("node.failure_domain == 'sm1' && has(node.failure_domain)", &facts));
+    assert!(holds("node.failure_domain == ''", &node(&[])) && !holds("has(node.failure_domain)", &node(&[])));
+    for path in ["failure_domain", "node.failure_domain"] {
+        let path: Path = path.parse().expect("a path");
+        assert_eq!((facts.value(&path).as_deref(), node(&[]).value(&path)), (Some("sm1"), None));
+        assert!(!path.is_of_one_node());
+    }
 }
 
 #[test]

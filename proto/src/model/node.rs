@@ -27,6 +27,8 @@ pub struct NodeIdentity {
     pub capacity: Resources,
     /// Facts such as `os`, `kernel`, `arch`.
     pub attributes: BTreeMap<String, String>,
+    /// What it fails together with: the metal, the rack. None: with nothing but itself.
+    pub failure_domain: Option<String>,
 }
 
 /// Whether a node answers; changed by the leader's leases only.

@@ -101,4 +101,40 @@ pub struct GroupPlan {
     /// What would have no place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// Why the first new allocations would go where they would, each with its best three nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
+}
+
+/// Why one allocation would go where it would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Choice {
+    /// `job.group.index`.
+    pub name: String,
+    /// Nodes that could take it.
+    pub feasible: u32,
+    /// The best of them, at most three; the first is the one.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A node that could take an allocation, and how good it is: compared in the order of these numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Candidate {
+    /// The node's name.
+    pub node: String,
+    /// The weights of the affinities that hold there: more is better.
+    pub liking: i64,
+    /// What one more there costs its spreads, in thousandths of their weights: less is better.
+    pub spread_cost: i64,
+    /// Allocations of the group in the node's failure domain; on the node where it names none.
+    pub in_domain: u32,
+    /// Allocations of the group on the node.
+    pub copies: u32,
+    /// How full the node would be with it, in percent: fuller and more balanced is better.
+    pub cpu_percent: u32,
+    /// See `cpu_percent`.
+    pub memory_percent: u32,
+    /// Why it is not the one, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub behind: String,
 }

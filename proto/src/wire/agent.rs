@@ -16,6 +16,7 @@ pub fn identity_to_wire(identity: &NodeIdentity) -> v1::Identity {
         version: identity.version.clone(),
         capacity: Some(job::resources_to_wire(identity.capacity)),
         attributes: identity.attributes.clone(),
+        failure_domain: identity.failure_domain.clone().unwrap_or_default(),
     }
 }
 
@@ -33,5 +34,6 @@ pub fn identity_from_wire(identity: v1::Identity) -> Result<NodeIdentity, BadMes
         version: identity.version,
         capacity: job::resources_from_wire(need(identity.capacity, "capacity")?),
         attributes: identity.attributes,
+        failure_domain: Some(identity.failure_domain).filter(|domain| !domain.is_empty()),
     })
 }

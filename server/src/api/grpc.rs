@@ -119,6 +119,14 @@ impl v1::control_server::Control for Control {
         document(&ops::plan_job(&self.context.cluster, &caller, job).await?)
     }
 
+    async fn plan_loss(&self, request: Request<v1::PlanLossRequest>) -> Reply<v1::Document> {
+        let (caller, ask) = opened(request)?;
+        let lost = ops::Lost { nodes: ask.nodes, domains: ask.failure_domains };
+        let jobs = ask.jobs.into_iter().map(from_wire).collect::<Result<Vec<_>, _>>();
+        let jobs = jobs.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+        document(&ops::plan_loss(&self.context.cluster, &caller, &lost, jobs).await?)
+    }
+
     async fn job_history(&self, request: Request<v1::JobHistoryRequest>) -> Reply<v1::Document> {
         let (caller, ask) = opened(request)?;
         let key = JobKey::new(ask.namespace, ask.name);

@@ -53,6 +53,7 @@ pub(crate) fn node_identity(number: u64) -> NodeIdentity {
         version: "0".into(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes: BTreeMap::new(),
+        failure_domain: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::core::state::{Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait};
 
 /// Bytes that one of these takes at most, its framing included: its numbers as long as varints get.
-const RUN_BYTES: usize = 64;
+const RUN_BYTES: usize = 76;
 const STOP_BYTES: usize = 16;
 const UPDATE_BYTES: usize = 26;
 /// What an item or a wait takes beside its texts and runs.
@@ -100,7 +100,7 @@ mod tests {
     use proto::time::Timestamp;
 
     use super::*;
-    use crate::core::state::{Command, Kind, PlaceReason, encode_command};
+    use crate::core::state::{Command, Edge, Kind, PlaceReason, RunnerUp, encode_command};
 
     const MOST: usize = 4096;
 
@@ -116,6 +116,7 @@ mod tests {
                 copies: u32::MAX,
                 preferred: true,
                 same_node: true,
+                runner_up: Some(RunnerUp { node: NodeId(u64::MAX), edge: Edge::Id }),
             },
         };
         let item = |name: &str| PlanItem {

@@ -18,6 +18,8 @@ mod find;
 mod jobs;
 /// The output of tasks, merged.
 pub mod logs;
+/// Whether everything would still fit without some nodes.
+mod loss;
 /// Nodes are listed, shown, cordoned, forgotten.
 mod nodes;
 /// The servers of the cluster.
@@ -40,6 +42,7 @@ pub use caller::{Caller, Capabilities, Capability};
 pub use events::{EventsQuery, events};
 pub use exec::exec;
 pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
+pub use loss::{Lost, plan_loss};
 pub use nodes::{list_nodes, node_status, purge_node, set_eligibility};
 pub use servers::list_servers;
 pub use signal::{RunningTask, TaskQuery, signal};

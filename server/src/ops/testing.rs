@@ -47,6 +47,7 @@ pub(crate) fn identity(number: u64) -> NodeIdentity {
         version: "0.1.0".to_owned(),
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes: [("os".to_owned(), "linux".to_owned())].into(),
+        failure_domain: None,
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn one(out: &mut Out, status: &NodeStatus, now: Timestamp) -> Result<
         ("cpu", cpu(node.used, node.capacity)),
         ("memory", memory(node.used, node.capacity)),
     ];
+    facts.extend(node.failure_domain.clone().map(|domain| ("failure domain", domain)));
     facts.extend(node.attributes.iter().map(|(key, value)| (key.as_str(), value.clone())));
     let width = facts.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0) + 2;
     for (key, value) in &facts {

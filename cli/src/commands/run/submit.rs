@@ -222,11 +222,15 @@ mod tests {
         let elsewhere = placed(&JobKey::new("dmz", "api"), "api", &placement);
         assert_eq!(elsewhere[0].text, "dmz/api: 3 placed on n1");
         placement.placed.insert("n2".into(), 1);
-        placement.waiting = Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into() });
+        placement.waiting =
+            Some(Waiting { count: 1, why: "2 of 2 nodes lack memory".into(), advice: "ask for less".into() });
         placement.wanted = 5;
         assert_eq!(
             texts(&placement),
-            ["shop.api: 4 placed on n1 (3), n2 (1)", "shop.api: 1 of 5 waits: 2 of 2 nodes lack memory"]
+            [
+                "shop.api: 4 placed on n1 (3), n2 (1)",
+                "shop.api: 1 of 5 waits: 2 of 2 nodes lack memory; ask for less"
+            ]
         );
     }
 

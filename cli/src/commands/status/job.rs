@@ -75,7 +75,7 @@ fn show_groups(out: &mut Out, job: &JobStatus, now: Timestamp) -> Result<(), Fai
     for (name, group) in &job.groups {
         if let Some(waiting) = &group.waiting {
             let text =
-                format!("{name}: {} of {} without a place: {}", waiting.count, group.wanted, waiting.why);
+                format!("{name}: {} of {} without a place: {}", waiting.count, group.wanted, waiting.told());
             out.toned(Tone::Warn, &text)?;
         }
     }

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use proto::model::Eligibility;
-use proto::view::{NodeList, NodeStatus, ServerList, Written};
+use proto::view::{LossView, NodeList, NodeStatus, ServerList, Written};
 use serde::Deserialize;
 
 use super::Failure;
@@ -18,6 +18,26 @@ use crate::ops::{self, Caller};
 pub(super) struct PurgeParams {
     #[serde(default)]
     request_id: Option<String>,
+}
+
+/// Which nodes are taken to be lost.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LossParams {
+    #[serde(default)]
+    nodes: String,
+    #[serde(default)]
+    failure_domains: String,
+}
+
+pub(super) async fn loss(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Params(params): Params<LossParams>,
+) -> Result<Json<LossView>, Failure> {
+    let list = |text: &str| text.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+    let lost = ops::Lost { nodes: list(&params.nodes), domains: list(&params.failure_domains) };
+    Ok(Json(ops::plan_loss(&context.cluster, &caller, &lost, Vec::new()).await?))
 }
 
 pub(super) async fn nodes(

@@ -72,6 +72,11 @@ const EVENTS: &[Param] = &[
     Param("follow", "boolean", "goes on with what happens"),
 ];
 
+const LOSS: &[Param] = &[
+    Param("nodes", "string", "the nodes by name or id, with commas"),
+    Param("failure_domains", "string", "all nodes of these failure domains, with commas"),
+];
+
 const fn of<T: JsonSchema>() -> MakeSchema {
     SchemaGenerator::subschema_for::<T>
 }
@@ -135,6 +140,7 @@ fn of_machines() -> Vec<Endpoint> {
     use view::{NodeList, NodeStatus, ServerList, Written};
     vec![
         endpoint!(get "/v1/nodes", "a list of nodes, by name", READ, json::<NodeList>(), machines::nodes),
+        endpoint!(get "/v1/loss", "what would become of everything if nodes were lost", LOSS, json::<view::LossView>(), machines::loss),
         endpoint!(get "/v1/nodes/{name}", "all about one node", &[], json::<NodeStatus>(), machines::node),
         endpoint!(delete "/v1/nodes/{name}", "forgets a node that is down", &[REQUEST_ID], json::<Written>(), machines::purge),
         endpoint!(post "/v1/nodes/{name}/cordon", "the node takes nothing new", &[], PlainBody, json::<Written>(), machines::cordon),

@@ -90,6 +90,8 @@ fn more(world: &World, alloc: AllocId) -> BTreeMap<&'static str, Value> {
     }
     let forecast = crate::core::scheduler::forecast(state, larger.clone(), world.now).expect("a forecast");
     let plan = views::plan(state, &larger, &forecast);
+    let lost = [proto::ids::NodeId(1)].into();
+    let told = crate::core::scheduler::loss(state, vec![], &lost, world.now).expect("it is told");
     let node = state.nodes.iter().next().expect("a node").1;
     let server = ServerView {
         id: proto::ids::ServerId(1),
@@ -103,6 +105,7 @@ fn more(world: &World, alloc: AllocId) -> BTreeMap<&'static str, Value> {
     BTreeMap::from([
         ("history", value(&views::history(state, web))),
         ("export", value(&views::export(web, version))),
+        ("loss", value(&views::loss(state, &lost, &told, |_| true))),
         ("plan", value(&List { items: vec![plan], next: None, revision: state.revision })),
         ("story", value(&story)),
         ("node-status", value(&views::node_status(state, node))),

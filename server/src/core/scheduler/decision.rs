@@ -7,8 +7,8 @@ use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
 use super::Want;
-use super::rank::Choice;
-use crate::core::state::{PlaceReason, Plan};
+use super::rank::Taken;
+use crate::core::state::{Edge, PlaceReason, Plan, RunnerUp};
 
 /// A decision and its reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,31 @@ pub struct Placed {
     pub same_node: bool,
     /// It was restarted where it was.
     pub preferred: bool,
+    /// The node that would have been next.
+    pub runner_up: Option<RunnerUp>,
+    /// The best three with their scores, this one first; only where somebody asked for scores.
+    pub scores: Vec<Scored>,
+}
+
+/// How good a node is for an allocation, in the order in which nodes are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scored {
+    /// The node.
+    pub node: NodeId,
+    /// The weights of the affinities that hold there.
+    pub liking: i64,
+    /// What one more costs its spreads, in thousandths of their weights.
+    pub spread_cost: i64,
+    /// Allocations of the group in its failure domain, or on it where it names none.
+    pub in_domain: u32,
+    /// Allocations of the group on it.
+    pub copies: u32,
+    /// How full it would be, in thousandths.
+    pub cpu_permille: u32,
+    /// See `cpu_permille`.
+    pub memory_permille: u32,
+    /// In what the best is better; none: this is the best.
+    pub behind: Option<Edge>,
 }
 
 impl Placed {
@@ -53,10 +78,11 @@ impl Placed {
         job: &JobKey,
         group: &str,
         want: &Want,
-        choice: &Choice,
+        taken: &Taken,
         use_permille: (u32, u32),
         feasible: usize,
     ) -> Self {
+        let choice = &taken.choice;
         Self {
             job: job.clone(),
             group: group.to_owned(),
@@ -68,6 +94,8 @@ impl Placed {
             memory_permille: use_permille.1,
             same_node: want.avoid == Some(choice.node),
             preferred: want.prefer == Some(choice.node),
+            runner_up: taken.runner_up,
+            scores: Vec::new(),
         }
     }
 
@@ -80,6 +108,7 @@ impl Placed {
             copies: self.copies,
             preferred: self.preferred,
             same_node: self.same_node,
+            runner_up: self.runner_up,
         }
     }
 }

@@ -125,6 +125,15 @@ impl Demands {
         }
     }
 
+    /// Returns on how many nodes each constraint holds, in their order.
+    pub(super) fn passes(&self, state: &State) -> Vec<usize> {
+        let fleet = state.nodes.fleet();
+        let holds = |rule: &Rule| {
+            fleet.all().filter(|(seat, row)| rule.holds(state, fleet.class(*seat), row.node)).count()
+        };
+        self.constraints.iter().map(holds).collect()
+    }
+
     /// Returns how much a node is liked: the weights of the affinities that hold there.
     pub(super) fn liking(&self, state: &State, class: Class, node: NodeId) -> i64 {
         let held = self.affinities.iter().filter(|(rule, _)| rule.holds(state, class, node));

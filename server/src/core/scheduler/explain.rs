@@ -10,7 +10,7 @@ use proto::units::{show_cpu, show_size};
 use super::demands::Against;
 use super::feasible::{Ask, Obstacle};
 use super::room::Room;
-use crate::core::state::{NodeRecord, State};
+use crate::core::state::{Alloc, NodeRecord, State};
 use crate::limits::ALLOCS_PER_NODE;
 
 /// Returns the causes, the most frequent first.
@@ -114,12 +114,15 @@ fn start_error(state: &State, ask: &Ask) -> String {
     end.map(|end| format!(" ({})", end.reason)).unwrap_or_default()
 }
 
+/// Returns who holds a static port on a node.
+pub(super) fn holder_of<'s>(state: &'s State, node: &NodeRecord, port: u16) -> Option<&'s Alloc> {
+    let holds = |alloc: &&Alloc| alloc.counted && alloc.ports.iter().any(|(_, taken)| *taken == port);
+    node.allocs.iter().filter_map(|id| state.allocs.get(*id)).find(holds)
+}
+
 /// Names who holds a static port on a node.
 fn holder(state: &State, node: &NodeRecord, port: u16) -> String {
-    let holds = |alloc: &&crate::core::state::Alloc| {
-        alloc.counted && alloc.ports.iter().any(|(_, taken)| *taken == port)
-    };
-    let holder = node.allocs.iter().filter_map(|id| state.allocs.get(*id)).find(holds);
+    let holder = holder_of(state, node, port);
     let name = holder.map(|alloc| format!(" by {}", alloc.name())).unwrap_or_default();
     if name.is_empty() {
         format!(" on {}", node.identity.name)

@@ -91,6 +91,17 @@ impl Ask {
             let is_down = state.nodes.get(&row.node).is_none_or(|node| node.liveness == Liveness::Down);
             return Some(if is_down { Obstacle::Down } else { Obstacle::Cordoned });
         }
+        self.obstacle_once_open(state, seat, row, room)
+    }
+
+    /// Returns the same of a node as if it were up and took new work.
+    pub(super) fn obstacle_once_open(
+        &self,
+        state: &State,
+        seat: Seat,
+        row: &Row,
+        room: &Room<'_>,
+    ) -> Option<Obstacle> {
         if let Some(against) = self.demands.against(state, room.fleet.class(seat), row.node) {
             return Some(Obstacle::Rule(against));
         }

@@ -9,11 +9,15 @@ use proto::ids::{AllocId, JobKey, JobVersion, NodeId};
 use proto::model::{AllocState, AllocStatus, Desired, Job, StopReason};
 use proto::time::Timestamp;
 
-use super::{schedule, wanted, with_progress};
+use super::advice::{Shortage, advice};
+use super::answers::Answers;
+use super::{Decision, Placed, schedule_scored, wanted, with_progress};
 use crate::core::state::{Alloc, Command, Kind, Outcome, Plan, Refusal, State, Wait};
 
 /// Decisions after which everything that can be placed is: one stops what goes, one places what comes, one finds nothing to do.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
+/// Placements of a group of which scores are told.
+const CHOICES: usize = 8;
 
 /// What would become of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,8 +45,10 @@ pub struct GroupForecast {
     pub stopped: u32,
     /// New allocations, replacements included.
     pub placed: BTreeMap<NodeId, u32>,
-    /// How many would have no place, and why.
-    pub waiting: Option<(u32, String)>,
+    /// What would have no place.
+    pub waiting: Option<Shortage>,
+    /// Why the first of the new allocations would go where they would.
+    pub choices: Vec<Placed>,
 }
 
 /// Says what would become of a job if it were submitted now. The state stays as it is.
@@ -86,9 +92,15 @@ impl Forecast {
 
     /// Decides once and does what was decided; returns whether there was anything.
     fn go_on(&mut self, state: &mut State, key: &JobKey, now: Timestamp) -> bool {
-        let plan = schedule(state, std::slice::from_ref(key), now).plan;
+        let jobs = std::slice::from_ref(key);
+        let Decision { plan, placed, .. } =
+            schedule_scored(state, jobs, now, &mut Answers::default(), CHOICES);
         if plan.is_empty() {
             return false;
+        }
+        for one in placed.into_iter().filter(|one| !one.scores.is_empty()) {
+            let choices = &mut self.group(&one.group.clone()).choices;
+            choices.extend((choices.len() < CHOICES).then_some(one));
         }
         let group_of = |id: AllocId| state.allocs.get(id).map(|alloc| alloc.group.clone());
         for stop in &plan.stops {
@@ -119,8 +131,12 @@ impl Forecast {
         }
         let Some(record) = state.jobs.get(key) else { return };
         for (name, group) in &record.groups {
-            let why = |wait: &Wait| with_progress(state, record, name, &wait.why);
-            self.group(name).waiting = group.wait.as_ref().map(|wait| (wait.count, why(wait)));
+            let shortage = |wait: &Wait| Shortage {
+                count: wait.count,
+                why: with_progress(state, record, name, &wait.why),
+                advice: advice(state, record, name),
+            };
+            self.group(name).waiting = group.wait.as_ref().map(shortage);
         }
     }
 }
@@ -139,7 +155,7 @@ fn all_together(state: &mut State, key: &JobKey) {
 }
 
 /// Plays the agents: what is to stop has stopped.
-fn end_what_stops(state: &mut State, key: &JobKey, now: Timestamp) {
+pub(super) fn end_what_stops(state: &mut State, key: &JobKey, now: Timestamp) {
     let live = state.jobs.get(key).map(|record| record.live.clone()).unwrap_or_default();
     let stopping = live.iter().filter_map(|id| state.allocs.get(*id));
     let stopping: Vec<(AllocId, NodeId)> = stopping
@@ -158,6 +174,7 @@ mod tests {
     use proto::model::Resources;
 
     use super::*;
+    use crate::core::state::Edge;
     use crate::core::testing::{World, job};
 
     fn running(count: u32) -> World {
@@ -199,6 +216,18 @@ mod tests {
         let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
         nodes.for_each(|node| *counts.entry(node).or_default() += 1);
         assert_eq!(counts, group.placed, "the same kernel decides");
+        let first = &group.choices[0];
+        assert_eq!((group.choices.len(), first.scores.len(), first.scores[0].node), (3, 2, first.node));
+        let behind: Vec<_> = group.choices.iter().map(|one| one.scores[1].behind).collect();
+        assert_eq!(
+            behind,
+            [Some(Edge::Id), Some(Edge::Copies), Some(Edge::Id)],
+            "why the second is not the one"
+        );
+        assert_eq!(
+            first.runner_up.map(|next| (next.node, next.edge)),
+            Some((first.scores[1].node, Edge::Id))
+        );
     }
 
     #[test]
@@ -225,8 +254,10 @@ mod tests {
         let tasks = large.groups.values_mut().flat_map(|group| group.tasks.values_mut());
         tasks.for_each(|task| task.resources = Resources { cpu_millis: 100, memory_bytes: 1 << 40 });
         let (_, group) = of(&World::new(2), large);
-        let (count, why) = group.waiting.expect("it waits");
-        assert_eq!((count, why.as_str()), (2, "2 of 2 nodes lack memory (1TiB asked)"));
+        let waits = group.waiting.expect("it waits");
+        assert_eq!((waits.count, waits.why.as_str()), (2, "2 of 2 nodes lack memory (1TiB asked)"));
+        let told = "no node is large enough: n0 has 8GiB of memory in all; ask for less under `resources`, or add a larger node";
+        assert_eq!(waits.advice, told);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! What to place, where, and what to stop: dirty jobs in, one plan out. Deciding again on the same facts proposes nothing.
 
+mod advice;
 mod answers;
 mod best;
 mod decision;
 mod demands;
 mod dependencies;
+mod domain;
 mod everywhere;
 mod explain;
 mod feasible;
 mod forecast;
+mod loss;
 mod outlook;
 mod per_node;
 mod rank;
@@ -16,11 +19,13 @@ mod reconcile;
 mod room;
 mod spread;
 
+pub use advice::{Shortage, advice};
 pub use answers::Answers;
-pub use decision::{Decision, Placed};
+pub use decision::{Decision, Placed, Scored};
 pub use dependencies::{is_held, with_progress};
 pub use everywhere::{Wanted, wanted};
 pub use forecast::{Forecast, GroupForecast, forecast};
+pub use loss::{GroupLoss, Loss, loss};
 pub use outlook::{Outlook, outlook};
 
 use std::collections::BTreeSet;
@@ -30,7 +35,7 @@ use proto::time::Timestamp;
 
 use super::state::{JobRecord, PlaceReason, PlanItem, PlanRun, PlanWait, State};
 use feasible::{Ask, others};
-use rank::{Candidates, Choice};
+use rank::{Candidates, Taken};
 use reconcile::{GroupWork, Want, reconcile};
 use room::Room;
 
@@ -46,6 +51,19 @@ pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
 /// each group that needs a place, one look at every node.
 #[must_use]
 pub fn schedule_with(state: &State, jobs: &[JobKey], now: Timestamp, answers: &mut Answers) -> Decision {
+    schedule_scored(state, jobs, now, answers, 0)
+}
+
+/// Decides the same, and tells of the first so many placements of each group the best three nodes with their scores: one more look at
+/// every node that fits for each of them.
+#[must_use]
+pub fn schedule_scored(
+    state: &State,
+    jobs: &[JobKey],
+    now: Timestamp,
+    answers: &mut Answers,
+    scores: usize,
+) -> Decision {
     let mut decision = Decision::default();
     let mut room = Room::of(state);
     for key in jobs {
@@ -57,7 +75,7 @@ pub fn schedule_with(state: &State, jobs: &[JobKey], now: Timestamp, answers: &m
                 let at = decision.wake_at.entry(key.clone()).or_insert(due);
                 *at = due.min(*at);
             }
-            place_group(state, key, &work, &mut room, answers, &mut decision);
+            place_group(state, key, &work, &mut room, answers, scores, &mut decision);
         }
     }
     decision
@@ -92,13 +110,15 @@ fn place_group(
     work: &GroupWork,
     room: &mut Room<'_>,
     answers: &mut Answers,
+    scores: usize,
     decision: &mut Decision,
 ) {
     let Some(record) = state.jobs.get(key) else { return };
     if !record.current().job.groups.contains_key(&work.group) {
         return;
     }
-    let Outcome { placed, told, left, why: no_room } = find_places(state, record, work, room, answers);
+    let Outcome { placed, told, left, why: no_room } =
+        find_places(state, record, work, room, answers, scores);
     let why = [work.waits_for.as_str(), &no_room].into_iter().filter(|why| !why.is_empty());
     let why = why.collect::<Vec<_>>().join("; ");
     decision.placed.extend(told);
@@ -138,6 +158,7 @@ fn find_places(
     work: &GroupWork,
     room: &mut Room<'_>,
     answers: &mut Answers,
+    scores: usize,
 ) -> Outcome {
     // Most looks find that nothing is lacking: then nothing is asked.
     if work.place.is_empty() && !work.is_nowhere {
@@ -151,8 +172,15 @@ fn find_places(
     let present = others(state, record, &work.group);
     let mut candidates = Candidates::collect(state, &ask, room, present, work.place.len());
     for want in &work.place {
+        let scores = match outcome.told.len() < scores {
+            true => candidates.scores(&ask, room, want),
+            false => Vec::new(),
+        };
         match candidates.take_best(&mut ask, room, want) {
-            Some(choice) => outcome.take(state, &ask, want, &choice, room, candidates.feasible()),
+            Some(taken) => {
+                outcome.take(state, &ask, want, &taken, room, candidates.feasible());
+                outcome.told.last_mut().into_iter().for_each(|told| told.scores.clone_from(&scores));
+            }
             None => outcome.left += 1,
         }
     }
@@ -168,11 +196,12 @@ impl Outcome {
         state: &State,
         ask: &Ask,
         want: &Want,
-        choice: &Choice,
+        taken: &Taken,
         room: &Room<'_>,
         feasible: usize,
     ) {
-        let one = Placed::new(&ask.job, &ask.group, want, choice, choice.use_permille(room), feasible);
+        let choice = taken.choice;
+        let one = Placed::new(&ask.job, &ask.group, want, taken, choice.use_permille(room), feasible);
         self.placed.push((choice.node, want.index, one.reason(state.nodes.len())));
         self.told.push(one);
     }

@@ -7,7 +7,7 @@ use proto::ids::NodeId;
 use super::Outcome;
 use super::explain;
 use super::feasible::Ask;
-use super::rank::Choice;
+use super::rank::{Choice, Taken};
 use super::reconcile::{GroupWork, Want};
 use super::room::Room;
 use crate::core::state::State;
@@ -19,7 +19,10 @@ pub(super) fn find_places(state: &State, ask: &Ask, work: &GroupWork, room: &mut
     for want in &work.place {
         let Some(node) = want.only else { continue };
         match take(state, ask, room, node) {
-            Some(choice) => outcome.take(state, ask, want, &choice, room, 1),
+            Some(choice) => {
+                let taken = Taken { choice, runner_up: None };
+                outcome.take(state, ask, want, &taken, room, 1);
+            }
             None => {
                 full.insert(node);
             }

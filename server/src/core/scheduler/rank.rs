@@ -1,19 +1,19 @@
-//! Which of the nodes that fit is best: what the job likes and how it is spread, then fewest of the same group, then the fullest that
-//! stays balanced, then the lowest id.
+//! Which of the nodes that fit is best: what the job likes and how it is spread, then fewest of the same group in the failure domain,
+//! then on the node, then the fullest that stays balanced, then the lowest id.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
 
 use proto::ids::NodeId;
 
 use super::Want;
-use super::best::Best;
+use super::decision::Scored;
+use super::domain::{Domain, Domains};
 use super::feasible::Ask;
 use super::room::Room;
-use super::spread::{Spreads, Values};
-use crate::core::state::{Alloc, Seat, State};
+use super::spread::Spreads;
+use crate::core::state::{Alloc, Edge, RunnerUp, Seat, State};
 
-/// Nodes that fit. Those with the same values of what is spread over form a domain: within it the order stays, whatever is placed.
+/// Nodes that fit, by domains.
 pub(super) struct Candidates<'s> {
     state: &'s State,
     domains: Vec<Domain>,
@@ -21,11 +21,6 @@ pub(super) struct Candidates<'s> {
     /// How many of the group each seat had before, where any has.
     copies: Vec<u32>,
     feasible: usize,
-}
-
-struct Domain {
-    values: Values,
-    heap: BinaryHeap<Reverse<Choice>>,
 }
 
 /// A node that fits. The order is the rank: the least is the best.
@@ -38,6 +33,25 @@ pub(super) struct Choice {
     pub(super) node: NodeId,
     seat: Seat,
 }
+
+/// A node beside its competitors. The order is the rank, over all domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked {
+    /// How little the job likes it, what its domain costs included.
+    cost: i64,
+    /// How many of the group are in its failure domain; on the node where it names none.
+    shared: u32,
+    choice: Choice,
+}
+
+/// What was taken, and what would have been next.
+pub(super) struct Taken {
+    pub(super) choice: Choice,
+    pub(super) runner_up: Option<RunnerUp>,
+}
+
+/// Candidates of which scores are told.
+const SCORES_TOLD: usize = 3;
 
 /// An affinity's weight in the unit of what a spread costs.
 const WEIGHT: i64 = 1000;
@@ -55,11 +69,11 @@ impl<'s> Candidates<'s> {
         let copies = copies(others, room);
         // Each allocation takes one, and one may have to be passed over: what is worse than so many others is never looked at, unless
         // a placement can rule others out.
-        let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 1 };
-        let mut domains: BTreeMap<Values, Best<Choice>> = BTreeMap::new();
-        let mut alone = Best::new(most);
+        // One more is the runner-up of the last.
+        let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 2 };
+        let mut domains = Domains::new(&spreads, most);
         let mut feasible = 0;
-        let (simple, one_domain) = (ask.asks_for_room_only(), spreads.is_nothing());
+        let simple = ask.asks_for_room_only();
         room.fleet.each_fitting(ask.need, waste, |fit| {
             if !simple && !ask.is_welcome(state, fit.class, fit.node, room) {
                 return;
@@ -68,19 +82,10 @@ impl<'s> Candidates<'s> {
             let dislike = -WEIGHT * ask.demands.liking(state, fit.class, fit.node);
             let copies = copies.get(fit.seat.index()).copied().unwrap_or(0);
             let choice = Choice { dislike, copies, waste: fit.score, node: fit.node, seat: fit.seat };
-            if one_domain {
-                alone.push(choice);
-            } else {
-                let values = spreads.values(state, fit.class, fit.node);
-                domains.entry(values).or_insert_with(|| Best::new(most)).push(choice);
-            }
+            domains.of(state, fit.class, fit.node).push(choice);
         });
-        if one_domain {
-            domains.insert(Values::new(), alone);
-        }
-        domains.keys().for_each(|values| spreads.offer(values));
-        let domains =
-            domains.into_iter().map(|(values, best)| Domain { values, heap: best.into_heap() }).collect();
+        let domains: Vec<Domain> = domains.into_heaps().collect();
+        domains.iter().for_each(|domain| spreads.offer(&domain.values));
         Self { state, domains, spreads, copies, feasible }
     }
 
@@ -91,10 +96,10 @@ impl<'s> Candidates<'s> {
 
     /// Takes the best place for one allocation, and its room: the node that it prefers if that fits, the one that it avoids only if
     /// no other does.
-    pub(super) fn take_best(&mut self, ask: &mut Ask, room: &mut Room<'_>, want: &Want) -> Option<Choice> {
+    pub(super) fn take_best(&mut self, ask: &mut Ask, room: &mut Room<'_>, want: &Want) -> Option<Taken> {
         let preferred = want.prefer.and_then(|node| self.take_node(ask, room, node));
-        let (domain, best) = match preferred {
-            Some(preferred) => preferred,
+        let (domain, best, runner_up) = match preferred {
+            Some((domain, preferred)) => (domain, preferred, None),
             None => self.take_top(ask, room, want.avoid)?,
         };
         room.take(best.seat, best.node, ask);
@@ -105,7 +110,32 @@ impl<'s> Candidates<'s> {
             let waste = room.fleet.score(best.seat, ask.need, waste);
             self.domains[domain].heap.push(Reverse(Choice { copies: best.copies + 1, waste, ..best }));
         }
-        Some(best)
+        Some(Taken { choice: best, runner_up })
+    }
+
+    /// Returns the best few for the next allocation with their scores, the best first. Cost: one look at every candidate.
+    pub(super) fn scores(&self, ask: &Ask, room: &Room<'_>, want: &Want) -> Vec<Scored> {
+        let welcome = |choice: &Choice| {
+            Some(choice.node) != want.avoid
+                && (!ask.demands.is_exclusive()
+                    || ask.is_welcome(self.state, room.fleet.class(choice.seat), choice.node, room))
+        };
+        let of_domain = |domain: &Domain| {
+            let standing = self.standing(domain);
+            let fit = domain.heap.iter().map(|Reverse(choice)| *choice).filter(welcome);
+            fit.map(|choice| standing.rank(choice)).collect::<Vec<_>>()
+        };
+        let mut all: Vec<Ranked> = self.domains.iter().flat_map(of_domain).collect();
+        all.sort_unstable_by_key(|one| (Some(one.choice.node) != want.prefer, *one));
+        all.truncate(SCORES_TOLD);
+        let best = all.first().copied();
+        let beside = |one: &Ranked| best.filter(|best| best != one);
+        all.iter().map(|one| one.scored(beside(one).as_ref(), ask, room)).collect()
+    }
+
+    fn standing(&self, domain: &Domain) -> Standing {
+        let (cost, shared) = (self.spreads.cost(&domain.values), self.spreads.in_domain(&domain.values));
+        Standing { cost, shared }
     }
 
     /// Takes a certain node, whether it is among the best or not.
@@ -131,7 +161,12 @@ impl<'s> Candidates<'s> {
     }
 
     /// Takes the best of all domains but that node, or that node where there is no other.
-    fn take_top(&mut self, ask: &Ask, room: &Room<'_>, avoid: Option<NodeId>) -> Option<(usize, Choice)> {
+    fn take_top(
+        &mut self,
+        ask: &Ask,
+        room: &Room<'_>,
+        avoid: Option<NodeId>,
+    ) -> Option<(usize, Choice, Option<RunnerUp>)> {
         let mut aside = None;
         for number in 0..self.domains.len() {
             self.drop_unwelcome(ask, room, number);
@@ -143,18 +178,29 @@ impl<'s> Candidates<'s> {
                 self.drop_unwelcome(ask, room, number);
             }
         }
-        let rank = |(number, domain): (usize, &Domain)| {
-            let Reverse(top) = domain.heap.peek()?;
-            let dislike = top.dislike.saturating_add(self.spreads.cost(&domain.values));
-            Some((Choice { dislike, ..*top }, number))
+        let (mut best, mut next): (Option<(Ranked, usize, Standing)>, Option<Ranked>) = (None, None);
+        for (number, domain) in self.domains.iter().enumerate() {
+            let Some(Reverse(top)) = domain.heap.peek() else { continue };
+            let standing = self.standing(domain);
+            let ranked = standing.rank(*top);
+            if best.as_ref().is_none_or(|(best, _, _)| ranked < *best) {
+                next = best.replace((ranked, number, standing)).map(|(before, _, _)| before);
+            } else if next.is_none_or(|next| ranked < next) {
+                next = Some(ranked);
+            }
+        }
+        let Some((ranked, best, standing)) = best else {
+            return aside.map(|(number, avoided)| (number, avoided, None));
         };
-        let best = self.domains.iter().enumerate().filter_map(rank).min().map(|(_, number)| number);
-        let Some(best) = best else { return aside };
-        let taken = self.domains[best].heap.pop().map(|Reverse(choice)| (best, choice));
+        self.domains[best].heap.pop();
+        let beside = self.domains[best].heap.peek().map(|Reverse(choice)| standing.rank(*choice));
+        // Of what must differ the next one may have been ruled out meanwhile: only tops are looked at again.
+        let known = next.into_iter().chain(beside).min().filter(|_| !ask.demands.is_exclusive());
+        let runner_up = known.map(|next| RunnerUp { node: next.choice.node, edge: ranked.edge_over(&next) });
         if let Some((number, avoided)) = aside {
             self.domains[number].heap.push(Reverse(avoided));
         }
-        taken
+        Some((best, ranked.choice, runner_up))
     }
 
     /// Lets go of what was ruled out by what was placed since.
@@ -167,6 +213,54 @@ impl<'s> Candidates<'s> {
                 return;
             }
             self.domains[number].heap.pop();
+        }
+    }
+}
+
+/// What all nodes of a domain have in common.
+#[derive(Clone, Copy)]
+struct Standing {
+    cost: i64,
+    shared: Option<u32>,
+}
+
+impl Standing {
+    fn rank(self, choice: Choice) -> Ranked {
+        let cost = choice.dislike.saturating_add(self.cost);
+        Ranked { cost, shared: self.shared.unwrap_or(choice.copies), choice }
+    }
+}
+
+impl Ranked {
+    /// Returns in what this one is better than another.
+    fn edge_over(&self, other: &Self) -> Edge {
+        let (own, others) = (&self.choice, &other.choice);
+        // Without a domain its count is that of the node.
+        let of_nodes = self.shared == own.copies && other.shared == others.copies;
+        match () {
+            () if self.cost != other.cost && own.dislike < others.dislike => Edge::Liking,
+            () if self.cost != other.cost => Edge::Spread,
+            () if self.shared != other.shared && of_nodes => Edge::Copies,
+            () if self.shared != other.shared => Edge::Domain,
+            () if own.dislike != others.dislike => Edge::Liking,
+            () if own.copies != others.copies => Edge::Copies,
+            () if own.waste != others.waste => Edge::Fit,
+            () => Edge::Id,
+        }
+    }
+
+    /// Returns it as it is told: `before` is the best one, unless this is.
+    fn scored(&self, before: Option<&Self>, ask: &Ask, room: &Room<'_>) -> Scored {
+        let row = room.fleet.row(self.choice.seat);
+        Scored {
+            node: self.choice.node,
+            liking: -self.choice.dislike / WEIGHT,
+            spread_cost: self.cost.saturating_sub(self.choice.dislike),
+            in_domain: self.shared,
+            copies: self.choice.copies,
+            cpu_permille: row.cpu_millis.used_permille(ask.need.cpu_millis),
+            memory_permille: row.memory_bytes.used_permille(ask.need.memory_bytes),
+            behind: before.map(|best| best.edge_over(self)),
         }
     }
 }

@@ -1,4 +1,9 @@
 //! Over which values allocations are spread, and what one more in each would cost.
+//!
+//! A group of several that asks for no spread is spread over failure domains: not by a weight, which would stand against what the job
+//! likes, but as the next thing after it. A node that names no domain is one of its own, because nothing is known to fail with it:
+//! taking all such nodes for one domain would crowd a cluster in which few are named onto those, and leaving them out of the count
+//! would crowd it onto the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +23,8 @@ pub(super) struct Spreads {
     each: Vec<Spread>,
     /// Allocations wanted.
     count: u64,
+    /// Nothing is asked: the fact of the failure domains, and how many of the group each has.
+    domains: Option<(Path, BTreeMap<String, u32>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,9 +57,13 @@ impl Spreads {
                 values: BTreeSet::new(),
             })
         };
-        let mut spreads =
-            Self { each: asked.iter().filter_map(spread).collect(), count: u64::from(count.max(1)) };
-        if !spreads.each.is_empty() {
+        let by_domain = asked.is_empty() && count > 1 && state.nodes.has_domains();
+        let mut spreads = Self {
+            each: asked.iter().filter_map(spread).collect(),
+            count: u64::from(count.max(1)),
+            domains: by_domain.then(|| (Path::failure_domain(), BTreeMap::new())),
+        };
+        if !spreads.is_nothing() {
             let fleet = state.nodes.fleet();
             let seated = others.filter_map(|alloc| Some((alloc.node, fleet.class(fleet.seat(alloc.node)?))));
             for (node, class) in seated {
@@ -65,12 +76,29 @@ impl Spreads {
 
     /// Returns where a node stands.
     pub(super) fn values(&self, state: &State, class: Class, node: NodeId) -> Values {
-        self.each.iter().map(|spread| value(state, &spread.path, class, node)).collect()
+        self.paths().map(|path| value(state, path, class, node)).collect()
     }
 
-    /// Returns whether nothing is asked.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.each.iter().map(|spread| &spread.path).chain(self.domains.iter().map(|(path, _)| path))
+    }
+
+    /// Returns whether all nodes of a kind have the same values.
+    pub(super) fn is_of_kinds(&self) -> bool {
+        !self.paths().any(Path::is_of_one_node)
+    }
+
+    /// Returns whether there is nothing to spread over.
     pub(super) fn is_nothing(&self) -> bool {
-        self.each.is_empty()
+        self.each.is_empty() && self.domains.is_none()
+    }
+
+    /// Returns how many of the group are in the failure domain of these values; none: groups are not spread over those, or it has
+    /// no name and is the node alone.
+    pub(super) fn in_domain(&self, values: &Values) -> Option<u32> {
+        let (_, used) = self.domains.as_ref()?;
+        let domain = values.last()?.as_deref()?;
+        Some(used.get(domain).copied().unwrap_or(0))
     }
 
     /// Says that nodes with these values could take an allocation.
@@ -86,6 +114,9 @@ impl Spreads {
             if let Some(value) = value {
                 *spread.used.entry(value.clone()).or_default() += 1;
             }
+        }
+        if let (Some((_, used)), Some(Some(domain))) = (&mut self.domains, values.last()) {
+            *used.entry(domain.clone()).or_default() += 1;
         }
     }
 
@@ -132,7 +163,7 @@ mod tests {
             used: BTreeMap::new(),
             values: values.iter().map(|value| (*value).to_owned()).collect(),
         };
-        Spreads { each: vec![spread], count: 10 }
+        Spreads { each: vec![spread], count: 10, domains: None }
     }
 
     /// Places ten, each where it costs least.

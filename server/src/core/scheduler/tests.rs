@@ -1,7 +1,10 @@
 //! What is decided, told as people would tell it: a world, the words of its decision.
 
+mod advice;
 mod dependencies;
+mod domains;
 mod everywhere;
+mod loss;
 mod placement;
 mod promises;
 

@@ -221,6 +221,34 @@ pub struct PlaceReason {
     pub preferred: bool,
     /// It failed there, and no other node fits.
     pub same_node: bool,
+    /// The next best node; none: there was none, or nobody noted it.
+    pub runner_up: Option<RunnerUp>,
+}
+
+/// The node that would have been next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunnerUp {
+    /// Which.
+    pub node: NodeId,
+    /// What decided.
+    pub edge: Edge,
+}
+
+/// In what a node is better than the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Edge {
+    /// Its job likes it more.
+    Liking,
+    /// Its value has less of its share.
+    Spread,
+    /// Its failure domain has fewer of the group.
+    Domain,
+    /// It has fewer of the group.
+    Copies,
+    /// It is filled better.
+    Fit,
+    /// In nothing: it has the lower id.
+    Id,
 }
 
 /// An order to end.

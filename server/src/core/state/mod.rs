@@ -20,7 +20,8 @@ pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
 pub use classes::{Class, Classes};
 pub use command::{
-    Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Command, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
+    PlanWait, RunnerUp,
 };
 pub use dependents::Dependents;
 pub use encode::{

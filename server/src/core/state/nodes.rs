@@ -16,6 +16,7 @@ use crate::limits::ALLOCS_PER_NODE;
 pub struct Nodes {
     rows: Table<NodeId, NodeRecord>,
     names: imbl::OrdSet<(Arc<str>, NodeId)>,
+    domains: imbl::OrdSet<(Arc<str>, NodeId)>,
     classes: Classes,
     fleet: Fleet,
 }
@@ -52,12 +53,26 @@ impl Nodes {
         self.names.range(of_name).filter_map(|(_, id)| self.rows.get(id))
     }
 
+    /// Returns the nodes of a failure domain.
+    pub fn of_domain(&self, domain: &str) -> impl Iterator<Item = &Arc<NodeRecord>> {
+        let domain: Arc<str> = Arc::from(domain);
+        let of_domain = (domain.clone(), NodeId(0))..=(domain, NodeId(u64::MAX));
+        self.domains.range(of_domain).filter_map(|(_, id)| self.rows.get(id))
+    }
+
+    /// Returns whether any node names what it fails together with.
+    #[must_use]
+    pub fn has_domains(&self) -> bool {
+        !self.domains.is_empty()
+    }
+
     /// Puts a node, in place of the one before.
     pub fn insert(&mut self, id: NodeId, record: NodeRecord) {
         // Joined before the one before is left: a node that registers again opens no new kind.
         let class = self.classes.join(Facts::of_kind(&record.identity));
         self.forget(id);
         self.names.insert((Arc::from(record.identity.name.as_str()), id));
+        self.domains.extend(domain(&record).map(|domain| (domain, id)));
         self.fleet.put(id, row(&record), class);
         self.rows.insert(id, record);
     }
@@ -75,6 +90,9 @@ impl Nodes {
         }
         if let Some(before) = self.rows.get(&id) {
             self.names.remove(&(Arc::from(before.identity.name.as_str()), id));
+            if let Some(domain) = domain(before) {
+                self.domains.remove(&(domain, id));
+            }
         }
     }
 
@@ -120,6 +138,10 @@ impl Drop for NodeMut<'_> {
     fn drop(&mut self) {
         self.fleet.update(self.record.identity.id, row(self.record));
     }
+}
+
+fn domain(record: &NodeRecord) -> Option<Arc<str>> {
+    record.identity.failure_domain.as_deref().map(Arc::from)
 }
 
 /// Returns what the columns say of a node.

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use proto::ids::Revision;
 use proto::model::Desired;
 use proto::time::Timestamp;
-use proto::view::{AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement};
+use proto::view::{
+    AllocView, GroupPlacement, GroupStatus, JobList, JobStatus, JobSummary, Placement, Waiting,
+};
 
 use super::alloc::{alloc_of, node_name};
 use super::health::{Verdict, judge};
 use super::next::{Prospect, waiting};
 use super::tally::{Tally, is_current, live, tally};
-use crate::core::scheduler::wanted;
+use crate::core::scheduler::{advice, wanted};
 use crate::core::state::{Alloc, JobRecord, State};
 use crate::limits;
 
@@ -48,7 +50,9 @@ pub fn placement(state: &State, record: &JobRecord, write: Revision) -> Placemen
     for name in record.current().job.groups.keys() {
         let wanted = if record.stopped { 0 } else { wanted(state, record, name).slots };
         let wait = record.group(name).and_then(|memory| memory.wait.as_ref());
-        let waiting = wait.map(|wait| waiting(state, record, name, wait));
+        let advised =
+            |wait| Waiting { advice: advice(state, record, name), ..waiting(state, record, name, wait) };
+        let waiting = wait.map(advised);
         groups.insert(name.clone(), GroupPlacement { wanted, waiting, ..GroupPlacement::default() });
     }
     for alloc in live(state, record).filter(|alloc| alloc.is_active() && is_current(record, alloc)) {
@@ -99,7 +103,7 @@ fn group_status(state: &State, record: &JobRecord, name: &str, tally: &Tally) ->
         running: tally.running,
         healthy: tally.healthy,
         complete: tally.complete,
-        waiting: prospect.as_ref().and_then(Prospect::waiting),
+        waiting: prospect.as_ref().and_then(Prospect::waiting_advised),
         next_at: prospect.as_ref().and_then(Prospect::next_at),
     }
 }

@@ -4,7 +4,7 @@ use proto::time::Timestamp;
 use proto::view::Waiting;
 
 use super::alloc::node_name;
-use crate::core::scheduler::{Outlook, is_held, outlook, with_progress};
+use crate::core::scheduler::{Outlook, Shortage, advice, is_held, outlook, with_progress};
 use crate::core::state::{Alloc, GroupState, JobRecord, Slot, State, Wait};
 
 /// Nodes that one sentence names; the rest are counted.
@@ -104,6 +104,12 @@ impl<'s> Prospect<'s> {
         self.memory.failed.values().filter(is_tried).filter_map(|slot| slot.due).min().filter(|_| open)
     }
 
+    /// Returns the same with what would help. Cost: one look at every node where anything waits.
+    pub(super) fn waiting_advised(&self) -> Option<Waiting> {
+        let waiting = self.waiting()?;
+        Some(Waiting { advice: advice(self.state, self.record, self.name), ..waiting })
+    }
+
     /// Returns what waits for a place, what failed and will find none included. What no node may start does not wait: it is told
     /// with its failure.
     pub(super) fn waiting(&self) -> Option<Waiting> {
@@ -111,7 +117,8 @@ impl<'s> Prospect<'s> {
         match (&self.memory.wait, &self.outlook) {
             (_, Some(Outlook::LeftOut)) => None,
             (None, Some(Outlook::Full(why))) => {
-                Some(Waiting { count: u32::try_from(failed).unwrap_or(u32::MAX), why: why.clone() })
+                let count = u32::try_from(failed).unwrap_or(u32::MAX);
+                Some(Waiting { count, why: why.clone(), advice: String::new() })
             }
             (wait, _) => wait.as_ref().map(|wait| waiting(self.state, self.record, self.name, wait)),
         }
@@ -137,7 +144,14 @@ impl<'s> Prospect<'s> {
 
 /// Says what waits and why, with how far what it waits for is.
 pub(super) fn waiting(state: &State, record: &JobRecord, group: &str, wait: &Wait) -> Waiting {
-    Waiting { count: wait.count, why: with_progress(state, record, group, &wait.why) }
+    let why = with_progress(state, record, group, &wait.why);
+    Waiting { count: wait.count, why, advice: String::new() }
+}
+
+/// Shows what has no place.
+pub(super) fn short(shortage: Shortage) -> Waiting {
+    let Shortage { count, why, advice } = shortage;
+    Waiting { count, why, advice }
 }
 
 /// Says what comes after an allocation that failed, with the time; empty where it did not fail, or something has come since.

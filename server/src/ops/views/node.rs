@@ -45,5 +45,6 @@ pub fn node(state: &State, record: &NodeRecord) -> NodeView {
         allocs: u32::try_from(record.allocs.iter().filter(runs).count()).unwrap_or(u32::MAX),
         since: record.since,
         attributes: record.identity.attributes.clone(),
+        failure_domain: record.identity.failure_domain.clone(),
     }
 }

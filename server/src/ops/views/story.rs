@@ -13,7 +13,7 @@ use super::alloc::node_name;
 use super::health::judge;
 use super::next::{Next, Prospect};
 use super::tally::{live, tally};
-use super::words::rough;
+use super::words::{behind, rough};
 use crate::core::state::{Alloc, GroupState, JobRecord, Slot, State, stop_word};
 use crate::limits::{STORY_ALLOCS, STORY_PAST};
 
@@ -151,11 +151,16 @@ fn placed(state: &State, alloc: &Alloc) -> Sentence {
         (feasible, nodes) => {
             let copies = match reason.copies {
                 0 => "had none of its group".to_owned(),
-                copies => format!("had {copies} of its group, no more than the others"),
+                copies => format!("had {copies} of its group"),
             };
-            format!(
-                "; {feasible} of {nodes} nodes could take it, and {node} {copies} and is filled best by it"
-            )
+            let why = match reason.runner_up {
+                Some(next) => {
+                    format!("; next was {}: {}", node_name(state, next.node), behind(next.edge))
+                }
+                // Nobody noted the next one: what holds of every choice among several.
+                None => " and is filled best by it".to_owned(),
+            };
+            format!("; {feasible} of {nodes} nodes could take it, and {node} {copies}{why}")
         }
     };
     let of =
@@ -259,9 +264,12 @@ fn next_of_job(state: &State, record: &JobRecord) -> Vec<Sentence> {
     for (group, memory) in &record.groups {
         let Some(prospect) = Prospect::of(state, record, group) else { continue };
         next.extend(slots_to_come(name, group, memory, &prospect));
-        if memory.failed.is_empty() && memory.wait.is_some() {
+        let advice = prospect.waiting_advised().map(|waits| waits.advice).unwrap_or_default();
+        let waits_only = memory.failed.is_empty() && memory.wait.is_some();
+        if waits_only || !advice.is_empty() {
             let when = if prospect.is_held() { "what it waits for is there" } else { "a node can take it" };
-            next.push(Sentence::new(None, format!("{name}.{group} is placed as soon as {when}")));
+            let advice = if advice.is_empty() { advice } else { format!("; {advice}") };
+            next.push(Sentence::new(None, format!("{name}.{group} is placed as soon as {when}{advice}")));
         }
     }
     next.extend(live(state, record).flat_map(tries_to_come));
@@ -302,7 +310,9 @@ fn next_of_alloc(state: &State, alloc: &Alloc) -> Vec<Sentence> {
     if let Some(wait) =
         memory.filter(|_| present.is_none() && !is_held).and_then(|memory| memory.wait.as_ref())
     {
-        let text = format!("a replacement has no place: {}", wait.why);
+        let advised = record.and_then(|record| Prospect::of(state, record, &alloc.group)?.waiting_advised());
+        let told = advised.map_or_else(|| wait.why.clone(), |waits| waits.told());
+        let text = format!("a replacement has no place: {told}");
         return vec![Sentence::new(Some(wait.since), text)];
     }
     tries_to_come(alloc).into_iter().chain(advice).collect()

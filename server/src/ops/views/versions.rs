@@ -2,11 +2,13 @@
 
 use proto::ids::{JobVersion, NodeId};
 use proto::jobfile::explain;
-use proto::view::{Change, Export, GroupPlan, History, Plan, VersionView, Waiting};
+use proto::view::{Candidate, Change, Choice, Export, GroupPlan, History, Plan, VersionView};
 
 use super::alloc::node_name;
+use super::next::short;
+use super::words::behind;
 use crate::core::job_diff::{Difference, differences};
-use crate::core::scheduler::{Forecast, GroupForecast};
+use crate::core::scheduler::{Forecast, GroupForecast, Placed, Scored};
 use crate::core::state::{JobRecord, State, VersionRecord};
 use crate::limits::{CHANGES_IN_HISTORY, CHANGES_IN_PLAN, VALUE_CHARS};
 
@@ -72,7 +74,26 @@ fn group_plan(state: &State, group: &GroupForecast) -> GroupPlan {
         replaced: group.replaced,
         stopped: group.stopped,
         placed: group.placed.iter().map(place).collect(),
-        waiting: group.waiting.clone().map(|(count, why)| Waiting { count, why }),
+        waiting: group.waiting.clone().map(short),
+        choices: group.choices.iter().map(|one| choice(state, one)).collect(),
+    }
+}
+
+fn choice(state: &State, placed: &Placed) -> Choice {
+    let candidate = |one: &Scored| Candidate {
+        node: node_name(state, one.node).into_owned(),
+        liking: one.liking,
+        spread_cost: one.spread_cost,
+        in_domain: one.in_domain,
+        copies: one.copies,
+        cpu_percent: one.cpu_permille / 10,
+        memory_percent: one.memory_permille / 10,
+        behind: one.behind.map(behind).unwrap_or_default().to_owned(),
+    };
+    Choice {
+        name: format!("{}.{}.{}", placed.job.name, placed.group, placed.index),
+        feasible: u32::try_from(placed.feasible).unwrap_or(u32::MAX),
+        candidates: placed.scores.iter().map(candidate).collect(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::core::state::Edge;
+
 /// Characters of a cause in a list: it has to fit in a line or two of a terminal.
 const LINE_CHARS: usize = 240;
 
@@ -30,6 +32,19 @@ pub fn one_line(text: &str) -> String {
         line.push('…');
     }
     line
+}
+
+/// Says in what a node is behind the one that was chosen.
+#[must_use]
+pub const fn behind(edge: Edge) -> &'static str {
+    match edge {
+        Edge::Liking => "the job likes it less",
+        Edge::Spread => "its share of the spread is used up more",
+        Edge::Domain => "more of the group are in its failure domain",
+        Edge::Copies => "more of the group are on it",
+        Edge::Fit => "it would be filled less well",
+        Edge::Id => "as good, with a higher id",
+    }
 }
 
 #[cfg(test)]

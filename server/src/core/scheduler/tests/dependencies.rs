@@ -4,7 +4,7 @@ use proto::ids::JobVersion;
 use proto::model::{Condition, Dependency, Group, StopReason};
 
 use super::*;
-use crate::core::scheduler::{forecast, with_progress};
+use crate::core::scheduler::{Shortage, forecast, with_progress};
 use crate::core::state::{Changes, Kind, Outcome, read_snapshot, write_snapshot};
 
 fn on(job: Option<&str>, group: Option<&str>, condition: Condition) -> Dependency {
@@ -252,7 +252,8 @@ fn a_forecast_says_what_would_wait() {
     let mut world = World::new(1);
     let told = forecast(&world.state, shop(Condition::Healthy), world.state.now).expect("a forecast");
     let why = "waits for group `db` to be healthy: 0 of 1 is".to_owned();
-    assert_eq!((told.groups["web"].waiting.clone(), told.groups["db"].placed.len()), (Some((1, why)), 1));
+    let short = Shortage { count: 1, why, advice: String::new() };
+    assert_eq!((told.groups["web"].waiting.clone(), told.groups["db"].placed.len()), (Some(short), 1));
     world.put(job("db", 1));
     (0..2).for_each(|_| world.settle_healthy());
     let web = waiting_for(job("web", 1), on(Some("db"), None, Condition::Healthy));

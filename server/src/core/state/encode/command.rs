@@ -11,7 +11,8 @@ use proto::wire::{BadMessage, agent, job, status, v1};
 use super::record::{settings_from_wire, settings_to_wire};
 use super::{BadRecord, need};
 use crate::core::state::{
-    Command, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Command, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
+    PlanWait, RunnerUp,
 };
 
 /// Writes a command as bytes for the log.
@@ -285,13 +286,15 @@ fn plan_from_wire(plan: v1::ApplyPlan) -> Result<Plan, BadMessage> {
 }
 
 pub(super) fn reason_to_wire(reason: PlaceReason) -> Option<v1::PlaceReason> {
-    let PlaceReason { nodes, feasible, copies, preferred, same_node } = reason;
+    let PlaceReason { nodes, feasible, copies, preferred, same_node, runner_up } = reason;
     (reason != PlaceReason::default()).then_some(v1::PlaceReason {
         nodes,
         feasible,
         copies,
         preferred,
         same_node,
+        runner_up: runner_up.map_or(0, |next| next.node.0),
+        edge: runner_up.map_or(v1::PlaceEdge::Unspecified, |next| edge_to_wire(next.edge)).into(),
     })
 }
 
@@ -302,7 +305,33 @@ pub(super) fn reason_from_wire(reason: Option<v1::PlaceReason>) -> PlaceReason {
         copies: reason.copies,
         preferred: reason.preferred,
         same_node: reason.same_node,
+        runner_up: runner_up_from_wire(reason.runner_up, reason.edge),
     })
+}
+
+const fn edge_to_wire(edge: Edge) -> v1::PlaceEdge {
+    match edge {
+        Edge::Liking => v1::PlaceEdge::Liking,
+        Edge::Spread => v1::PlaceEdge::Spread,
+        Edge::Domain => v1::PlaceEdge::Domain,
+        Edge::Copies => v1::PlaceEdge::Copies,
+        Edge::Fit => v1::PlaceEdge::Fit,
+        Edge::Id => v1::PlaceEdge::Id,
+    }
+}
+
+/// Reads the next best node. One whose edge is not known here is not told: nothing goes by it.
+fn runner_up_from_wire(node: u64, edge: i32) -> Option<RunnerUp> {
+    let edge = match v1::PlaceEdge::try_from(edge) {
+        Ok(v1::PlaceEdge::Liking) => Edge::Liking,
+        Ok(v1::PlaceEdge::Spread) => Edge::Spread,
+        Ok(v1::PlaceEdge::Domain) => Edge::Domain,
+        Ok(v1::PlaceEdge::Copies) => Edge::Copies,
+        Ok(v1::PlaceEdge::Fit) => Edge::Fit,
+        Ok(v1::PlaceEdge::Id) => Edge::Id,
+        _ => return None,
+    };
+    Some(RunnerUp { node: NodeId(node), edge }).filter(|next| next.node.0 != 0)
 }
 
 pub(super) fn stop_to_wire(reason: StopReason) -> v1::StopReason {

@@ -13,7 +13,8 @@ use proto::model::{
 
 use super::*;
 use crate::core::state::{
-    Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    RunnerUp,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
@@ -158,13 +159,18 @@ fn reason() -> impl Strategy<Value = EndReason> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let reason = (any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>()).prop_map(
-        |(nodes, feasible, copies, preferred, same_node)| PlaceReason {
+    let edges = [Edge::Liking, Edge::Spread, Edge::Domain, Edge::Copies, Edge::Fit, Edge::Id];
+    let next = (1u64.., proptest::sample::select(Vec::from(edges)))
+        .prop_map(|(node, edge)| RunnerUp { node: NodeId(node), edge });
+    let next = proptest::option::of(next);
+    let reason = (any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>(), next).prop_map(
+        |(nodes, feasible, copies, preferred, same_node, runner_up)| PlaceReason {
             nodes,
             feasible,
             copies,
             preferred,
             same_node,
+            runner_up,
         },
     );
     let run = (1u64.., any::<u64>(), any::<u32>(), any::<u32>(), reason).prop_map(
@@ -205,16 +211,20 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 fn identity() -> impl Strategy<Value = NodeIdentity> {
     let texts = ("[a-z]{1,5}", "[a-z]{0,5}", "[a-z]{0,5}", "[a-z.:0-9]{0,9}", "[0-9.]{0,5}");
-    (1u64.., texts, resources(), super::texts()).prop_map(
-        |(id, (name, machine_id, boot_id, address, version), capacity, attributes)| NodeIdentity {
-            id: NodeId(id),
-            name,
-            machine_id,
-            boot_id,
-            address,
-            version,
-            capacity,
-            attributes,
+    let domain = proptest::option::of("[a-z0-9]{1,5}");
+    (1u64.., texts, resources(), super::texts(), domain).prop_map(
+        |(id, (name, machine_id, boot_id, address, version), capacity, attributes, failure_domain)| {
+            NodeIdentity {
+                id: NodeId(id),
+                name,
+                machine_id,
+                boot_id,
+                address,
+                version,
+                capacity,
+                attributes,
+                failure_domain,
+            }
         },
     )
 }
