@@ -72,8 +72,10 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
     }
     for (name, group) in &record.current().job.groups {
         let of_group = || present.iter().filter(|alloc| *alloc.group == **name);
+        // Older work, that of a service even, may run on while its successor must not begin.
+        let work = record.current().work.get(name);
         if group.kind.has_an_end()
-            && let Some(alloc) = of_group().next()
+            && let Some(alloc) = of_group().find(|alloc| Some(&alloc.work) == work)
         {
             return Some(format!("{} has not ended", alloc.name()));
         }
@@ -101,7 +103,6 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
             return Some(format!("{} (alloc {id}, version {version}) is {:?}", alloc.name(), alloc.state));
         }
         // Older work that its successor may not replace yet runs, and is told as waiting.
-        let work = record.current().work.get(name);
         let older = of_group().filter(|alloc| Some(&alloc.work) != work).count();
         let held = if is_held(state, record, name) { older.min(waiting) } else { 0 };
         // What was done or given up before the count shrank is remembered, so there may be more reasons than slots.
