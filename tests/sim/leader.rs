@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::ids::{Incarnation, JobKey, NodeId, Reign, RequestId, ServerId};
 use server::core::rules::liveness::Leases;
 use server::core::rules::{Collect, Health, Rule, Step};
-use server::core::scheduler::{Answers, schedule};
+use server::core::scheduler::{Memory, schedule_with};
 use server::core::state::{Changes, Kind, Outcome, Plan, Settings, State};
 use server::leader::desk::Desk;
 
@@ -40,6 +40,7 @@ pub struct Leader {
     pub leases: Option<Leases>,
     losing: bool,
     pub desk: Desk,
+    pub memory: Memory,
     pub dirty: BTreeSet<JobKey>,
     gained: BTreeSet<NodeId>,
     /// The plan in flight, and the jobs it is about.
@@ -74,6 +75,7 @@ impl Leader {
             leases: None,
             losing: false,
             desk: Desk::default(),
+            memory: Memory::default(),
             dirty: BTreeSet::new(),
             gained: BTreeSet::new(),
             plan: None,
@@ -296,12 +298,12 @@ impl Sim {
             let (Some(reign), None) = (leader.reign, &leader.plan) else { return };
             let (dirty, gained) = (std::mem::take(&mut leader.dirty), std::mem::take(&mut leader.gained));
             leader.desk.take_in(&leader.view, dirty, gained, now);
-            leader.desk.ring(&leader.view, now, &mut Answers::default());
+            leader.desk.ring(&leader.view, now, &mut leader.memory);
             let jobs = leader.desk.take(JOBS_PER_DECISION);
             if jobs.is_empty() {
                 return;
             }
-            let decision = schedule(&leader.view, &jobs, now);
+            let decision = schedule_with(&leader.view, &jobs, now, &mut leader.memory);
             leader.desk.settle(&jobs, &decision);
             if decision.plan.is_empty() {
                 leader.desk.note_refusals(&jobs, &BTreeSet::new());

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proto::ids::{JobKey, NodeId, Revision};
+use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
-use crate::core::scheduler::{Answers, Decision, may_fit};
+use crate::core::scheduler::{Decision, Memory, Precedence, may_fit};
 use crate::core::state::State;
 
 /// Refusals of one job in a row that are tried again at once: others write too, and the next snapshot shows it.
@@ -16,20 +16,24 @@ const PUT_OFF: Duration = Duration::from_millis(100);
 const PUT_OFF_MOST: Duration = Duration::from_secs(5);
 /// Between two looks at everything that waits for room: what ends, ends in bursts.
 const ROOM_PAUSE: Duration = Duration::from_millis(50);
-
-/// Higher priority first, then the older job.
-type Rank = (u8, Revision);
+/// Between two decisions about whose room is kept.
+const KEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The jobs of one reign that are to be looked at, or wait for it.
 #[derive(Debug, Default)]
 pub struct Desk {
-    queue: BTreeSet<(Rank, JobKey)>,
+    queue: BTreeSet<(Precedence, JobKey)>,
     queued: BTreeSet<JobKey>,
     timers: BTreeSet<(Timestamp, JobKey)>,
     due: BTreeMap<JobKey, Timestamp>,
     parked: BTreeSet<JobKey>,
     gained: BTreeSet<NodeId>,
     room_looked_at: Timestamp,
+    /// When it was last decided for whom room is kept, and whether any is.
+    kept_looked_at: Timestamp,
+    keeps: bool,
+    /// Jobs that wait since room was kept, maybe for that: they are looked at again when it is not kept any more.
+    beside: BTreeSet<JobKey>,
     refusals: BTreeMap<JobKey, u32>,
 }
 
@@ -55,14 +59,23 @@ impl Desk {
         self.gained.extend(gained);
     }
 
-    /// Puts jobs in the queue whose time has come, and those that may fit where room was gained.
-    pub fn ring(&mut self, state: &State, now: Timestamp, answers: &mut Answers) {
+    /// Puts jobs in the queue whose time has come, and those that may fit where room was gained; decides for whom room is kept.
+    pub fn ring(&mut self, state: &State, now: Timestamp, memory: &mut Memory) {
         while let Some((at, _)) = self.timers.first()
             && *at <= now
         {
             if let Some((_, job)) = self.timers.pop_first() {
                 self.due.remove(&job);
                 self.enqueue(state, job);
+            }
+        }
+        let waits = !self.parked.is_empty() || self.keeps;
+        if waits && now >= self.kept_looked_at.plus(KEEP_PAUSE) {
+            self.kept_looked_at = now;
+            let released = memory.keep_room(state, &self.parked, now);
+            self.keeps = memory.keeps_room();
+            if !released.is_empty() {
+                std::mem::take(&mut self.beside).into_iter().for_each(|job| self.enqueue(state, job));
             }
         }
         if self.parked.is_empty() {
@@ -74,7 +87,7 @@ impl Desk {
         self.room_looked_at = now;
         let gained = std::mem::take(&mut self.gained);
         let fit: Vec<JobKey> =
-            self.parked.iter().filter(|job| may_fit(state, job, &gained, now, answers)).cloned().collect();
+            self.parked.iter().filter(|job| may_fit(state, job, &gained, now, memory)).cloned().collect();
         fit.into_iter().for_each(|job| self.enqueue(state, job));
     }
 
@@ -82,7 +95,8 @@ impl Desk {
     pub fn next_due(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let room = (!self.gained.is_empty()).then(|| self.room_looked_at.plus(ROOM_PAUSE));
-        [timer, room].into_iter().flatten().min()
+        let kept = self.keeps.then(|| self.kept_looked_at.plus(KEEP_PAUSE));
+        [timer, room, kept].into_iter().flatten().min()
     }
 
     /// Takes the jobs to look at next; none when there is nothing to do.
@@ -106,8 +120,12 @@ impl Desk {
             }
             if decision.waiting.contains(job) {
                 self.parked.insert(job.clone());
+                if self.keeps {
+                    self.beside.insert(job.clone());
+                }
             } else {
                 self.parked.remove(job);
+                self.beside.remove(job);
             }
         }
     }
@@ -126,11 +144,8 @@ impl Desk {
     fn enqueue(&mut self, state: &State, job: JobKey) {
         if self.queued.insert(job.clone()) {
             // A job that is gone is looked at first: that costs nothing and takes it off the desk.
-            let rank = state
-                .jobs
-                .get(&job)
-                .map_or((0, Revision(0)), |record| (u8::MAX - record.current().job.priority, record.created));
-            self.queue.insert((rank, job));
+            let precedence = state.jobs.get(&job).map_or(Precedence::FIRST, |record| Precedence::of(record));
+            self.queue.insert((precedence, job));
         }
     }
 
@@ -190,9 +205,9 @@ mod tests {
         let wake_at = BTreeMap::from([(key("young"), Timestamp(1000))]);
         desk.settle(&[key("young")], &Decision { wake_at, ..Decision::default() });
         assert_eq!(desk.next_due(), Some(Timestamp(1000)));
-        desk.ring(&world.state, Timestamp(999), &mut Answers::default());
+        desk.ring(&world.state, Timestamp(999), &mut Memory::default());
         assert!(desk.take(9).is_empty());
-        desk.ring(&world.state, Timestamp(1000), &mut Answers::default());
+        desk.ring(&world.state, Timestamp(1000), &mut Memory::default());
         assert_eq!(desk.take(9), [key("young")]);
         assert_eq!(desk.next_due(), None);
     }
@@ -204,13 +219,13 @@ mod tests {
         let mut desk = Desk::default();
         let waiting = BTreeSet::from([key("waits")]);
         desk.settle(&[key("waits")], &Decision { waiting, ..Decision::default() });
-        desk.ring(&world.state, Timestamp(500), &mut Answers::default());
+        desk.ring(&world.state, Timestamp(500), &mut Memory::default());
         assert!(desk.take(9).is_empty(), "nothing gained room");
         let identity = crate::core::testing::node_identity(1);
         let node = identity.id;
         world.apply(crate::core::state::Kind::RegisterNode { identity, held: vec![], seen: None });
         desk.take_in(&world.state, BTreeSet::new(), BTreeSet::from([node]), Timestamp(500));
-        desk.ring(&world.state, Timestamp(500), &mut Answers::default());
+        desk.ring(&world.state, Timestamp(500), &mut Memory::default());
         assert_eq!(desk.take(9), [key("waits")]);
     }
 

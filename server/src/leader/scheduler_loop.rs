@@ -14,7 +14,7 @@ use proto::time::Timestamp;
 use super::desk::Desk;
 use super::{plan_parts, timer};
 use crate::cluster::Cluster;
-use crate::core::scheduler::{Answers, Decision, schedule_with};
+use crate::core::scheduler::{Decision, Memory, schedule_with};
 use crate::core::state::{Kind, Outcome, Plan, State};
 use crate::limits::{JOBS_PER_DECISION, PLAN_BYTES_MAX};
 use crate::machine::Board;
@@ -29,7 +29,7 @@ const LARGE: usize = 5000;
 pub(super) async fn run(cluster: Cluster, reign: Reign) {
     let _open = OpenBoard::open(&cluster);
     let seq = cluster.snapshot().last_plan_seq;
-    let mut scheduler = Scheduler { cluster, reign, seq, desk: Desk::default(), answers: Answers::default() };
+    let mut scheduler = Scheduler { cluster, reign, seq, desk: Desk::default(), memory: Memory::default() };
     while scheduler.turn().await.is_continue() {}
     // The term sees the same and drops its loops.
     std::future::pending().await
@@ -41,7 +41,7 @@ struct Scheduler {
     /// The number of the last plan proposed. Never used twice, whatever became of it.
     seq: u64,
     desk: Desk,
-    answers: Answers,
+    memory: Memory,
 }
 
 impl Scheduler {
@@ -51,7 +51,7 @@ impl Scheduler {
         let state = self.cluster.snapshot();
         let now = self.cluster.now();
         self.desk.take_in(&state, drained.jobs, drained.gained, now);
-        self.desk.ring(&state, now, &mut self.answers);
+        self.desk.ring(&state, now, &mut self.memory);
         let jobs = self.desk.take(JOBS_PER_DECISION);
         if jobs.is_empty() {
             tokio::select! {
@@ -60,9 +60,9 @@ impl Scheduler {
             }
             return ControlFlow::Continue(());
         }
-        let answers = std::mem::take(&mut self.answers);
-        let (decision, answers) = decide(state, jobs.clone(), now, answers).await;
-        self.answers = answers;
+        let memory = std::mem::take(&mut self.memory);
+        let (decision, memory) = decide(state, jobs.clone(), now, memory).await;
+        self.memory = memory;
         self.desk.settle(&jobs, &decision);
         let next = self.submit(decision, &jobs).await;
         self.board().done(&jobs);
@@ -132,8 +132,8 @@ async fn decide(
     state: Arc<State>,
     jobs: Vec<JobKey>,
     now: Timestamp,
-    mut answers: Answers,
-) -> (Decision, Answers) {
+    mut memory: Memory,
+) -> (Decision, Memory) {
     let wanted = |key: &JobKey| {
         let record = state.jobs.get(key);
         record
@@ -141,9 +141,9 @@ async fn decide(
     };
     let size = state.nodes.len() + jobs.iter().map(wanted).sum::<usize>();
     if size < LARGE {
-        return (schedule_with(&state, &jobs, now, &mut answers), answers);
+        return (schedule_with(&state, &jobs, now, &mut memory), memory);
     }
-    let deciding = move || (schedule_with(&state, &jobs, now, &mut answers), answers);
+    let deciding = move || (schedule_with(&state, &jobs, now, &mut memory), memory);
     match tokio::task::spawn_blocking(deciding).await {
         Ok(decided) => decided,
         Err(error) => match error.try_into_panic() {

@@ -102,6 +102,8 @@ impl<'a> Advisor<'a> {
                 self.port = node.map(|node| (port, node));
             }
             Obstacle::DynamicPorts => self.no_dynamic_ports = true,
+            // It passes by itself.
+            Obstacle::Kept => {}
         }
     }
 

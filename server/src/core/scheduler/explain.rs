@@ -42,12 +42,18 @@ pub(super) fn why_not_on(
     causes.sort_by_key(|(obstacle, (count, _))| (std::cmp::Reverse(*count), *obstacle));
     let lines: Vec<String> = causes
         .iter()
-        .map(|(obstacle, (count, first))| say(state, ask, *obstacle, *count, all, *first))
+        .map(|(obstacle, (count, first))| say((state, room), ask, *obstacle, (*count, all), *first))
         .collect();
     lines.join(", ")
 }
 
-fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, first: NodeId) -> String {
+fn say(
+    (state, room): (&State, &Room<'_>),
+    ask: &Ask,
+    obstacle: Obstacle,
+    (count, all): (usize, usize),
+    first: NodeId,
+) -> String {
     let nodes = if all == 1 { "the only node".to_owned() } else { format!("{count} of {all} nodes") };
     let s = if count == 1 { "s" } else { "" };
     match obstacle {
@@ -76,6 +82,11 @@ fn say(state: &State, ask: &Ask, obstacle: Obstacle, count: usize, all: usize, f
             )
         }
         Obstacle::DynamicPorts => format!("{nodes} lack{s} dynamic ports"),
+        Obstacle::Kept => {
+            let is = if count == 1 { "is" } else { "are" };
+            let keeper = room.kept_from(first, ask).map_or_else(String::new, |job| format!(" `{job}`"));
+            format!("{nodes} {is} kept for the job{keeper}, which waits longer")
+        }
     }
 }
 

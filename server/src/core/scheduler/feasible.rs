@@ -8,6 +8,7 @@ use proto::model::{Group, Liveness, Port, Resources};
 
 use super::answers::Answers;
 use super::demands::{Against, Demands};
+use super::precedence::Precedence;
 use super::room::Room;
 use super::spread::Spreads;
 use crate::core::state::{Alloc, Class, JobRecord, Need, Row, Seat, State, VersionRecord};
@@ -21,6 +22,8 @@ pub(super) struct Ask {
     pub(super) static_ports: Vec<u16>,
     /// Nodes that cannot start it.
     pub(super) avoid: BTreeSet<NodeId>,
+    /// Who comes before whom.
+    pub(super) precedence: Precedence,
     /// The rules of the job.
     pub(super) demands: Demands,
     version: Arc<VersionRecord>,
@@ -43,6 +46,7 @@ impl Ask {
             need: Need { cpu_millis, memory_bytes, dynamic_ports },
             static_ports,
             avoid: record.group(group).map(|state| state.avoid.clone()).unwrap_or_default(),
+            precedence: Precedence::of(record),
             demands: Demands::of(state, spec, others(state, record, group), answers),
             version: record.current().clone(),
         })
@@ -55,10 +59,13 @@ impl Ask {
 
     /// Returns whether a node that has room and takes work takes this.
     pub(super) fn is_welcome(&self, state: &State, class: Class, node: NodeId, room: &Room<'_>) -> bool {
-        self.asks_for_room_only()
-            || (!self.avoid.contains(&node)
-                && self.demands.against(state, class, node).is_none()
-                && self.held_port(node, room).is_none())
+        let is_kept = room.kept_from(node, self).is_some();
+        let asks_no_more = self.asks_for_room_only();
+        !is_kept
+            && (asks_no_more
+                || (!self.avoid.contains(&node)
+                    && self.demands.against(state, class, node).is_none()
+                    && self.held_port(node, room).is_none()))
     }
 
     /// Returns whether a node takes one more allocation.
@@ -120,7 +127,10 @@ impl Ask {
         if let Some(port) = self.held_port(row.node, room) {
             return Some(Obstacle::Port(port));
         }
-        (row.dynamic_ports < self.need.dynamic_ports).then_some(Obstacle::DynamicPorts)
+        if row.dynamic_ports < self.need.dynamic_ports {
+            return Some(Obstacle::DynamicPorts);
+        }
+        room.kept_from(row.node, self).map(|_| Obstacle::Kept)
     }
 }
 
@@ -146,4 +156,5 @@ pub(super) enum Obstacle {
     Memory,
     Port(u16),
     DynamicPorts,
+    Kept,
 }

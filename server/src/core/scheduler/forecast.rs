@@ -10,7 +10,7 @@ use proto::model::{AllocState, AllocStatus, Desired, Job, StopReason};
 use proto::time::Timestamp;
 
 use super::advice::{Shortage, advice};
-use super::answers::Answers;
+use super::memory::Memory;
 use super::{Decision, Placed, schedule_scored, wanted, with_progress};
 use crate::core::state::{Alloc, Command, Kind, Outcome, Plan, Refusal, State, Wait};
 
@@ -94,7 +94,7 @@ impl Forecast {
     fn go_on(&mut self, state: &mut State, key: &JobKey, now: Timestamp) -> bool {
         let jobs = std::slice::from_ref(key);
         let Decision { plan, placed, .. } =
-            schedule_scored(state, jobs, now, &mut Answers::default(), CHOICES);
+            schedule_scored(state, jobs, now, &mut Memory::default(), CHOICES);
         if plan.is_empty() {
             return false;
         }

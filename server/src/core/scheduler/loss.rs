@@ -10,8 +10,8 @@ use proto::model::{Job, Liveness};
 use proto::time::Timestamp;
 
 use super::advice::{Shortage, advice};
-use super::answers::Answers;
 use super::forecast::{ROUNDS, end_what_stops};
+use super::memory::Memory;
 use super::schedule_with;
 use crate::core::state::{Command, Kind, LivenessChange, Outcome, Plan, Refusal, State};
 
@@ -65,7 +65,7 @@ pub fn loss(
     lost: &BTreeSet<NodeId>,
     now: Timestamp,
 ) -> Result<Loss, Refusal> {
-    let mut world = Played { state: state.clone(), now, answers: Answers::default() };
+    let mut world = Played { state: state.clone(), now, memory: Memory::default() };
     for job in first {
         let put = Kind::PutJob { job: Box::new(job), expected: None, message: String::new() };
         if let Outcome::Refused(refusal) = world.apply(put) {
@@ -98,7 +98,7 @@ fn waits(state: &State) -> BTreeMap<(JobKey, String), u32> {
 struct Played {
     state: State,
     now: Timestamp,
-    answers: Answers,
+    memory: Memory,
 }
 
 impl Played {
@@ -109,7 +109,7 @@ impl Played {
     /// Decides and does what was decided until there is nothing to do.
     fn go_on(&mut self, keys: &[JobKey]) {
         for _ in 0..ROUNDS {
-            let plan = schedule_with(&self.state, keys, self.now, &mut self.answers).plan;
+            let plan = schedule_with(&self.state, keys, self.now, &mut self.memory).plan;
             let Some(reign) = self.state.reign.filter(|_| !plan.is_empty()) else { return };
             let plan = Plan { reign: reign.reign, seq: self.state.last_plan_seq + 1, ..plan };
             let touched: BTreeSet<JobKey> = plan

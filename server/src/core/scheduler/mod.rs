@@ -11,22 +11,26 @@ mod everywhere;
 mod explain;
 mod feasible;
 mod forecast;
+mod kept;
 mod loss;
+mod memory;
 mod outlook;
 mod per_node;
+mod precedence;
 mod rank;
 mod reconcile;
 mod room;
 mod spread;
 
 pub use advice::{Shortage, advice};
-pub use answers::Answers;
 pub use decision::{Decision, Placed, Scored};
 pub use dependencies::{is_held, with_progress};
 pub use everywhere::{Wanted, wanted};
 pub use forecast::{Forecast, GroupForecast, forecast};
 pub use loss::{GroupLoss, Loss, loss};
+pub use memory::Memory;
 pub use outlook::{Outlook, outlook};
+pub use precedence::Precedence;
 
 use std::collections::BTreeSet;
 
@@ -34,6 +38,7 @@ use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
 use super::state::{JobRecord, PlaceReason, PlanItem, PlanRun, PlanWait, State};
+use answers::Answers;
 use feasible::{Ask, others};
 use rank::{Candidates, Taken};
 use reconcile::{GroupWork, Want, reconcile};
@@ -42,16 +47,16 @@ use room::Room;
 /// Decides on the given jobs, in the given order, and remembers nothing; see [`schedule_with`].
 #[must_use]
 pub fn schedule(state: &State, jobs: &[JobKey], now: Timestamp) -> Decision {
-    schedule_with(state, jobs, now, &mut Answers::default())
+    schedule_with(state, jobs, now, &mut Memory::default())
 }
 
-/// Decides on the given jobs, in the given order. `answers` is what is remembered of expressions; it changes no decision.
+/// Decides on the given jobs, in the given order, beside what is remembered: for whom room is kept.
 ///
 /// The plan's reign and number are left to the caller. Jobs that are gone are passed over. Same input, same decision. Cost: for
 /// each group that needs a place, one look at every node.
 #[must_use]
-pub fn schedule_with(state: &State, jobs: &[JobKey], now: Timestamp, answers: &mut Answers) -> Decision {
-    schedule_scored(state, jobs, now, answers, 0)
+pub fn schedule_with(state: &State, jobs: &[JobKey], now: Timestamp, memory: &mut Memory) -> Decision {
+    schedule_scored(state, jobs, now, memory, 0)
 }
 
 /// Decides the same, and tells of the first so many placements of each group the best three nodes with their scores: one more look at
@@ -61,11 +66,12 @@ pub fn schedule_scored(
     state: &State,
     jobs: &[JobKey],
     now: Timestamp,
-    answers: &mut Answers,
+    memory: &mut Memory,
     scores: usize,
 ) -> Decision {
     let mut decision = Decision::default();
-    let mut room = Room::of(state);
+    let Memory { answers, kept } = memory;
+    let mut room = Room::keeping(state, kept);
     for key in jobs {
         let Some(record) = state.jobs.get(key) else { continue };
         for work in reconcile(state, record, now, answers) {
@@ -88,10 +94,11 @@ pub fn may_fit(
     key: &JobKey,
     gained: &BTreeSet<NodeId>,
     now: Timestamp,
-    answers: &mut Answers,
+    memory: &mut Memory,
 ) -> bool {
     let Some(record) = state.jobs.get(key) else { return false };
-    let room = Room::of(state);
+    let Memory { answers, kept } = memory;
+    let room = Room::keeping(state, kept);
     let works = reconcile(state, record, now, answers);
     works.iter().filter(|work| !work.place.is_empty()).any(|work| {
         let Some(ask) = Ask::of(state, record, &work.group, answers) else { return false };

@@ -73,7 +73,7 @@ impl<'s> Candidates<'s> {
         let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 2 };
         let mut domains = Domains::new(&spreads, most);
         let mut feasible = 0;
-        let simple = ask.asks_for_room_only();
+        let simple = ask.asks_for_room_only() && room.keeps_nothing();
         room.fleet.each_fitting(ask.need, waste, |fit| {
             if !simple && !ask.is_welcome(state, fit.class, fit.node, room) {
                 return;

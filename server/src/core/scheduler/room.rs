@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use proto::ids::NodeId;
+use proto::ids::{JobKey, NodeId};
 
 use super::feasible::Ask;
+use super::kept::Kept;
 use crate::core::state::{Fleet, Nodes, Seat, State};
 
 /// The columns of the fleet, and the static ports that were given away.
@@ -12,11 +13,28 @@ pub(super) struct Room<'s> {
     nodes: &'s Nodes,
     pub(super) fleet: Fleet,
     ports: BTreeSet<(NodeId, u16)>,
+    /// None: nothing is kept.
+    kept: Option<&'s Kept>,
 }
 
 impl<'s> Room<'s> {
     pub(super) fn of(state: &'s State) -> Self {
-        Self { nodes: &state.nodes, fleet: state.nodes.fleet().clone(), ports: BTreeSet::new() }
+        Self { nodes: &state.nodes, fleet: state.nodes.fleet().clone(), ports: BTreeSet::new(), kept: None }
+    }
+
+    /// Looks at the same room, of which some is kept.
+    pub(super) fn keeping(state: &'s State, kept: &'s Kept) -> Self {
+        Self { kept: Some(kept).filter(|kept| !kept.is_nothing()), ..Self::of(state) }
+    }
+
+    /// Returns whether no room is kept.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        self.kept.is_none()
+    }
+
+    /// Returns for whom a node's room is kept, if not for who asks.
+    pub(super) fn kept_from(&self, node: NodeId, ask: &Ask) -> Option<&JobKey> {
+        self.kept.and_then(|kept| kept.against(node, ask))
     }
 
     /// Returns whether somebody has that port of a node.

@@ -4,6 +4,7 @@ mod advice;
 mod dependencies;
 mod domains;
 mod everywhere;
+mod fairness;
 mod loss;
 mod placement;
 mod promises;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use proto::model::{Affinity, Placement, Spread, Volume, VolumeSource};
 
 use super::*;
-use crate::core::scheduler::{Answers, may_fit, schedule_with};
+use crate::core::scheduler::{Memory, may_fit, schedule_with};
 
 /// A world of nodes with these racks, in turn.
 fn racks(racks: &[&str]) -> World {
@@ -68,7 +68,7 @@ fn a_job_that_waits_for_a_kind_of_node_is_placed_when_one_comes() {
     world.apply(Kind::RegisterNode { identity, held: vec![], seen: None });
     let key = JobKey::new("default", "web");
     let gained = BTreeSet::from([world.node(0)]);
-    assert!(may_fit(&world.state, &key, &gained, world.state.now, &mut Answers::default()));
+    assert!(may_fit(&world.state, &key, &gained, world.state.now, &mut Memory::default()));
     world.settle();
     assert_eq!(places(&world), [(0, 1)].into());
 }
@@ -161,14 +161,14 @@ fn answers_are_remembered_and_change_nothing() {
     let mut world = racks(&["r1", "r2"]);
     world.put(constrained(2, "meta.rack == 'r2'"));
     let keys = [JobKey::new("default", "web")];
-    let mut answers = Answers::default();
-    let first = schedule_with(&world.state, &keys, world.state.now, &mut answers);
-    assert_eq!(first, schedule_with(&world.state, &keys, world.state.now, &mut answers));
+    let mut memory = Memory::default();
+    let first = schedule_with(&world.state, &keys, world.state.now, &mut memory);
+    assert_eq!(first, schedule_with(&world.state, &keys, world.state.now, &mut memory));
     assert_eq!(first, schedule(&world.state, &keys, world.state.now));
     // A node changes its rack: what was remembered is of another fleet.
     let mut identity = node_identity(1);
     identity.attributes.insert("meta.rack".into(), "r1".into());
     world.apply(Kind::RegisterNode { identity, held: vec![], seen: None });
-    let after = schedule_with(&world.state, &keys, world.state.now, &mut answers);
+    let after = schedule_with(&world.state, &keys, world.state.now, &mut memory);
     assert!(after.placed.is_empty() && after == schedule(&world.state, &keys, world.state.now));
 }

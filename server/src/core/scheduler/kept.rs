@@ -1,0 +1,138 @@
+//! Nodes whose room is kept for work that has waited long, so that smaller work does not take it piece by piece for ever.
+//!
+//! Room is kept only where it will come without anybody's doing: where enough of what runs has an end of its own or is told to end.
+//! The node that lacks least is taken. While it is kept nothing else takes from it, so what is lacking there only shrinks; if another
+//! node comes closer that one is kept instead. So what waits is placed once such work has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::ids::{JobKey, NodeId};
+use proto::model::{Desired, Resources};
+use proto::time::Timestamp;
+
+use super::feasible::{Ask, Obstacle};
+use super::memory::Memory;
+use super::precedence::Precedence;
+use super::reconcile::{GroupWork, reconcile};
+use super::room::Room;
+use crate::core::state::{Alloc, JobRecord, Row, State};
+
+/// For what has waited this long room is kept.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// One node, and one more for so many: what is kept may stay idle for a while.
+const NODES_PER_KEPT: usize = 50;
+/// Jobs looked at in one go; others have their turn when these have found a place.
+const JOBS_LOOKED_AT: usize = 16;
+
+/// The nodes that are kept, and for whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    nodes: BTreeMap<NodeId, Keeper>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Keeper {
+    job: Arc<JobKey>,
+    precedence: Precedence,
+}
+
+impl Kept {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Returns for whom a node is kept, if that is not the one who asks and comes before it.
+    pub(super) fn against(&self, node: NodeId, ask: &Ask) -> Option<&JobKey> {
+        let keeper = self.nodes.get(&node)?;
+        let passes = keeper.job == ask.job || ask.precedence < keeper.precedence;
+        (!passes).then_some(&*keeper.job)
+    }
+}
+
+impl Memory {
+    /// Returns whether the room of any node is kept.
+    #[must_use]
+    pub fn keeps_room(&self) -> bool {
+        !self.kept.is_nothing()
+    }
+
+    /// Decides anew for which of the jobs that wait room is kept. Returns the nodes that are not kept any more: whoever waits may
+    /// take from them.
+    ///
+    /// Cost: for the first jobs that have waited for 30 s, one look at every node and what runs there.
+    pub fn keep_room(
+        &mut self,
+        state: &State,
+        waiting: &BTreeSet<JobKey>,
+        now: Timestamp,
+    ) -> BTreeSet<NodeId> {
+        let mut long: Vec<&Arc<JobRecord>> = waiting
+            .iter()
+            .filter_map(|key| state.jobs.get(key))
+            .filter(|record| record.groups.values().any(|group| waits_long(group.wait.as_ref(), now)))
+            .collect();
+        long.sort_by_key(|record| Precedence::of(record));
+        let most = 1 + state.nodes.len() / NODES_PER_KEPT;
+        let mut kept = Kept::default();
+        for record in long.into_iter().take(JOBS_LOOKED_AT) {
+            for work in reconcile(state, record, now, &mut self.answers) {
+                if kept.nodes.len() >= most {
+                    break;
+                }
+                let wait = record.group(&work.group).and_then(|group| group.wait.as_ref());
+                if work.place.is_empty() || !waits_long(wait, now) {
+                    continue;
+                }
+                let Some(ask) = Ask::of(state, record, &work.group, &mut self.answers) else { continue };
+                if let Some(node) = closest(state, &ask, &work, &kept) {
+                    let keeper = Keeper { job: record.key.clone(), precedence: ask.precedence };
+                    kept.nodes.insert(node, keeper);
+                }
+            }
+        }
+        let before = std::mem::replace(&mut self.kept, kept);
+        before.nodes.into_keys().filter(|node| !self.kept.nodes.contains_key(node)).collect()
+    }
+}
+
+fn waits_long(wait: Option<&crate::core::state::Wait>, now: Timestamp) -> bool {
+    wait.is_some_and(|wait| wait.count > 0 && now.since(wait.since) >= PATIENCE)
+}
+
+/// Returns the node that lacks least of what will have enough.
+fn closest(state: &State, ask: &Ask, work: &GroupWork, kept: &Kept) -> Option<NodeId> {
+    let only: BTreeSet<NodeId> = work.place.iter().filter_map(|want| want.only).collect();
+    let room = Room::of(state);
+    let meant = room.fleet.all().filter(|(_, row)| only.is_empty() || only.contains(&row.node));
+    let open = meant.filter(|(_, row)| !kept.nodes.contains_key(&row.node));
+    let lacking = open.filter(|(seat, row)| {
+        matches!(ask.obstacle(state, *seat, row, &room), Some(Obstacle::Cpu | Obstacle::Memory))
+    });
+    let enough = lacking.filter(|(_, row)| will_have(state, row, ask));
+    enough.map(|(_, row)| (lack(&row, ask), row.node)).min().map(|(_, node)| node)
+}
+
+/// Returns whether a node has enough when all that ends of itself has ended.
+fn will_have(state: &State, row: &Row, ask: &Ask) -> bool {
+    let Some(node) = state.nodes.get(&row.node) else { return false };
+    let allocs = node.allocs.iter().filter_map(|id| state.allocs.get(*id));
+    let ending = allocs.filter(|alloc| alloc.counted && ends(state, alloc));
+    let coming = ending.fold(node.free(), |sum, alloc| sum.plus(alloc.resources));
+    let wanted = Resources { cpu_millis: ask.need.cpu_millis, memory_bytes: ask.need.memory_bytes };
+    wanted.fits(coming)
+}
+
+fn ends(state: &State, alloc: &Alloc) -> bool {
+    let version = || state.jobs.get(alloc.job.as_ref())?.version(alloc.version);
+    let group = || version()?.job.groups.get(&*alloc.group);
+    alloc.desired != Desired::Run || group().is_some_and(|group| group.kind.has_an_end())
+}
+
+/// How much of what is asked a node lacks, in thousandths of it.
+fn lack(row: &Row, ask: &Ask) -> u64 {
+    let permille = |free: u64, asked: u64| asked.saturating_sub(free) * 1000 / asked.max(1);
+    let cpu = permille(row.cpu_millis.free, ask.need.cpu_millis);
+    cpu.max(permille(row.memory_bytes.free, ask.need.memory_bytes))
+}

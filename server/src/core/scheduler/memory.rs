@@ -1,0 +1,11 @@
+//! What a scheduler remembers from one decision to the next. Without it the next one costs more, and nobody's room is kept.
+
+use super::answers::Answers;
+use super::kept::Kept;
+
+/// A scheduler's memory; of one reign.
+#[derive(Debug, Default)]
+pub struct Memory {
+    pub(super) answers: Answers,
+    pub(super) kept: Kept,
+}

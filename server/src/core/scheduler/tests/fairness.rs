@@ -1,0 +1,168 @@
+//! Who waits long has its turn, however small and many the others are; and who can never have one is in nobody's way.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::core::scheduler::{Memory, schedule_with};
+use crate::leader::desk::Desk;
+
+const HALF_A_MINUTE: u64 = 30_000;
+
+/// A leader's scheduler, without its loop.
+struct Leader {
+    world: World,
+    desk: Desk,
+    memory: Memory,
+}
+
+impl Leader {
+    fn of(world: World) -> Self {
+        Self { world, desk: Desk::default(), memory: Memory::default() }
+    }
+
+    /// Puts a job of that many cores for each of its allocations.
+    fn put(&mut self, mut job: Job, cores: u64, priority: u8) {
+        job.priority = priority;
+        for task in job.groups.values_mut().flat_map(|group| group.tasks.values_mut()) {
+            task.resources = Resources { cpu_millis: cores * 1000, memory_bytes: 1 << 20 };
+        }
+        let key = job.key.clone();
+        self.world.put(job);
+        self.look([key].into(), BTreeSet::new());
+    }
+
+    /// Decides until there is nothing to do; returns how many decisions that were.
+    fn look(&mut self, jobs: BTreeSet<JobKey>, gained: BTreeSet<proto::ids::NodeId>) -> usize {
+        let now = self.world.state.now;
+        self.desk.take_in(&self.world.state, jobs, gained, now);
+        let mut decisions = 0;
+        loop {
+            self.desk.ring(&self.world.state, now, &mut self.memory);
+            let jobs = self.desk.take(100);
+            if jobs.is_empty() {
+                return decisions;
+            }
+            decisions += 1;
+            let decision = schedule_with(&self.world.state, &jobs, now, &mut self.memory);
+            self.desk.settle(&jobs, &decision);
+            let applied = self.world.plan(decision.plan);
+            let (jobs, gained) = (applied.changes.jobs, applied.changes.gained);
+            self.desk.take_in(&self.world.state, jobs, gained, now);
+        }
+    }
+
+    /// The oldest allocation of a job has done its work.
+    fn one_ends(&mut self, job: &str) {
+        let id = self.world.live(job)[0];
+        let node = self.world.alloc(id).node;
+        let status = AllocStatus { id, seq: 9000, state: AllocState::Complete, tasks: vec![] };
+        let generation = self.world.state.nodes.get(&node).expect("a node").generation;
+        let applied = self.world.apply(Kind::AllocStatus { node, generation, statuses: vec![status] });
+        self.look(applied.changes.jobs, applied.changes.gained);
+    }
+
+    fn live(&self, job: &str) -> usize {
+        self.world.live(job).len()
+    }
+
+    /// Time passes, and the clock of the desk rings.
+    fn pass(&mut self, ms: u64) {
+        self.world.pass(ms);
+        self.look(BTreeSet::new(), BTreeSet::new());
+    }
+}
+
+/// One node of four cores, full of small work that ends, and a job that wants it whole.
+fn crowded(kind: fn(&str, u32) -> Job) -> Leader {
+    let mut leader = Leader::of(World::new(1));
+    for number in 0..4 {
+        leader.put(kind(&format!("small{number}"), 1), 1, 50);
+    }
+    leader.put(job("big", 1), 4, 50);
+    assert_eq!(leader.live("big"), 0);
+    leader
+}
+
+#[test]
+fn small_work_that_comes_later_does_not_starve_a_big_job() {
+    let mut leader = crowded(batch);
+    leader.pass(HALF_A_MINUTE);
+    for number in 0..4 {
+        leader.one_ends(&format!("small{number}"));
+        leader.put(batch(&format!("later{number}"), 1), 1, 50);
+        leader.pass(2000);
+    }
+    assert_eq!(leader.live("big"), 1, "all that ended made room for it");
+    assert_eq!((0..4).map(|number| leader.live(&format!("later{number}"))).sum::<usize>(), 0);
+    let later = leader.world.state.jobs.get(&JobKey::new("default", "later0")).expect("the job");
+    let wait = later.group("later0").and_then(|group| group.wait.clone()).expect("it waits");
+    assert_eq!(wait.why, "the only node lacks cpu (1 asked)");
+    // What had to wait for it is placed when it goes.
+    let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "big"), purge: false });
+    leader.look(applied.changes.jobs, applied.changes.gained);
+    leader.one_ends("big");
+    leader.pass(1000);
+    assert_eq!((0..4).map(|number| leader.live(&format!("later{number}"))).sum::<usize>(), 4);
+}
+
+#[test]
+fn what_waits_for_kept_room_says_for_whom_it_is_kept() {
+    let mut leader = crowded(batch);
+    leader.pass(HALF_A_MINUTE);
+    leader.one_ends("small0");
+    leader.put(batch("later", 1), 1, 50);
+    let later = leader.world.state.jobs.get(&JobKey::new("default", "later")).expect("the job");
+    let wait = later.group("later").and_then(|group| group.wait.clone()).expect("it waits");
+    assert_eq!(wait.why, "the only node is kept for the job `big`, which waits longer");
+}
+
+#[test]
+fn room_is_kept_only_from_who_comes_later() {
+    let mut leader = crowded(batch);
+    leader.pass(HALF_A_MINUTE);
+    leader.one_ends("small0");
+    leader.put(batch("urgent", 1), 1, 60);
+    assert_eq!(leader.live("urgent"), 1, "a higher priority comes first");
+}
+
+#[test]
+fn no_room_is_kept_before_somebody_has_waited_long() {
+    let mut leader = crowded(batch);
+    leader.pass(HALF_A_MINUTE - 5000);
+    leader.one_ends("small0");
+    leader.put(batch("later", 1), 1, 50);
+    assert_eq!(leader.live("later"), 1);
+}
+
+#[test]
+fn no_room_is_kept_where_waiting_would_bring_none() {
+    let mut leader = crowded(job);
+    leader.pass(HALF_A_MINUTE);
+    let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "small0"), purge: false });
+    leader.look(applied.changes.jobs, applied.changes.gained);
+    leader.one_ends("small0");
+    leader.put(batch("later", 1), 1, 50);
+    assert_eq!(leader.live("later"), 1, "services end when somebody stops them, which nobody has");
+}
+
+#[test]
+fn one_that_could_never_be_placed_keeps_nothing_and_costs_nothing() {
+    let mut leader = Leader::of(World::new(2));
+    for number in 0..10 {
+        leader.put(job(&format!("huge{number}"), 1), 1000, 90);
+    }
+    leader.pass(HALF_A_MINUTE);
+    let revision = leader.world.state.revision;
+    leader.put(job("web", 8), 1, 10);
+    assert_eq!(leader.live("web"), 8);
+    assert_eq!(
+        leader.world.state.revision.0 - revision.0,
+        2,
+        "the job and its plan, and nothing of the others"
+    );
+    leader.one_ends("web");
+    leader.pass(HALF_A_MINUTE);
+    let told = leader.world.state.events.all();
+    let told = told.filter(|event| event.kind == proto::model::EventKind::Unplaceable).count();
+    assert_eq!(told, 10, "each is told once");
+}
