@@ -4,6 +4,7 @@ mod answers;
 mod best;
 mod decision;
 mod demands;
+mod domains;
 mod everywhere;
 mod explain;
 mod feasible;

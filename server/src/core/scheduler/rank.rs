@@ -2,12 +2,12 @@
 //! stays balanced, then the lowest id.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use proto::ids::NodeId;
 
 use super::Want;
-use super::best::Best;
+use super::domains::Domains;
 use super::feasible::Ask;
 use super::room::Room;
 use super::spread::{Spreads, Values};
@@ -56,31 +56,29 @@ impl<'s> Candidates<'s> {
         // Each allocation takes one, and one may have to be passed over: what is worse than so many others is never looked at, unless
         // a placement can rule others out.
         let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 1 };
-        let mut domains: BTreeMap<Values, Best<Choice>> = BTreeMap::new();
-        let mut alone = Best::new(most);
-        let mut feasible = 0;
-        let (simple, one_domain) = (ask.asks_for_room_only(), spreads.is_nothing());
-        room.fleet.each_fitting(ask.need, waste, |fit| {
-            if !simple && !ask.is_welcome(state, fit.class, fit.node, room) {
-                return;
+        let (kinds, is_alone) = (ask.kinds(state), spreads.is_nothing());
+        let mut domains = Domains::new(most, &spreads);
+        let mut welcome = 0;
+        let (simple, is_liked) = (kinds.is_none(), ask.demands.has_likings());
+        let fitting = room.fleet.each_fitting(ask.need, waste, |fit| {
+            if kinds.as_ref().is_some_and(|kinds| !kinds.welcome(ask, state, &fit, room)) {
+                return None;
             }
-            feasible += 1;
-            let dislike = -WEIGHT * ask.demands.liking(state, fit.class, fit.node);
+            welcome += 1;
+            let dislike = if is_liked { -WEIGHT * ask.demands.liking(state, fit.class, fit.node) } else { 0 };
             let copies = copies.get(fit.seat.index()).copied().unwrap_or(0);
             let choice = Choice { dislike, copies, waste: fit.score, node: fit.node, seat: fit.seat };
-            if one_domain {
-                alone.push(choice);
-            } else {
-                let values = spreads.values(state, fit.class, fit.node);
-                domains.entry(values).or_insert_with(|| Best::new(most)).push(choice);
-            }
+            let best = domains.of(&spreads, state, &fit);
+            best.push(choice);
+            // Any node may be the better one where more than its room counts, and those that fit must be counted one by one.
+            let rival = best.worst().filter(|worst| simple && !is_liked && is_alone && worst.copies == 0)?;
+            Some((rival.waste, rival.node))
         });
-        if one_domain {
-            domains.insert(Values::new(), alone);
-        }
-        domains.keys().for_each(|values| spreads.offer(values));
+        let domains = domains.into_each();
+        domains.iter().for_each(|(values, _)| spreads.offer(values));
         let domains =
             domains.into_iter().map(|(values, best)| Domain { values, heap: best.into_heap() }).collect();
+        let feasible = if simple { fitting } else { welcome };
         Self { state, domains, spreads, copies, feasible }
     }
 
@@ -198,6 +196,7 @@ fn copies<'a>(others: impl Iterator<Item = &'a Alloc>, room: &Room<'_>) -> Vec<u
 
 /// What is left free, plus what one dimension would strand of the other, in thousandths of a node.
 fn waste(cpu: f32, memory: f32) -> u32 {
-    let (cpu, memory) = (cpu.min(1.0), memory.min(1.0));
-    ((2.0 - cpu - memory + (cpu - memory).abs() / 2.0) * 1000.0) as u32
+    let (less, more) = (cpu.min(memory).min(1.0), cpu.max(memory).min(1.0));
+    // The same as 2 - cpu - memory + |cpu - memory| / 2, in steps that keep the order of floats.
+    ((2.0 - 1.5 * less - 0.5 * more) * 1000.0) as u32
 }

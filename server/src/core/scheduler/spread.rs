@@ -73,6 +73,11 @@ impl Spreads {
         self.each.is_empty()
     }
 
+    /// Returns whether one of them is over something that each node has for itself.
+    pub(super) fn is_of_one_node(&self) -> bool {
+        self.each.iter().any(|spread| spread.path.is_of_one_node())
+    }
+
     /// Says that nodes with these values could take an allocation.
     pub(super) fn offer(&mut self, values: &Values) {
         for (spread, value) in self.each.iter_mut().zip(values) {
