@@ -85,6 +85,19 @@ pub(crate) fn placed(reply: &v1::PutJobReply) -> u32 {
     groups.flat_map(|group| group.placed.into_values()).sum()
 }
 
+/// Waits until the server takes a job.
+///
+/// # Errors
+/// What it says, but that nobody leads.
+pub(crate) async fn wait_until_led(rig: &Rig, client: &Client) -> Result<(), String> {
+    let first = put(&service("first", 0, "/bin/true", &[], Duration::from_secs(1)));
+    let call = || {
+        let (mut client, request) = (client.clone(), rig.request(first.clone()));
+        async move { client.put_job(request).await }
+    };
+    rig.once_led(call).await.map(drop)
+}
+
 /// Stops jobs and waits until nothing of them is left.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Measures minijob against the limits of this machine, in interleaved rounds, and writes the tables of docs/performance.md.
 //!
-//! `tests/bench/run [p1|p2|p3|p4|p5|p10|all] [--rounds N] [--quick] [--force] [--no-write]`. A figure is a comparison within one run: no
+//! `tests/bench/run [p1|p2|p3|p4|p5|p9|p10|p11|all] [--rounds N] [--quick] [--large] [--force] [--no-write]`. A figure is a comparison within one run: no
 //! absolute time is ever asserted here.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -10,6 +10,7 @@ mod control;
 mod machine;
 mod meter;
 mod p10_kernel;
+mod p11_packing;
 mod p1_peers;
 mod p1_start;
 mod p2_peers;
@@ -17,6 +18,7 @@ mod p2_restart;
 mod p3_density;
 mod p4_footprint;
 mod p5_placement;
+mod p9_placements;
 mod peers;
 mod probe;
 mod report;
@@ -44,6 +46,8 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     /// A tenth of everything: to see that a benchmark runs, never to be reported.
     pub(crate) quick: bool,
+    /// Also what takes many minutes.
+    pub(crate) large: bool,
     /// The compiled helpers.
     pub(crate) tools: Tools,
 }
@@ -63,13 +67,16 @@ const ALL: &[(&str, Run)] = &[
     ("p3", p3_density::run),
     ("p4", p4_footprint::run),
     ("p5", p5_placement::run),
+    ("p9", p9_placements::run),
     ("p10", p10_kernel::run),
+    ("p11", p11_packing::run),
 ];
 
 struct Args {
     which: Vec<&'static (&'static str, Run)>,
     rounds: usize,
     quick: bool,
+    large: bool,
     force: bool,
     write: bool,
 }
@@ -79,7 +86,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(message) => {
             eprintln!(
-                "{message}\nusage: tests/bench/run [p1|p2|p3|p4|p5|p10|all] [--rounds N] [--quick] [--force] [--no-write]"
+                "{message}\nusage: tests/bench/run [p1|p2|p3|p4|p5|p9|p10|p11|all] [--rounds N] [--quick] [--large] [--force] [--no-write]"
             );
             return ExitCode::from(2);
         }
@@ -105,7 +112,7 @@ fn main() -> ExitCode {
 
 /// Runs every benchmark that was asked for; one that fails does not keep the others from running. Returns whether none failed.
 fn measure(args: Args, at_first: f64) -> Result<bool, String> {
-    let bench = Bench { rounds: args.rounds, quick: args.quick, tools: Tools::compile()? };
+    let bench = Bench { rounds: args.rounds, quick: args.quick, large: args.large, tools: Tools::compile()? };
     // A client needs one thread, the simulated agents the other core.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
@@ -137,7 +144,14 @@ fn measure(args: Args, at_first: f64) -> Result<bool, String> {
 }
 
 fn parse(given: impl Iterator<Item = String>) -> Result<Args, String> {
-    let mut args = Args { which: Vec::new(), rounds: ROUNDS_LEAST, quick: false, force: false, write: true };
+    let mut args = Args {
+        which: Vec::new(),
+        rounds: ROUNDS_LEAST,
+        quick: false,
+        large: false,
+        force: false,
+        write: true,
+    };
     let mut given = given;
     while let Some(word) = given.next() {
         match word.as_str() {
@@ -146,6 +160,7 @@ fn parse(given: impl Iterator<Item = String>) -> Result<Args, String> {
                 args.rounds = count.ok_or("--rounds needs a number")?;
             }
             "--quick" => args.quick = true,
+            "--large" => args.large = true,
             "--force" => args.force = true,
             "--no-write" => args.write = false,
             "all" => args.which = ALL.iter().collect(),

@@ -1,18 +1,13 @@
-//! P10, the scheduler's kernel alone: a state in this process, decisions with the shipped `schedule`, and the plans applied to it.
+//! P10, the scheduler's kernel alone: a state in this process, decisions with the shipped scheduler, and the plans applied to it.
 
-use std::time::Instant;
-
-use proto::ids::{Incarnation, JobKey, ServerId};
-use proto::model::{Job, NodeIdentity, Resources};
-use server::core::scheduler::schedule;
-use server::core::state::{Command, Kind, Outcome, Plan, State};
+use proto::ids::JobKey;
+use proto::model::{Job, NodeIdentity, Resources, Spread};
+use server::core::state::State;
+use tests::kernel::{Kernel, machine, service};
 use tokio::runtime::Runtime;
 
-use crate::Bench;
-use crate::control::{service, sized};
 use crate::report::{Row, Table};
-use crate::tournament;
-use crate::world::machine;
+use crate::{Bench, tournament};
 
 /// What one case asks of the kernel.
 struct Case {
@@ -25,7 +20,16 @@ struct Case {
     count: u32,
     /// Sizes of allocations, in turn.
     shapes: usize,
+    /// An expression that must hold on a node.
+    constraint: Option<&'static str>,
+    /// Whether they are spread over the racks.
+    is_spread: bool,
 }
+
+/// Racks of a fleet that has some: its machines are in them in turn.
+const RACKS: usize = 25;
+/// Holds on nine machines of ten.
+const MOST: &str = "meta.tier != 'old'";
 
 /// One size: 14 cores and 32 GB.
 const ALIKE: &[(u64, u64)] = &[(14_000, 32_000)];
@@ -40,6 +44,28 @@ const CASES: &[Case] = &[
         jobs: 20,
         count: 1000,
         shapes: 1,
+        constraint: None,
+        is_spread: false,
+    },
+    Case {
+        what: "(b) the same with a constraint",
+        nodes: 5000,
+        machines: ALIKE,
+        jobs: 20,
+        count: 1000,
+        shapes: 1,
+        constraint: Some(MOST),
+        is_spread: false,
+    },
+    Case {
+        what: "(c) 4 jobs x 300 with a spread over 25 racks and a constraint on 5,000 nodes",
+        nodes: 5000,
+        machines: ALIKE,
+        jobs: 4,
+        count: 300,
+        shapes: 1,
+        constraint: Some(MOST),
+        is_spread: true,
     },
     Case {
         what: "(d) single allocations of 103 sizes on 1,500 mixed nodes",
@@ -48,6 +74,8 @@ const CASES: &[Case] = &[
         jobs: 5000,
         count: 1,
         shapes: 103,
+        constraint: None,
+        is_spread: false,
     },
     Case {
         what: "(e) single allocations on 100,000 nodes",
@@ -56,6 +84,8 @@ const CASES: &[Case] = &[
         jobs: 500,
         count: 1,
         shapes: 103,
+        constraint: None,
+        is_spread: false,
     },
 ];
 
@@ -82,58 +112,44 @@ pub(crate) fn run(bench: &Bench, _: &Runtime) -> Result<Table, String> {
 
 /// Makes a state with the nodes of a case and nothing on them.
 fn fleet(case: &Case) -> State {
-    let mut state = State::default();
-    let begin = Kind::BeginReign { server: ServerId(1), boot_nonce: 1, incarnation: Incarnation(1) };
-    apply(&mut state, begin);
-    for number in 0..case.nodes {
-        let (cpu, megabytes) = case.machines[number % case.machines.len()];
-        let capacity = Resources { cpu_millis: cpu, memory_bytes: megabytes << 20 };
-        let identity = NodeIdentity { capacity, ..machine(number) };
-        apply(&mut state, Kind::RegisterNode { identity, held: vec![], seen: None });
-    }
-    state
+    Kernel::with((0..case.nodes).map(|number| node(case, number))).state
 }
 
-fn apply(state: &mut State, kind: Kind) -> Outcome {
-    state.apply(Command::own(state.now, kind)).outcome
+fn node(case: &Case, number: usize) -> NodeIdentity {
+    let (cpu_millis, megabytes) = case.machines[number % case.machines.len()];
+    let mut node = machine(number, Resources { cpu_millis, memory_bytes: megabytes << 20 });
+    if case.constraint.is_some() {
+        let tier = if number.is_multiple_of(10) { "old" } else { "new" };
+        node.attributes.insert("meta.tier".to_owned(), tier.to_owned());
+        node.attributes.insert("meta.rack".to_owned(), format!("rack-{}", number % RACKS));
+    }
+    node
 }
 
 /// Submits the jobs of a case and places each; returns the seconds of deciding and of applying, and how many were placed.
-fn place_all(case: &Case, mut state: State, jobs: usize) -> Result<(f64, f64, usize), String> {
-    let keys: Vec<JobKey> = (0..jobs).map(|number| submit(&mut state, job(case, number))).collect();
-    let reign = state.reign.ok_or("the reign has not begun")?.reign;
-    let (mut deciding, mut applying) = (0.0, 0.0);
+fn place_all(case: &Case, state: State, jobs: usize) -> Result<(f64, f64, usize), String> {
+    let mut kernel = Kernel::on(state);
+    let keys: Vec<JobKey> = (0..jobs).map(|number| kernel.submit(job(case, number))).collect();
     for key in &keys {
-        // As the server has it: somebody holds the state that is decided on.
-        let seen = state.clone();
-        let begun = Instant::now();
-        let decision = schedule(&seen, std::slice::from_ref(key), seen.now);
-        deciding += begun.elapsed().as_secs_f64();
-        let plan = Plan { reign, seq: state.last_plan_seq + 1, ..decision.plan };
-        let begun = Instant::now();
-        let outcome = apply(&mut state, Kind::ApplyPlan(plan));
-        applying += begun.elapsed().as_secs_f64();
-        match outcome {
-            Outcome::Planned { refused } if refused.is_empty() => {}
-            other => return Err(format!("a plan was refused: {other:?}").chars().take(300).collect()),
-        }
+        kernel.place(key)?;
     }
-    let placed = state.allocs.len();
+    let placed = kernel.state.allocs.len();
     if placed != jobs * case.count as usize {
         return Err(format!("{placed} of {} were placed", jobs * case.count as usize));
     }
-    Ok((deciding, applying, placed))
-}
-
-fn submit(state: &mut State, job: Job) -> JobKey {
-    let key = job.key.clone();
-    apply(state, Kind::PutJob { job: Box::new(job), expected: None, message: String::new() });
-    key
+    Ok((kernel.deciding.as_secs_f64(), kernel.applying.as_secs_f64(), placed))
 }
 
 fn job(case: &Case, number: usize) -> Job {
-    let job =
-        service(&format!("job-{number}"), case.count, "/bin/true", &[], std::time::Duration::from_secs(1));
     let shape = (number % case.shapes) as u64;
-    sized(job, Resources { cpu_millis: 50 + shape * 7, memory_bytes: (30 + shape * 11) << 20 })
+    let resources = Resources { cpu_millis: 50 + shape * 7, memory_bytes: (30 + shape * 11) << 20 };
+    let mut job = service(&format!("job-{number}"), case.count, resources);
+    for group in job.groups.values_mut() {
+        group.placement.constraints.extend(case.constraint.map(str::to_owned));
+        if case.is_spread {
+            let racks = Spread { over: "meta.rack".to_owned(), weight: 50, targets: Default::default() };
+            group.placement.spread.push(racks);
+        }
+    }
+    job
 }

@@ -8,7 +8,7 @@ use proto::wire::v1;
 use tokio::runtime::Runtime;
 
 use crate::agents::Fleet;
-use crate::control::{placed, put, service, sized};
+use crate::control::{placed, put, service, sized, wait_until_led};
 use crate::meter::cpu_ns;
 use crate::report::{Row, Table, percentile};
 use crate::rig::{Client, Rig};
@@ -73,15 +73,6 @@ pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
         table.note("Limit probe: one round trip over loopback, and a write and fdatasync of 512 bytes in between. CPU: the server, its share of the heartbeats included.");
         Ok(table)
     })
-}
-
-async fn wait_until_led(rig: &Rig, client: &Client) -> Result<(), String> {
-    let first = put(&service("first", 0, "/bin/true", &[], Duration::from_secs(1)));
-    let call = || {
-        let (mut client, request) = (client.clone(), rig.request(first.clone()));
-        async move { client.put_job(request).await }
-    };
-    rig.once_led(call).await.map(drop)
 }
 
 /// Takes a tenth of a machine.

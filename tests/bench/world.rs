@@ -28,17 +28,7 @@ const HEALTHY_AT_ONCE: usize = 10_000;
 
 /// The machine with that number: 64 cores, 256 GiB.
 pub(crate) fn machine(number: usize) -> NodeIdentity {
-    NodeIdentity {
-        id: NodeId(1_000_000 + number as u64),
-        name: format!("node-{number:05}"),
-        machine_id: format!("machine-{number}"),
-        boot_id: "first".into(),
-        address: format!("10.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255),
-        version: "0".into(),
-        capacity: Resources { cpu_millis: 64_000, memory_bytes: 256 << 30 },
-        attributes: [("os".to_owned(), "linux".to_owned())].into(),
-        failure_domain: None,
-    }
+    tests::kernel::machine(number, Resources { cpu_millis: 64_000, memory_bytes: 256 << 30 })
 }
 
 /// The name of the job with that number.

@@ -19,8 +19,8 @@ use crate::alloc::Alloc;
 use crate::driver::Process;
 use crate::event::{Agent, Attempt, Event};
 use crate::network::Up;
-use crate::rng::Rng;
 use crate::sim::{Sim, say};
+use tests::rng::Rng;
 
 const TICK: u64 = 200;
 const HEARTBEAT: u64 = 1000;

@@ -12,8 +12,8 @@ use server::core::state::{Alloc, Command, Kind, Outcome, Settings};
 
 use crate::event::Event;
 use crate::log::Asker;
-use crate::rng::Rng;
 use crate::sim::{Sim, TROUBLE, say};
+use tests::rng::Rng;
 
 /// What all people want.
 #[derive(Default)]

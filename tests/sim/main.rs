@@ -26,7 +26,6 @@ mod log;
 mod network;
 mod never_twice;
 mod planted;
-mod rng;
 mod runner;
 mod sessions;
 mod sim;

@@ -32,7 +32,8 @@ impl Bug {
             && let Kind::RegisterNode { identity, .. } = &command.kind
             && let Some(mut node) = state.nodes.get_mut(&identity.id)
         {
-            node.identity.capacity = identity.capacity.plus(identity.capacity).plus(identity.capacity);
+            std::sync::Arc::make_mut(&mut node.identity).capacity =
+                identity.capacity.plus(identity.capacity).plus(identity.capacity);
         }
     }
 

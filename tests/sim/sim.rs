@@ -13,8 +13,8 @@ use crate::leader::Server;
 use crate::log::Log;
 use crate::network::Conn;
 use crate::planted::Bug;
-use crate::rng::Rng;
 use crate::trace::Trace;
+use tests::rng::Rng;
 
 /// The time of day at the beginning.
 const DAY: u64 = 1_700_000_000_000;

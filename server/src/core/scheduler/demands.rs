@@ -51,6 +51,10 @@ impl Rule {
         Self { expr, by_class }
     }
 
+    fn is_of_one_node(&self) -> bool {
+        self.expr.as_ref().is_some_and(|expr| expr.is_of_one_node())
+    }
+
     fn holds(&self, state: &State, class: Class, node: NodeId) -> bool {
         match &self.expr {
             Some(expr) if expr.is_of_one_node() => {
@@ -99,6 +103,30 @@ impl Demands {
     /// Returns whether one placement may rule others out.
     pub(super) fn is_exclusive(&self) -> bool {
         self.distinct.is_some()
+    }
+
+    /// Returns what the rules say of each kind of nodes, by the number of the kind: whether nothing that all its nodes share stands
+    /// against them.
+    pub(super) fn by_class(&self, state: &State) -> Vec<bool> {
+        let classes = state.nodes.classes();
+        let mut answers = vec![false; classes.numbers()];
+        for (class, facts) in classes.iter() {
+            let shared = |rule: &&Rule| !rule.is_of_one_node();
+            let holds = |rule: &Rule| rule.by_class.get(class.index()).copied().unwrap_or(false);
+            answers[class.index()] = self.volumes.iter().all(|name| facts.has_volume(name))
+                && self.constraints.iter().filter(shared).all(holds);
+        }
+        answers
+    }
+
+    /// Returns whether nodes of one kind may differ.
+    pub(super) fn ask_each_node(&self) -> bool {
+        self.pin.is_some() || self.distinct.is_some() || self.constraints.iter().any(Rule::is_of_one_node)
+    }
+
+    /// Returns whether some nodes are liked more than others.
+    pub(super) fn has_likings(&self) -> bool {
+        !self.affinities.is_empty()
     }
 
     /// Returns what stands against a node.

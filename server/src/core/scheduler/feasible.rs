@@ -11,7 +11,7 @@ use super::demands::{Against, Demands};
 use super::precedence::Precedence;
 use super::room::Room;
 use super::spread::Spreads;
-use crate::core::state::{Alloc, Class, JobRecord, Need, Row, Seat, State, VersionRecord};
+use crate::core::state::{Alloc, Class, Fit, JobRecord, Need, Row, Seat, State, VersionRecord};
 
 /// What one allocation of a group asks of a node.
 #[derive(Clone, Debug)]
@@ -55,6 +55,16 @@ impl Ask {
     /// Returns whether nothing but room could stand in the way: for most groups, so that no node is looked at twice.
     pub(super) fn asks_for_room_only(&self) -> bool {
         self.static_ports.is_empty() && self.avoid.is_empty() && self.demands.is_nothing()
+    }
+
+    /// Returns which kinds of nodes may take it; none where nothing but room is asked, and none is kept.
+    pub(super) fn kinds(&self, state: &State, room: &Room<'_>) -> Option<Kinds> {
+        let by_node = !self.static_ports.is_empty()
+            || !self.avoid.is_empty()
+            || !room.keeps_nothing()
+            || self.demands.ask_each_node();
+        (!self.asks_for_room_only() || !room.keeps_nothing())
+            .then(|| Kinds { by_class: self.demands.by_class(state), by_node })
     }
 
     /// Returns whether a node that has room and takes work takes this.
@@ -142,6 +152,21 @@ pub(super) fn others<'s>(
 ) -> impl Iterator<Item = &'s Alloc> + Clone {
     let live = record.live.iter().filter_map(|id| state.allocs.get(*id));
     live.filter(move |alloc| !alloc.lost && *alloc.group == *group)
+}
+
+/// Which nodes may take something, as far as their kind says it.
+pub(super) struct Kinds {
+    by_class: Vec<bool>,
+    /// Whether those of one kind must be asked one by one.
+    by_node: bool,
+}
+
+impl Kinds {
+    /// Returns whether a node that has room and takes work takes it: the same as [`Ask::is_welcome`], for less.
+    pub(super) fn welcome(&self, ask: &Ask, state: &State, fit: &Fit, room: &Room<'_>) -> bool {
+        self.by_class.get(fit.class.index()).copied().unwrap_or(false)
+            && (!self.by_node || ask.is_welcome(state, fit.class, fit.node, room))
+    }
 }
 
 /// What stands in the way.

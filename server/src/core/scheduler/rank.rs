@@ -71,21 +71,27 @@ impl<'s> Candidates<'s> {
         // a placement can rule others out.
         // One more is the runner-up of the last.
         let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 2 };
+        let (kinds, is_alone) = (ask.kinds(state, room), spreads.is_nothing());
         let mut domains = Domains::new(&spreads, most);
-        let mut feasible = 0;
-        let simple = ask.asks_for_room_only() && room.keeps_nothing();
-        room.fleet.each_fitting(ask.need, waste, |fit| {
-            if !simple && !ask.is_welcome(state, fit.class, fit.node, room) {
-                return;
+        let mut welcome = 0;
+        let (simple, is_liked) = (kinds.is_none(), ask.demands.has_likings());
+        let fitting = room.fleet.each_fitting(ask.need, waste, |fit| {
+            if kinds.as_ref().is_some_and(|kinds| !kinds.welcome(ask, state, &fit, room)) {
+                return None;
             }
-            feasible += 1;
-            let dislike = -WEIGHT * ask.demands.liking(state, fit.class, fit.node);
+            welcome += 1;
+            let dislike = if is_liked { -WEIGHT * ask.demands.liking(state, fit.class, fit.node) } else { 0 };
             let copies = copies.get(fit.seat.index()).copied().unwrap_or(0);
             let choice = Choice { dislike, copies, waste: fit.score, node: fit.node, seat: fit.seat };
-            domains.of(state, fit.class, fit.node).push(choice);
+            let best = domains.of(state, fit.class, fit.node);
+            best.push(choice);
+            // Any node may be the better one where more than its room counts, and those that fit must be counted one by one.
+            let rival = best.worst().filter(|worst| simple && !is_liked && is_alone && worst.copies == 0)?;
+            Some((rival.waste, rival.node))
         });
         let domains: Vec<Domain> = domains.into_heaps().collect();
         domains.iter().for_each(|domain| spreads.offer(&domain.values));
+        let feasible = if simple { fitting } else { welcome };
         Self { state, domains, spreads, copies, feasible }
     }
 
@@ -292,6 +298,7 @@ fn copies<'a>(others: impl Iterator<Item = &'a Alloc>, room: &Room<'_>) -> Vec<u
 
 /// What is left free, plus what one dimension would strand of the other, in thousandths of a node.
 fn waste(cpu: f32, memory: f32) -> u32 {
-    let (cpu, memory) = (cpu.min(1.0), memory.min(1.0));
-    ((2.0 - cpu - memory + (cpu - memory).abs() / 2.0) * 1000.0) as u32
+    let (less, more) = (cpu.min(memory).min(1.0), cpu.max(memory).min(1.0));
+    // The same as 2 - cpu - memory + |cpu - memory| / 2, in steps that keep the order of floats.
+    ((2.0 - 1.5 * less - 0.5 * more) * 1000.0) as u32
 }

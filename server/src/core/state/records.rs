@@ -237,9 +237,18 @@ impl JobRecord {
     /// Returns the youngest allocation of a slot that is lost.
     #[must_use]
     pub fn lost_of(&self, group: &str, index: u32) -> Option<AllocId> {
+        if self.lost.is_empty() {
+            return None;
+        }
         let group: Arc<str> = Arc::from(group);
         let slot = (group.clone(), index, AllocId(0))..=(group, index, AllocId(u64::MAX));
         self.lost.range(slot).next_back().map(|(_, _, id)| *id)
+    }
+
+    /// Returns the name of a group as its allocations share it.
+    #[must_use]
+    pub fn group_name(&self, name: &str) -> Arc<str> {
+        self.filled.get_key_value(name).map_or_else(|| Arc::from(name), |(shared, _)| shared.clone())
     }
 
     /// Forgets an allocation altogether.
@@ -260,8 +269,8 @@ impl JobRecord {
 /// A machine with an agent.
 #[derive(Clone, Debug)]
 pub struct NodeRecord {
-    /// What its agent says of it.
-    pub identity: NodeIdentity,
+    /// What its agent says of it; shared, because a record is copied for every snapshot that it changes after.
+    pub identity: Arc<NodeIdentity>,
     /// Grows with every registration.
     pub generation: Generation,
     /// Whether it answers.

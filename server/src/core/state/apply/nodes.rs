@@ -91,7 +91,7 @@ impl State {
         let name = identity.name.clone();
         let before = self.nodes.get(&id).map(|record| (record.liveness, record.generation));
         let record = match self.nodes.get(&id) {
-            Some(record) => NodeRecord { identity, ..record.as_ref().clone() },
+            Some(record) => NodeRecord { identity: Arc::new(identity), ..record.as_ref().clone() },
             None => new_node(identity, now),
         };
         self.nodes.insert(id, record);
@@ -256,7 +256,7 @@ impl State {
 
 fn new_node(identity: NodeIdentity, now: proto::time::Timestamp) -> NodeRecord {
     NodeRecord {
-        identity,
+        identity: Arc::new(identity),
         generation: Generation(0),
         liveness: Liveness::Up,
         eligibility: Eligibility::Eligible,

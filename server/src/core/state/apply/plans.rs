@@ -9,7 +9,7 @@ use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, JobVersion};
 use proto::model::{AllocState, Desired, EventKind, Severity, StopReason, Subject, SubjectJob};
 
-use super::room::pick_ports;
+use super::room::{count_in, pick_ports};
 use crate::core::state::events::Fact;
 use crate::core::state::{
     Alloc, Changes, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Refusal,
@@ -117,7 +117,9 @@ impl State {
         let id = AllocId(self.next_id);
         self.next_id += 1;
         node.allocs.insert(id);
-        let node_name = node.identity.name.clone();
+        let resources = group.resources();
+        count_in(&mut node, resources, &ports);
+        let identity = node.identity.clone();
         drop(node);
         let (previous, replacements) = self.begin_slot(&item.job, &item.group, index);
         let Some(record) = self.jobs.get_mut(&item.job) else { return };
@@ -126,26 +128,27 @@ impl State {
         if group.kind.is_per_node() {
             record.groups.entry(item.group.clone()).or_default().node_slots.give(run.node, index);
         }
-        let job = record.key.clone();
+        let (job, group) = (record.key.clone(), record.group_name(&item.group));
         let alloc = Alloc {
             id,
             job,
             version: version.version,
             work: version.work.get(&item.group).copied().unwrap_or(version.version),
-            group: Arc::from(item.group.as_str()),
+            group,
             index,
             node: run.node,
             desired: Desired::Run,
             state: AllocState::Pending,
-            tasks: Arc::new([]),
+            tasks: Arc::default(),
             reported: Default::default(),
             lost: false,
             lost_at: None,
             healthy: false,
             running_since: None,
-            counted: false,
-            resources: group.resources(),
-            ports: ports.into(),
+            counted: true,
+            resources,
+            // An empty list of one's own would be a piece of memory for each allocation.
+            ports: if ports.is_empty() { Arc::default() } else { ports.into() },
             reason: PlaceReason {
                 copies: run.reason.copies.saturating_add(index - run.first_index),
                 ..run.reason
@@ -160,13 +163,12 @@ impl State {
         let fact = Fact::info(
             EventKind::AllocPlaced,
             subject_of(&alloc),
-            format!("{} was placed on {node_name}", alloc.name()),
+            format!("{} was placed on {}", alloc.name(), identity.name),
         );
         if let Some(record) = self.jobs.get_mut(&item.job) {
             record.note_slot(&alloc);
         }
         self.allocs.insert(id, alloc);
-        self.take_room(id);
         changes.nodes.insert(run.node);
         self.record(changes, fact);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::ids::{AllocId, NodeId};
-use proto::model::{Group, Port};
+use proto::model::{Group, Port, Resources};
 
 use crate::core::state::records::static_ports;
 use crate::core::state::{Changes, NodeRecord, State};
@@ -19,9 +19,7 @@ impl State {
         alloc.counted = true;
         let (node, resources, ports) = (alloc.node, alloc.resources, alloc.ports.clone());
         if let Some(mut node) = self.nodes.get_mut(&node) {
-            node.taking += 1;
-            node.used = node.used.plus(resources);
-            ports.iter().for_each(|(_, port)| node.ports.insert(*port));
+            count_in(&mut node, resources, &ports);
         }
     }
 
@@ -62,6 +60,13 @@ impl State {
         let dynamic = group.ports.values().filter(|port| **port == Port::Dynamic).count() as u64;
         (dynamic.saturating_mul(count) > u64::from(record.ports.free_dynamic())).then_some("ports")
     }
+}
+
+/// Takes what an allocation needs.
+pub(super) fn count_in(node: &mut NodeRecord, resources: Resources, ports: &[(String, u16)]) {
+    node.taking += 1;
+    node.used = node.used.plus(resources);
+    ports.iter().for_each(|(_, port)| node.ports.insert(*port));
 }
 
 /// Picks the host ports of one allocation: static ones as they are, dynamic ones the next free after the cursor.

@@ -161,7 +161,7 @@ pub(super) fn node_from_wire(node: v1::NodeRecord) -> Result<NodeRecord, BadMess
     let foreign: BTreeMap<_, _> =
         node.foreign.into_iter().map(|(id, taken)| (AllocId(id), job::resources_from_wire(taken))).collect();
     Ok(NodeRecord {
-        identity: agent::identity_from_wire(need(node.identity, "identity")?)?,
+        identity: Arc::new(agent::identity_from_wire(need(node.identity, "identity")?)?),
         generation: Generation(node.generation),
         liveness: if node.up { Liveness::Up } else { Liveness::Down },
         eligibility: if node.cordoned { Eligibility::Cordoned } else { Eligibility::Eligible },

@@ -2,10 +2,15 @@
 //!
 //! Derived from the records of nodes and kept in step by [`super::Nodes`]. A clone shares its pages: a decision takes one for
 //! itself and takes room from it as it goes. Where a node sits says nothing: a restored state may seat it elsewhere.
+//!
+//! Beside each page stand its bounds. A search for the best node looks into a page only where they leave it a chance.
 
+mod bounds;
 mod page;
 
 use std::sync::Arc;
+
+use bounds::{Bounds, Fitting};
 
 use proto::ids::NodeId;
 
@@ -61,10 +66,20 @@ pub struct Fit {
     pub score: u32,
 }
 
+/// The score and the id of a node: what is less is better.
+pub type Rival = (u32, NodeId);
+
+/// A page and its bounds, which lie side by side with those of other pages.
+#[derive(Clone, Debug, Default)]
+struct Leaf {
+    bounds: Bounds,
+    page: Arc<Page>,
+}
+
 /// The columns.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    pages: imbl::Vector<Arc<Page>>,
+    leaves: imbl::Vector<Leaf>,
     seats: imbl::OrdMap<NodeId, Seat>,
     vacant: imbl::OrdSet<Seat>,
     taken: u32,
@@ -83,7 +98,7 @@ impl Fleet {
     /// On a seat that this never gave out.
     #[must_use]
     pub fn row(&self, seat: Seat) -> Row {
-        self.pages[seat.page()].row(seat.place())
+        self.leaves[seat.page()].page.row(seat.place())
     }
 
     /// Returns what kind of node sits there.
@@ -92,13 +107,13 @@ impl Fleet {
     /// On a seat that this never gave out.
     #[must_use]
     pub fn class(&self, seat: Seat) -> Class {
-        self.pages[seat.page()].class(seat.place())
+        self.leaves[seat.page()].page.class(seat.place())
     }
 
     /// Returns how many seats there are; their numbers are below it.
     #[must_use]
     pub fn seats(&self) -> usize {
-        self.pages.len() * SEATS
+        self.leaves.len() * SEATS
     }
 
     /// Returns all nodes, in the order of their seats.
@@ -112,25 +127,48 @@ impl Fleet {
     }
 
     fn rows(&self, which: impl Fn(&Page) -> u64) -> impl Iterator<Item = (Seat, Row)> {
-        self.pages.iter().enumerate().flat_map(move |(number, page)| {
+        self.leaves.iter().enumerate().flat_map(move |(number, Leaf { page, .. })| {
             bits(which(page)).map(move |place| (Seat::of(number, place), page.row(place)))
         })
     }
 
-    /// Gives each node that takes new work and has room for one allocation to `take`, with what `score` makes of the parts of its
-    /// cpu and memory that would be in use then. The least cost per node that a decision can have.
-    pub fn each_fitting(&self, need: Need, score: impl Fn(f32, f32) -> u32, mut take: impl FnMut(Fit)) {
-        for (number, page) in self.pages.iter().enumerate() {
+    /// Finds the nodes that take new work and have room for one allocation, and returns how many there are. They are given to `take`
+    /// with what `score` makes of the parts of their cpu and memory that would be in use then, and `take` answers which node another
+    /// must be better than to be of any use: a page where none can be is not looked into. None: all are of use.
+    ///
+    /// `score` must not grow when one of the parts does. The least cost per node that a decision can have.
+    pub fn each_fitting(
+        &self,
+        need: Need,
+        score: impl Fn(f32, f32) -> u32,
+        mut take: impl FnMut(Fit) -> Option<Rival>,
+    ) -> usize {
+        let (mut count, mut rival) = (0, None);
+        for (number, Leaf { bounds, page }) in self.leaves.iter().enumerate() {
+            let known = bounds.fitting(need);
+            if known == Fitting::None {
+                continue;
+            }
+            let hopeless = rival.is_some_and(|rival| bounds.best(need, &score) >= rival);
+            if let (Fitting::All(all), true) = (known, hopeless) {
+                count += all;
+                continue;
+            }
             let fits = page.fitting(need);
-            if fits == 0 {
+            count += fits.count_ones() as usize;
+            if hopeless || fits == 0 {
                 continue;
             }
             let scores = page.scores(need, &score);
             for place in bits(fits) {
-                let seat = Seat::of(number, place);
-                take(Fit { seat, node: page.node(place), class: page.class(place), score: scores[place] });
+                let (node, score) = (page.node(place), scores[place]);
+                if rival.is_none_or(|rival| (score, node) < rival) {
+                    let seat = Seat::of(number, place);
+                    rival = take(Fit { seat, node, class: page.class(place), score });
+                }
             }
         }
+        count
     }
 
     /// Returns what `score` makes of one node once room for one allocation is taken.
@@ -139,7 +177,7 @@ impl Fleet {
     /// On a seat that this never gave out.
     #[must_use]
     pub fn score(&self, seat: Seat, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
-        self.pages[seat.page()].score(seat.place(), need, score)
+        self.leaves[seat.page()].page.score(seat.place(), need, score)
     }
 
     /// Takes room for one allocation; what a node lacks stops at nothing.
@@ -153,8 +191,8 @@ impl Fleet {
     pub(super) fn put(&mut self, node: NodeId, row: Row, class: Class) {
         let seat = self.seat(node).unwrap_or_else(|| self.sit_down(node));
         self.set(seat, &row);
-        if let Some(page) = self.pages.get_mut(seat.page()) {
-            Arc::make_mut(page).set_class(seat.place(), class);
+        if let Some(leaf) = self.leaves.get_mut(seat.page()) {
+            Arc::make_mut(&mut leaf.page).set_class(seat.place(), class);
         }
     }
 
@@ -169,8 +207,9 @@ impl Fleet {
     pub(super) fn leave(&mut self, node: NodeId) {
         let Some(seat) = self.seats.remove(&node) else { return };
         self.vacant.insert(seat);
-        if let Some(page) = self.pages.get_mut(seat.page()) {
-            Arc::make_mut(page).vacate(seat.place());
+        if let Some(leaf) = self.leaves.get_mut(seat.page()) {
+            Arc::make_mut(&mut leaf.page).vacate(seat.place());
+            leaf.bounds = Bounds::of(&leaf.page);
         }
     }
 
@@ -179,16 +218,18 @@ impl Fleet {
             self.taken += 1;
             Seat(self.taken - 1)
         });
-        if seat.page() >= self.pages.len() {
-            self.pages.push_back(Arc::default());
+        if seat.page() >= self.leaves.len() {
+            self.leaves.push_back(Leaf::default());
         }
         self.seats.insert(node, seat);
         seat
     }
 
     fn set(&mut self, seat: Seat, row: &Row) {
-        if let Some(page) = self.pages.get_mut(seat.page()) {
-            Arc::make_mut(page).set(seat.place(), row);
+        if let Some(Leaf { bounds, page }) = self.leaves.get_mut(seat.page()) {
+            let page = Arc::make_mut(page);
+            page.set(seat.place(), row);
+            bounds.include(page, seat.place());
         }
     }
 }

@@ -64,6 +64,23 @@ impl Row {
     }
 }
 
+/// How full a node is, and how much fuller one unit more makes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Parts {
+    pub(super) cpu_used: f32,
+    pub(super) cpu_unit: f32,
+    pub(super) memory_used: f32,
+    pub(super) memory_unit: f32,
+}
+
+impl Parts {
+    /// Returns what `score` makes of a node once room is taken: of the parts of its cpu and memory that are in use then.
+    pub(super) fn score(&self, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
+        let (cpu, memory) = (need.cpu_millis as f32, need.memory_bytes as f32);
+        score(self.cpu_used + cpu * self.cpu_unit, self.memory_used + memory * self.memory_unit)
+    }
+}
+
 /// The columns of some nodes.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -102,11 +119,6 @@ impl Column {
         let used = share.all - share.free.min(share.all);
         (self.used[place], self.unit[place]) = (used as f32 * unit, unit);
     }
-
-    /// Returns the part of all that is in use once `more` is taken.
-    fn used_with(&self, place: usize, more: f32) -> f32 {
-        self.used[place] + more * self.unit[place]
-    }
 }
 
 impl Default for Page {
@@ -141,16 +153,27 @@ impl Page {
 
     /// Returns what `score` makes of each node once room is taken: of the parts of its cpu and memory that are in use then.
     pub(super) fn scores(&self, need: Need, score: impl Fn(f32, f32) -> u32) -> [u32; SEATS] {
-        let (cpu, memory) = (need.cpu_millis as f32, need.memory_bytes as f32);
-        std::array::from_fn(|place| {
-            score(self.cpu.used_with(place, cpu), self.memory.used_with(place, memory))
-        })
+        std::array::from_fn(|place| self.parts(place).score(need, &score))
     }
 
     /// Returns the same of one node.
     pub(super) fn score(&self, place: usize, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
-        let (cpu, memory) = (need.cpu_millis as f32, need.memory_bytes as f32);
-        score(self.cpu.used_with(place, cpu), self.memory.used_with(place, memory))
+        self.parts(place).score(need, score)
+    }
+
+    /// Returns a bit for each seat whose node takes new work.
+    pub(super) const fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// Returns the parts of cpu and memory that are in use on a seat, and what one unit is of each.
+    pub(super) const fn parts(&self, place: usize) -> Parts {
+        Parts {
+            cpu_used: self.cpu.used[place],
+            cpu_unit: self.cpu.unit[place],
+            memory_used: self.memory.used[place],
+            memory_unit: self.memory.unit[place],
+        }
     }
 
     /// Returns what kind of node sits there, or did last.

@@ -82,3 +82,34 @@ proptest! {
         }
     }
 }
+
+/// Fuller is better, and never worse for being fuller.
+fn fuller(cpu: f32, memory: f32) -> u32 {
+    ((2.0 - cpu.min(1.0) - memory.min(1.0)) * 1000.0) as u32
+}
+
+proptest! {
+    /// Some hundred nodes on a few pages that change again and again, so that bounds are wide and stale.
+    #[test]
+    fn pages_that_are_passed_over_hide_no_better_node_and_are_counted(
+        changes in proptest::collection::vec((0u64..200, 0u64..=4000, 0u64..=8, any::<bool>(), 0u8..20), 1..600),
+    ) {
+        let mut fleet = Fleet::default();
+        for (node, cpu, gigabytes, open, what) in changes {
+            match what {
+                0 => fleet.leave(NodeId(node)),
+                1..=5 if fleet.seat(NodeId(node)).is_some() => fleet.take(fleet.seat(NodeId(node)).expect("a seat"), NEED),
+                _ => fleet.put(NodeId(node), Row { open, ..row(node, cpu, gigabytes << 30) }, Class::default()),
+            }
+        }
+        let all: Vec<Rival> =
+            fleet.fitting(NEED).map(|(seat, row)| (fleet.score(seat, NEED, fuller), row.node)).collect();
+        let mut best: Option<Rival> = None;
+        let count = fleet.each_fitting(NEED, fuller, |fit| {
+            let rival = (fit.score, fit.node);
+            best = Some(best.map_or(rival, |best| best.min(rival)));
+            best
+        });
+        prop_assert_eq!((best, count), (all.iter().min().copied(), all.len()));
+    }
+}

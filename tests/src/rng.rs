@@ -7,6 +7,7 @@ pub struct Rng(u64);
 
 impl Rng {
     /// Makes the stream of that name for a seed.
+    #[must_use]
     pub fn new(seed: u64, stream: &str) -> Self {
         let mut rng = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         for byte in stream.bytes() {
@@ -16,6 +17,7 @@ impl Rng {
     }
 
     /// Returns the next number.
+    #[allow(clippy::should_implement_trait, reason = "it never ends, and nobody iterates over it")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -39,6 +41,9 @@ impl Rng {
     }
 
     /// Returns one of them.
+    ///
+    /// # Panics
+    /// When there is none.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len() as u64) as usize]
     }
