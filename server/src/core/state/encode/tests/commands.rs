@@ -14,7 +14,7 @@ use proto::model::{
 use super::*;
 use crate::core::state::{
     Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
-    RunnerUp,
+    RunnerUp, Setting, SettingChange, SettingValue,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
@@ -230,16 +230,27 @@ fn identity() -> impl Strategy<Value = NodeIdentity> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (millis(), millis(), any::<u32>(), any::<u32>(), millis(), any::<u32>()).prop_map(
-        |(heartbeat, node_timeout, events, ended, ended_allocs_for, versions)| Settings {
+    (millis(), millis(), any::<u32>(), any::<u32>(), millis(), any::<u32>(), any::<bool>()).prop_map(
+        |(heartbeat, node_timeout, events, ended, ended_allocs_for, versions, preemption)| Settings {
             heartbeat,
             node_timeout,
             events_per_subject: events as usize,
             ended_allocs: ended as usize,
             ended_allocs_for,
             versions: versions as usize,
+            preemption,
         },
     )
+}
+
+fn setting_change() -> impl Strategy<Value = SettingChange> {
+    let value = prop_oneof![
+        millis().prop_map(SettingValue::Time),
+        any::<u64>().prop_map(SettingValue::Count),
+        any::<bool>().prop_map(SettingValue::Switch),
+    ];
+    let setting = proptest::sample::select(Setting::ALL.as_slice());
+    (setting, value).prop_map(|(setting, value)| SettingChange { setting, value })
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -274,6 +285,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         }),
         ids().prop_map(|healthy| Kind::PutHealth { healthy }),
         settings().prop_map(Kind::PutSettings),
+        vec(setting_change(), 0..4).prop_map(Kind::SetSettings),
         ids().prop_map(|allocs| Kind::Gc(Gc { allocs })),
     ]
 }
