@@ -117,6 +117,11 @@ fn show(out: &mut Out, plan: &Plan) -> Result<(), Failure> {
         table.row(row(group, plan));
     }
     out.line(&table.render())?;
+    if !plan.preempted.is_empty() {
+        let jobs: Vec<String> =
+            plan.preempted.iter().map(|(job, count)| format!("{job} ({count})")).collect();
+        out.toned(Tone::Warn, &format!("would give way, their priority is lower: {}", jobs.join(", ")))?;
+    }
     for (group, plan) in &plan.groups {
         if let Some(waiting) = &plan.waiting {
             let text =

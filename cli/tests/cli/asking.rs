@@ -209,6 +209,7 @@ fn plan(changed: bool) -> Plan {
         ],
         changes_left_out: 0,
         groups: BTreeMap::from([("web".to_owned(), group)]),
+        preempted: BTreeMap::new(),
         revision: Revision(10),
     }
 }

@@ -370,6 +370,7 @@ fn plan_of_sleep(changes: Vec<Change>) -> serde_json::Value {
         changes,
         changes_left_out: 0,
         groups: BTreeMap::new(),
+        preempted: BTreeMap::new(),
         revision: Revision(10),
     };
     serde_json::to_value(plan).expect("serialises")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::keys::Level;
-use super::reader::{Reader, did_you_mean, nearest, quote, shown};
+use super::reader::{Reader, did_you_mean, nearest, one_of, quote, shown};
 use super::source::Mark;
 use super::table::Table;
 use super::tree::{Node, Value};
@@ -127,7 +127,7 @@ fn condition(reader: &mut Reader<'_>, node: &Node) -> Option<Condition> {
     if let Value::Text { text, .. } = &node.value
         && let Some((_, ours)) = FOREIGN.iter().find(|(foreign, _)| foreign == text)
     {
-        let what = Condition::WORDS.map(|(word, _)| format!("`{word}`")).join(" or ");
+        let what = one_of(Condition::WORDS.iter().map(|(word, _)| *word));
         return reader.expected(node, "condition", &what, &did_you_mean(ours));
     }
     reader.word(node, "condition", &Condition::WORDS)

@@ -313,7 +313,7 @@ pub fn quote(text: &str) -> String {
 }
 
 /// Lists words to choose from: `` `a`, `b` or `c` ``.
-fn one_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
+pub(super) fn one_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
     let quoted: Vec<String> = words.map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),

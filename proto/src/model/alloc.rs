@@ -36,6 +36,8 @@ pub enum StopReason {
     Restarted,
     /// It runs once on every node that is right for it, and its node is not any more.
     NodeUnsuitable,
+    /// Work of higher priority needs its room.
+    Preempted,
 }
 
 /// What the agent saw, in the only order in which it may change.

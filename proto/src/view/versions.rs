@@ -79,6 +79,9 @@ pub struct Plan {
     pub changes_left_out: u32,
     /// What would become of each group, those that go included.
     pub groups: BTreeMap<String, GroupPlan>,
+    /// Allocations of other jobs that would give way to it, by job as `namespace/name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub preempted: BTreeMap<String, u32>,
     /// The revision of the state that this was decided on.
     pub revision: Revision,
 }

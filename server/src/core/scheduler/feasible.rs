@@ -90,6 +90,11 @@ impl Ask {
         Spreads::of(state, &group.placement.spread, group.count, others)
     }
 
+    /// Returns the priority of its job.
+    pub(super) fn priority(&self) -> u8 {
+        self.version.job.priority
+    }
+
     /// Returns what the group is.
     ///
     /// # Panics

@@ -28,6 +28,8 @@ pub struct Forecast {
     pub version: JobVersion,
     /// What would become of each group, those that go included.
     pub groups: BTreeMap<String, GroupForecast>,
+    /// How many allocations of other jobs would give way to it.
+    pub preempted: BTreeMap<JobKey, u32>,
 }
 
 /// What would become of a group.
@@ -64,7 +66,7 @@ pub fn forecast(state: &State, job: Job, now: Timestamp) -> Result<Forecast, Ref
         Outcome::Refused(refusal) => return Err(refusal),
         _ => (false, JobVersion(0)),
     };
-    let mut forecast = Forecast { changed, version, groups: BTreeMap::new() };
+    let mut forecast = Forecast { changed, version, ..Forecast::default() };
     if let Some(record) = after.jobs.get(&key) {
         for name in record.current().job.groups.keys() {
             forecast.group(name).wanted = wanted(&after, record, name).slots;
@@ -102,7 +104,14 @@ impl Forecast {
             let choices = &mut self.group(&one.group.clone()).choices;
             choices.extend((choices.len() < CHOICES).then_some(one));
         }
-        let group_of = |id: AllocId| state.allocs.get(id).map(|alloc| alloc.group.clone());
+        let of_job = |id: AllocId| state.allocs.get(id).filter(|alloc| *alloc.job == *key);
+        let group_of = |id: AllocId| of_job(id).map(|alloc| alloc.group.clone());
+        let others = plan.stops.iter().filter_map(|stop| state.allocs.get(stop.alloc));
+        let others: Vec<JobKey> =
+            others.map(|alloc| alloc.job.as_ref().clone()).filter(|other| other != key).collect();
+        for other in &others {
+            *self.preempted.entry(other.clone()).or_default() += 1;
+        }
         for stop in &plan.stops {
             let Some(group) = group_of(stop.alloc) else { continue };
             let group = self.group(&group);
@@ -122,6 +131,7 @@ impl Forecast {
         let plan = Plan { reign: reign.reign, seq: state.last_plan_seq + 1, ..plan };
         state.apply(Command::own(now, Kind::ApplyPlan(plan)));
         end_what_stops(state, key, now);
+        others.iter().for_each(|other| end_what_stops(state, other, now));
         true
     }
 

@@ -36,11 +36,34 @@ pub(super) struct Kept {
 struct Keeper {
     job: Arc<JobKey>,
     precedence: Precedence,
+    /// Something was told to give way to it there.
+    is_promised: bool,
 }
 
 impl Kept {
     pub(super) fn is_nothing(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// Keeps a node where something gives way to a job.
+    pub(super) fn keep(&mut self, node: NodeId, record: &JobRecord) {
+        let (job, precedence) = (record.key.clone(), Precedence::of(record));
+        self.nodes.insert(node, Keeper { job, precedence, is_promised: true });
+    }
+
+    /// Takes over what was promised and is not yet kept: something there is still to end.
+    fn promised(&self, state: &State, waiting: &BTreeSet<JobKey>) -> Self {
+        let on_its_way = |node: &NodeId| {
+            let node = state.nodes.get(node);
+            let allocs =
+                node.into_iter().flat_map(|node| &node.allocs).filter_map(|id| state.allocs.get(*id));
+            allocs.into_iter().any(|alloc| alloc.counted && alloc.desired != Desired::Run)
+        };
+        let holds = |(node, keeper): &(&NodeId, &Keeper)| {
+            keeper.is_promised && waiting.contains(&*keeper.job) && on_its_way(node)
+        };
+        let nodes = self.nodes.iter().filter(holds).map(|(node, keeper)| (*node, keeper.clone()));
+        Self { nodes: nodes.collect() }
     }
 
     /// Returns for whom a node is kept, if that is not the one who asks and comes before it.
@@ -75,7 +98,8 @@ impl Memory {
             .collect();
         long.sort_by_key(|record| Precedence::of(record));
         let most = 1 + state.nodes.len() / NODES_PER_KEPT;
-        let mut kept = Kept::default();
+        let mut kept = self.kept.promised(state, waiting);
+        let most = most + kept.nodes.len();
         for record in long.into_iter().take(JOBS_LOOKED_AT) {
             for work in reconcile(state, record, now, &mut self.answers) {
                 if kept.nodes.len() >= most {
@@ -87,7 +111,8 @@ impl Memory {
                 }
                 let Some(ask) = Ask::of(state, record, &work.group, &mut self.answers) else { continue };
                 if let Some(node) = closest(state, &ask, &work, &kept) {
-                    let keeper = Keeper { job: record.key.clone(), precedence: ask.precedence };
+                    let keeper =
+                        Keeper { job: record.key.clone(), precedence: ask.precedence, is_promised: false };
                     kept.nodes.insert(node, keeper);
                 }
             }

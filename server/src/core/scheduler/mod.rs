@@ -17,6 +17,7 @@ mod memory;
 mod outlook;
 mod per_node;
 mod precedence;
+mod preempt;
 mod rank;
 mod reconcile;
 mod room;
@@ -37,9 +38,10 @@ use std::collections::BTreeSet;
 use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
-use super::state::{JobRecord, PlaceReason, PlanItem, PlanRun, PlanWait, State};
+use super::state::{JobRecord, PlaceReason, PlanItem, PlanRun, PlanStop, PlanWait, State};
 use answers::Answers;
 use feasible::{Ask, others};
+use preempt::preempt;
 use rank::{Candidates, Taken};
 use reconcile::{GroupWork, Want, reconcile};
 use room::Room;
@@ -72,6 +74,7 @@ pub fn schedule_scored(
     let mut decision = Decision::default();
     let Memory { answers, kept } = memory;
     let mut room = Room::keeping(state, kept);
+    let mut given_way = GivenWay::default();
     for key in jobs {
         let Some(record) = state.jobs.get(key) else { continue };
         for work in reconcile(state, record, now, answers) {
@@ -81,9 +84,15 @@ pub fn schedule_scored(
                 let at = decision.wake_at.entry(key.clone()).or_insert(due);
                 *at = due.min(*at);
             }
-            place_group(state, key, &work, &mut room, answers, scores, &mut decision);
+            let left = place_group(state, key, &work, &mut room, answers, scores, &mut decision);
+            if left > 0 && state.settings.preemption {
+                given_way.make_room(state, record, &work, left, &room, answers);
+            }
         }
     }
+    drop(room);
+    decision.plan.stops.extend(given_way.stops);
+    given_way.nodes.into_iter().for_each(|(node, record)| kept.keep(node, record));
     decision
 }
 
@@ -110,7 +119,33 @@ pub fn may_fit(
     })
 }
 
-/// Finds places for what a group lacks; what finds none is said in a wait.
+/// What gives way to work of higher priority in one decision.
+#[derive(Default)]
+struct GivenWay<'s> {
+    stops: Vec<PlanStop>,
+    spoken_for: BTreeSet<NodeId>,
+    nodes: Vec<(NodeId, &'s JobRecord)>,
+}
+
+impl<'s> GivenWay<'s> {
+    fn make_room(
+        &mut self,
+        state: &'s State,
+        record: &'s JobRecord,
+        work: &GroupWork,
+        left: u32,
+        room: &Room<'_>,
+        answers: &mut Answers,
+    ) {
+        let Some(ask) = Ask::of(state, record, &work.group, answers) else { return };
+        let found = preempt(state, &ask, work, left, room, &self.spoken_for);
+        self.spoken_for.extend(&found.nodes);
+        self.stops.extend(found.stops);
+        self.nodes.extend(found.nodes.into_iter().map(|node| (node, record)));
+    }
+}
+
+/// Finds places for what a group lacks; what finds none is said in a wait. Returns how many found none.
 fn place_group(
     state: &State,
     key: &JobKey,
@@ -119,10 +154,10 @@ fn place_group(
     answers: &mut Answers,
     scores: usize,
     decision: &mut Decision,
-) {
-    let Some(record) = state.jobs.get(key) else { return };
+) -> u32 {
+    let Some(record) = state.jobs.get(key) else { return 0 };
     if !record.current().job.groups.contains_key(&work.group) {
-        return;
+        return 0;
     }
     let Outcome { placed, told, left, why: no_room } =
         find_places(state, record, work, room, answers, scores);
@@ -138,7 +173,7 @@ fn place_group(
         decision.waiting.insert(key.clone());
     }
     // What is held back by other work is looked at again when that changes, not when a node gains room.
-    let left = left + work.held;
+    let (no_place, left) = (left, left + work.held);
     let before = record.group(&work.group).and_then(|group| group.wait.as_ref());
     let unchanged = before.map_or(("", 0), |wait| (wait.why.as_str(), wait.count)) == (why.as_str(), left);
     if !unchanged && !record.stopped {
@@ -146,6 +181,7 @@ fn place_group(
         let group = work.group.clone();
         decision.plan.waits.push(PlanWait { job: key.clone(), version, group, count: left, why });
     }
+    no_place
 }
 
 /// What became of the wants of a group.

@@ -61,6 +61,7 @@ pub fn plan(state: &State, job: &proto::model::Job, forecast: &Forecast) -> Plan
         changes: changes.iter().take(CHANGES_IN_PLAN).map(change).collect(),
         changes_left_out: left_out(&changes, CHANGES_IN_PLAN),
         groups: forecast.groups.iter().map(group).collect(),
+        preempted: forecast.preempted.iter().map(|(key, count)| (key.to_string(), *count)).collect(),
         revision: state.revision,
     }
 }

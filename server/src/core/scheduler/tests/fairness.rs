@@ -51,11 +51,15 @@ impl Leader {
         }
     }
 
-    /// The oldest allocation of a job has done its work.
+    /// The oldest allocation of a job has done its work, or what it was told.
     fn one_ends(&mut self, job: &str) {
         let id = self.world.live(job)[0];
         let node = self.world.alloc(id).node;
-        let status = AllocStatus { id, seq: 9000, state: AllocState::Complete, tasks: vec![] };
+        let state = match self.world.alloc(id).desired {
+            proto::model::Desired::Run => AllocState::Complete,
+            proto::model::Desired::Stop(_) => AllocState::Stopped,
+        };
+        let status = AllocStatus { id, seq: 9000, state, tasks: vec![] };
         let generation = self.world.state.nodes.get(&node).expect("a node").generation;
         let applied = self.world.apply(Kind::AllocStatus { node, generation, statuses: vec![status] });
         self.look(applied.changes.jobs, applied.changes.gained);
@@ -165,4 +169,90 @@ fn one_that_could_never_be_placed_keeps_nothing_and_costs_nothing() {
     let told = leader.world.state.events.all();
     let told = told.filter(|event| event.kind == proto::model::EventKind::Unplaceable).count();
     assert_eq!(told, 10, "each is told once");
+}
+
+/// A leader whose cluster lets work of higher priority take the place of other work.
+fn preempting(nodes: u64) -> Leader {
+    let mut world = World::new(nodes);
+    let settings = crate::core::state::Settings { preemption: true, ..world.state.settings.clone() };
+    world.apply(Kind::PutSettings(settings));
+    Leader::of(world)
+}
+
+/// What was told to give way, by job.
+fn giving_way(leader: &Leader) -> Vec<String> {
+    let all = leader.world.state.allocs.iter().map(|(_, alloc)| alloc);
+    let preempted = proto::model::Desired::Stop(proto::model::StopReason::Preempted);
+    let told = all.filter(|alloc| !alloc.has_ended() && alloc.desired == preempted);
+    told.map(|alloc| alloc.job.name.clone()).collect()
+}
+
+#[test]
+fn the_least_important_gives_way_and_no_more_than_is_needed() {
+    let mut leader = preempting(2);
+    leader.put(job("shop", 1), 4, 40);
+    leader.put(job("report", 1), 2, 10);
+    leader.put(job("cache", 1), 1, 20);
+    leader.put(job("index", 1), 1, 20);
+    leader.put(job("urgent", 1), 3, 50);
+    assert_eq!(giving_way(&leader), ["report", "index"], "2 and 1 of 4 cores; the younger of two equals");
+    leader.pass(2000);
+    assert_eq!(giving_way(&leader).len(), 2, "deciding again stops nothing more");
+    leader.one_ends("report");
+    assert_eq!((leader.live("urgent"), leader.live("report")), (0, 0), "the room is kept meanwhile");
+    leader.one_ends("index");
+    leader.pass(100);
+    assert_eq!(leader.live("urgent"), 1);
+    leader.world.check();
+}
+
+#[test]
+fn nothing_gives_way_to_a_priority_that_is_hardly_higher() {
+    let mut leader = preempting(1);
+    leader.put(job("shop", 1), 4, 50);
+    leader.put(job("other", 1), 4, 59);
+    assert_eq!(giving_way(&leader), [] as [String; 0]);
+    leader.put(job("urgent", 1), 4, 60);
+    assert_eq!(giving_way(&leader), ["shop"]);
+}
+
+#[test]
+fn nothing_gives_way_where_that_would_not_help_or_is_not_allowed() {
+    let mut leader = preempting(1);
+    leader.put(job("shop", 1), 2, 10);
+    leader.put(job("vital", 1), 2, 90);
+    leader.put(job("urgent", 1), 4, 80);
+    assert_eq!(giving_way(&leader), [] as [String; 0], "half of what it needs would not give way");
+    let mut leader = Leader::of(World::new(1));
+    leader.put(job("shop", 1), 4, 10);
+    leader.put(job("urgent", 1), 4, 90);
+    assert_eq!(giving_way(&leader), [] as [String; 0], "the setting is off");
+}
+
+#[test]
+fn what_ends_already_is_waited_for() {
+    let mut leader = preempting(2);
+    leader.put(job("first", 1), 4, 10);
+    leader.put(job("second", 1), 4, 10);
+    let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "first"), purge: false });
+    leader.look(applied.changes.jobs, applied.changes.gained);
+    leader.put(job("urgent", 1), 4, 50);
+    assert_eq!(giving_way(&leader), [] as [String; 0]);
+    leader.put(job("another", 1), 4, 50);
+    assert_eq!(giving_way(&leader), ["second"], "the first one's room is spoken for");
+}
+
+#[test]
+fn what_gave_way_is_placed_again_when_there_is_room() {
+    let mut leader = preempting(1);
+    leader.put(job("report", 1), 4, 10);
+    leader.put(job("urgent", 1), 4, 50);
+    leader.one_ends("report");
+    leader.pass(100);
+    assert_eq!((leader.live("urgent"), leader.live("report")), (1, 0));
+    let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "urgent"), purge: false });
+    leader.look(applied.changes.jobs, applied.changes.gained);
+    leader.one_ends("urgent");
+    leader.pass(2000);
+    assert_eq!(leader.live("report"), 1);
 }

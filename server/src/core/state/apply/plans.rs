@@ -254,6 +254,7 @@ pub const fn stop_word(reason: StopReason) -> &'static str {
         StopReason::NodeLost => "node_lost",
         StopReason::Restarted => "restarted",
         StopReason::NodeUnsuitable => "node_unsuitable",
+        StopReason::Preempted => "preempted",
     }
 }
 
@@ -265,6 +266,7 @@ const fn stop_words(reason: StopReason) -> &'static str {
         StopReason::NodeLost => "it was replaced while its node was lost",
         StopReason::Restarted => "a person asked for a restart",
         StopReason::NodeUnsuitable => "its node is not right for it any more",
+        StopReason::Preempted => "work of higher priority needs its room",
     }
 }
 

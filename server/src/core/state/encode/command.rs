@@ -348,6 +348,7 @@ pub(super) fn stop_to_wire(reason: StopReason) -> v1::StopReason {
         StopReason::NodeLost => v1::StopReason::NodeLost,
         StopReason::Restarted => v1::StopReason::Restarted,
         StopReason::NodeUnsuitable => v1::StopReason::NodeUnsuitable,
+        StopReason::Preempted => v1::StopReason::Preempted,
     }
 }
 
@@ -359,6 +360,7 @@ pub(super) fn stop_from_wire(reason: i32) -> Result<StopReason, BadMessage> {
         Ok(v1::StopReason::NodeLost) => StopReason::NodeLost,
         Ok(v1::StopReason::Restarted) => StopReason::Restarted,
         Ok(v1::StopReason::NodeUnsuitable) => StopReason::NodeUnsuitable,
+        Ok(v1::StopReason::Preempted) => StopReason::Preempted,
         _ => return Err(BadMessage { field: "stop_reason" }),
     })
 }
