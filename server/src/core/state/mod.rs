@@ -14,6 +14,7 @@ mod nodes;
 mod ports;
 mod records;
 mod requests;
+mod settings;
 mod table;
 
 pub use apply::stop_word;
@@ -34,10 +35,9 @@ pub use invariants::Violation;
 pub use node_slots::NodeSlots;
 pub use nodes::Nodes;
 pub use ports::Ports;
-pub use records::{
-    Alloc, GroupState, JobRecord, NodeRecord, Restarting, Settings, Slot, VersionRecord, Wait,
-};
+pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Restarting, Slot, VersionRecord, Wait};
 pub use requests::Requests;
+pub use settings::Settings;
 pub use table::{Pages, Table};
 
 use proto::ids::{AllocId, Generation, Incarnation, JobKey, NodeId, Reign, Revision, ServerId};

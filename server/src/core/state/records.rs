@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use imbl::OrdSet;
 use proto::ids::{AllocId, Generation, JobKey, JobVersion, NodeId, Revision};
@@ -12,37 +11,6 @@ use proto::model::{
 use proto::time::Timestamp;
 
 use super::{NodeSlots, PlaceReason, Ports};
-
-/// What must agree across servers; changed by a command, never by a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How often an agent asks for its lease.
-    pub heartbeat: Duration,
-    /// How long a lease lasts.
-    pub node_timeout: Duration,
-    /// Events kept per job and per node.
-    pub events_per_subject: usize,
-    /// Ended allocations kept per job.
-    pub ended_allocs: usize,
-    /// How long they are kept.
-    pub ended_allocs_for: Duration,
-    /// Versions kept per job, beside those that something runs.
-    pub versions: usize,
-}
-
-impl Default for Settings {
-    /// The numbers of the design: 1 s, 4 s, 200 events, 100 ended allocations for 24 h, 10 versions.
-    fn default() -> Self {
-        Self {
-            heartbeat: Duration::from_secs(1),
-            node_timeout: Duration::from_secs(4),
-            events_per_subject: 200,
-            ended_allocs: 100,
-            ended_allocs_for: Duration::from_secs(24 * 3600),
-            versions: 10,
-        }
-    }
-}
 
 /// A job and its history.
 #[derive(Clone, Debug)]

@@ -25,6 +25,7 @@ pub(super) fn settings_to_wire(settings: &Settings) -> v1::Settings {
         ended_allocs_kept: settings.ended_allocs as u64,
         ended_allocs_kept_ms: millis(settings.ended_allocs_for),
         versions_per_job: settings.versions as u32,
+        preemption: settings.preemption,
     }
 }
 
@@ -36,6 +37,7 @@ pub(super) fn settings_from_wire(settings: &v1::Settings) -> Settings {
         ended_allocs: settings.ended_allocs_kept as usize,
         ended_allocs_for: Duration::from_millis(settings.ended_allocs_kept_ms),
         versions: settings.versions_per_job as usize,
+        preemption: settings.preemption,
     }
 }
 

@@ -230,14 +230,15 @@ fn identity() -> impl Strategy<Value = NodeIdentity> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (millis(), millis(), any::<u32>(), any::<u32>(), millis(), any::<u32>()).prop_map(
-        |(heartbeat, node_timeout, events, ended, ended_allocs_for, versions)| Settings {
+    (millis(), millis(), any::<u32>(), any::<u32>(), millis(), any::<u32>(), any::<bool>()).prop_map(
+        |(heartbeat, node_timeout, events, ended, ended_allocs_for, versions, preemption)| Settings {
             heartbeat,
             node_timeout,
             events_per_subject: events as usize,
             ended_allocs: ended as usize,
             ended_allocs_for,
             versions: versions as usize,
+            preemption,
         },
     )
 }
