@@ -171,3 +171,19 @@ pub const EVENTS_OF_NODE: usize = 20;
 pub const STORY_PAST: usize = 20;
 /// Allocations that the story of a job speaks of, those that are not well first.
 pub const STORY_ALLOCS: usize = 10;
+/// Between two heartbeats of an agent: more often, and a thousand nodes take a core of the server; more seldom, and a change of
+/// this very setting takes minutes to reach them.
+pub const HEARTBEAT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// How long a lease lasts: shorter, and a pause of a busy machine is the loss of a node; longer, and nobody would call it failover.
+pub const NODE_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// Heartbeats that fit into a lease: two may be lost on their way, or come late, before a node is.
+pub const HEARTBEATS_PER_TIMEOUT: u32 = 3;
+/// Events kept per job and per node: as many as one list shows.
+pub const EVENTS_PER_SUBJECT_MAX: u64 = EVENTS_PER_LIST as u64;
+/// Ended allocations kept per job: as many as the document of a job shows.
+pub const ENDED_ALLOCS_MAX: u64 = ALLOCS_SHOWN as u64;
+/// How long ended allocations are kept: long enough for a person to look at what failed, and no archive.
+pub const ENDED_ALLOCS_FOR: (Duration, Duration) =
+    (Duration::from_secs(60), Duration::from_secs(30 * 24 * 3600));
+/// Versions kept per job: a hundred of at most 192 KiB stay far below what one record of a snapshot holds.
+pub const VERSIONS_MAX: u64 = 100;

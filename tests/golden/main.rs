@@ -18,8 +18,8 @@ use proto::time::Timestamp;
 use server::core::rules::{Health, Rule};
 use server::core::scheduler::schedule;
 use server::core::state::{
-    Command, Gc, Kind, LivenessChange, Plan, Settings, State, decode_command, encode_command, read_snapshot,
-    write_snapshot,
+    Command, Gc, Kind, LivenessChange, Plan, Setting, SettingChange, SettingValue, Settings, State,
+    decode_command, encode_command, read_snapshot, write_snapshot,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -193,6 +193,13 @@ fn people(story: &mut History) {
     story.say(12, Kind::RestartAlloc { alloc: api.expect("it has failed") });
     story.settle();
     story.say(13, Kind::PurgeNode { node: NodeId(101) });
+    let change = |setting, value| SettingChange { setting, value };
+    let changes = vec![
+        change(Setting::Heartbeat, SettingValue::Time(Duration::from_millis(500))),
+        change(Setting::Versions, SettingValue::Count(5)),
+        change(Setting::Preemption, SettingValue::Switch(true)),
+    ];
+    story.say(14, Kind::SetSettings(changes));
 }
 
 /// What people would see of a state, so that a change of meaning shows even when bytes still read.
@@ -277,7 +284,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 17, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 18, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");

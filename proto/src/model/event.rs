@@ -84,6 +84,8 @@ kinds! {
     NodePurged = "node_purged", 45;
     /// A server began to lead.
     LeaderElected = "leader_elected", 50;
+    /// A person changed a setting of the cluster.
+    SettingChanged = "setting_changed", 51;
 }
 
 /// How much it matters to a person.

@@ -21,11 +21,11 @@ pub struct Applied {
 /// The answer to who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A write of a job, an allocation or a node.
+    /// A write of a job, an allocation, a node or settings.
     Written {
         /// Whether anything changed.
         changed: bool,
-        /// The job's version afterwards; 0 where it was about a node.
+        /// The job's version afterwards; 0 where it was about no job.
         version: JobVersion,
         /// The revision that holds it.
         revision: Revision,

@@ -6,7 +6,7 @@ use proto::ids::{
 use proto::model::{AllocStatus, Eligibility, Job, Liveness, NodeIdentity, Resources, StopReason};
 use proto::time::Timestamp;
 
-use super::Settings;
+use super::{SettingChange, Settings};
 
 /// One change, with who wants it and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +133,8 @@ pub enum Kind {
     },
     /// Replaces the settings.
     PutSettings(Settings),
+    /// A person changes some settings; those that are not named stay as the command meets them.
+    SetSettings(Vec<SettingChange>),
     /// Forgets what nobody needs.
     Gc(Gc),
 }

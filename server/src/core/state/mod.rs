@@ -37,7 +37,7 @@ pub use nodes::Nodes;
 pub use ports::Ports;
 pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Restarting, Slot, VersionRecord, Wait};
 pub use requests::Requests;
-pub use settings::Settings;
+pub use settings::{Allowed, Setting, SettingChange, SettingValue, Settings};
 pub use table::{Pages, Table};
 
 use proto::ids::{AllocId, Generation, Incarnation, JobKey, NodeId, Reign, Revision, ServerId};

@@ -7,6 +7,7 @@ mod plans;
 mod reign;
 mod restart;
 mod room;
+mod settings;
 mod slots;
 mod statuses;
 mod versions;
@@ -67,12 +68,8 @@ impl State {
                 self.alloc_status(node, generation, statuses, changes)
             }
             Kind::PutHealth { healthy } => self.put_health(&healthy, changes),
-            Kind::PutSettings(settings) => {
-                self.settings = settings;
-                // A server that starts from a snapshot forgets what is beyond the bound: so does everybody at once.
-                self.events.trim(self.settings.events_per_subject);
-                Outcome::Done
-            }
+            Kind::PutSettings(settings) => self.put_settings(settings),
+            Kind::SetSettings(list) => self.set_settings(&list, &command.actor, changes),
             Kind::Gc(gc) => self.collect(&gc, changes),
         }
     }

@@ -8,7 +8,7 @@ use proto::model::{Eligibility, Liveness, StopReason};
 use proto::time::Timestamp;
 use proto::wire::{BadMessage, agent, job, status, v1};
 
-use super::record::{settings_from_wire, settings_to_wire};
+use super::settings::{change_from_wire, change_to_wire, settings_from_wire, settings_to_wire};
 use super::{BadRecord, need};
 use crate::core::state::{
     Command, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
@@ -122,6 +122,9 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
         Kind::PutSettings(settings) => {
             Wire::PutSettings(v1::PutSettings { settings: Some(settings_to_wire(settings)) })
         }
+        Kind::SetSettings(list) => {
+            Wire::SetSettings(v1::SetSettings { changes: list.iter().map(change_to_wire).collect() })
+        }
         Kind::Gc(gc) => Wire::Gc(v1::Gc { allocs: gc.allocs.iter().map(|id| id.0).collect() }),
     }
 }
@@ -176,6 +179,9 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         },
         Wire::PutHealth(put) => Kind::PutHealth { healthy: put.healthy.into_iter().map(AllocId).collect() },
         Wire::PutSettings(put) => Kind::PutSettings(settings_from_wire(&need(put.settings, "settings")?)),
+        Wire::SetSettings(set) => {
+            Kind::SetSettings(set.changes.iter().map(change_from_wire).collect::<Result<_, _>>()?)
+        }
         Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
 }

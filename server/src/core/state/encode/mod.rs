@@ -3,6 +3,7 @@
 mod command;
 mod outcome;
 mod record;
+mod settings;
 mod snapshot;
 
 pub use command::{body_hash, decode_command, encode_command};

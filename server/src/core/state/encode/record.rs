@@ -2,44 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::ids::{AllocId, Generation, JobKey, JobVersion, NodeId, Revision};
 use proto::model::{
     AllocStatus, Desired, Eligibility, Event, EventKind, Liveness, Resources, Severity, Subject, SubjectJob,
 };
-use proto::time::{Timestamp, millis};
+use proto::time::Timestamp;
 use proto::wire::{BadMessage, agent, job, status, v1};
 
 use super::command::{reason_from_wire, reason_to_wire, stop_from_wire, stop_to_wire};
 use super::need;
-use crate::core::state::{
-    Alloc, GroupState, JobRecord, NodeRecord, Restarting, Settings, Slot, VersionRecord, Wait,
-};
-
-pub(super) fn settings_to_wire(settings: &Settings) -> v1::Settings {
-    v1::Settings {
-        heartbeat_ms: millis(settings.heartbeat),
-        node_timeout_ms: millis(settings.node_timeout),
-        events_per_subject: settings.events_per_subject as u32,
-        ended_allocs_kept: settings.ended_allocs as u64,
-        ended_allocs_kept_ms: millis(settings.ended_allocs_for),
-        versions_per_job: settings.versions as u32,
-        preemption: settings.preemption,
-    }
-}
-
-pub(super) fn settings_from_wire(settings: &v1::Settings) -> Settings {
-    Settings {
-        heartbeat: Duration::from_millis(settings.heartbeat_ms),
-        node_timeout: Duration::from_millis(settings.node_timeout_ms),
-        events_per_subject: settings.events_per_subject as usize,
-        ended_allocs: settings.ended_allocs_kept as usize,
-        ended_allocs_for: Duration::from_millis(settings.ended_allocs_kept_ms),
-        versions: settings.versions_per_job as usize,
-        preemption: settings.preemption,
-    }
-}
+use crate::core::state::{Alloc, GroupState, JobRecord, NodeRecord, Restarting, Slot, VersionRecord, Wait};
 
 pub(super) fn job_to_wire(record: &JobRecord) -> v1::JobRecord {
     let version = |version: &Arc<VersionRecord>| v1::JobVersionRecord {

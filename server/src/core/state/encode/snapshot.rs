@@ -13,8 +13,9 @@ use proto::wire::{BadMessage, v1};
 
 use super::record::{
     alloc_from_wire, alloc_to_wire, event_from_wire, event_to_wire, job_from_wire, job_to_wire,
-    node_from_wire, node_to_wire, settings_from_wire, settings_to_wire,
+    node_from_wire, node_to_wire,
 };
+use super::settings::{settings_from_wire, settings_to_wire};
 use super::{BadRecord, decode_outcome, encode_outcome, need};
 use crate::core::state::requests::Result as KeptResult;
 use crate::core::state::{Alloc, ReignRecord, State};

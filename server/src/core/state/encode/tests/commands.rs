@@ -14,7 +14,7 @@ use proto::model::{
 use super::*;
 use crate::core::state::{
     Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
-    RunnerUp,
+    RunnerUp, Setting, SettingChange, SettingValue,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
@@ -243,6 +243,16 @@ fn settings() -> impl Strategy<Value = Settings> {
     )
 }
 
+fn setting_change() -> impl Strategy<Value = SettingChange> {
+    let value = prop_oneof![
+        millis().prop_map(SettingValue::Time),
+        any::<u64>().prop_map(SettingValue::Count),
+        any::<bool>().prop_map(SettingValue::Switch),
+    ];
+    let setting = proptest::sample::select(Setting::ALL.as_slice());
+    (setting, value).prop_map(|(setting, value)| SettingChange { setting, value })
+}
+
 fn kind() -> impl Strategy<Value = Kind> {
     let ids = || vec(1u64.., 0..4).prop_map(|ids| ids.into_iter().map(AllocId).collect::<Vec<_>>());
     let liveness = (1u64.., any::<u64>(), any::<bool>()).prop_map(|(node, generation, up)| LivenessChange {
@@ -275,6 +285,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         }),
         ids().prop_map(|healthy| Kind::PutHealth { healthy }),
         settings().prop_map(Kind::PutSettings),
+        vec(setting_change(), 0..4).prop_map(Kind::SetSettings),
         ids().prop_map(|allocs| Kind::Gc(Gc { allocs })),
     ]
 }
