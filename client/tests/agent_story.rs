@@ -232,7 +232,10 @@ impl Service for Wanting {
                         vec![Kind::Registered(registered), Kind::Complete(set.clone())]
                     }
                     Some(Up::Heartbeat(beat)) => {
-                        vec![Kind::HeartbeatAck(v1::HeartbeatAck { boottime_ms: beat.boottime_ms })]
+                        vec![Kind::HeartbeatAck(v1::HeartbeatAck {
+                            boottime_ms: beat.boottime_ms,
+                            ..Default::default()
+                        })]
                     }
                     Some(Up::Status(batch)) => vec![Kind::StatusAck(v1::StatusAck { batch: batch.batch })],
                     _ => vec![],

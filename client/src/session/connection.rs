@@ -153,10 +153,31 @@ async fn one_session(needs: &Needs, server: &str, route: &mut Route, link: &watc
 struct Session {
     uplink: Uplink,
     down: Streaming<ServerMessage>,
+    pace: Pace,
+    token: Option<MetadataValue<Ascii>>,
+}
+
+/// How fast servers and agents miss each other; a setting of the cluster, which may change while a session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    /// How often the servers want to hear that this node lives.
     heartbeat: Duration,
     /// When a server that says nothing counts as gone.
     patience: Duration,
-    token: Option<MetadataValue<Ascii>>,
+}
+
+impl Pace {
+    fn of(heartbeat_ms: u64, node_timeout_ms: u64) -> Self {
+        let heartbeat = Duration::from_millis(heartbeat_ms).max(HEARTBEAT_LEAST);
+        Self { heartbeat, patience: Duration::from_millis(node_timeout_ms).max(heartbeat * 3) }
+    }
+
+    /// Takes over what an answer to a heartbeat says; an older server says nothing.
+    fn heed(&mut self, ack: &v1::HeartbeatAck) {
+        if ack.heartbeat_ms > 0 {
+            *self = Self::of(ack.heartbeat_ms, ack.node_timeout_ms);
+        }
+    }
 }
 
 async fn open(needs: &Needs, server: &str, identity: NodeIdentity) -> Result<Session, Over> {
@@ -195,9 +216,8 @@ async fn open(needs: &Needs, server: &str, identity: NodeIdentity) -> Result<Ses
             let previous =
                 Some(registered.previous_incarnation).filter(|number| *number != 0).map(Incarnation);
             needs.manager.greet(theirs, previous).await.map_err(|_| Over::Stopped)??;
-            let heartbeat = Duration::from_millis(registered.heartbeat_ms).max(HEARTBEAT_LEAST);
-            let patience = Duration::from_millis(registered.node_timeout_ms).max(heartbeat * 3);
-            Ok(Session { uplink, down, heartbeat, patience, token })
+            let pace = Pace::of(registered.heartbeat_ms, registered.node_timeout_ms);
+            Ok(Session { uplink, down, pace, token })
         }
         Some(Down::Redirect(redirect)) => Err(Over::Redirect(redirect.leader)),
         _ => Err(Over::Protocol("the answer to a registration is neither a registration nor a redirect")),
@@ -210,14 +230,15 @@ impl Session {
         let (wanted, messages) = mpsc::channel(FOLLOW_QUEUE);
         let log_slots = Arc::new(Semaphore::new(LOG_STREAMS_MAX));
         let mut beside = JoinSet::new();
-        beside.spawn(self.uplink.clone().beat(needs.clock, self.heartbeat));
+        let (pace, every) = watch::channel(self.pace.heartbeat);
+        beside.spawn(self.uplink.clone().beat(needs.clock, every));
         beside.spawn(follow::run(needs.manager.clone(), self.uplink.clone(), messages));
         beside.spawn(report::run(needs.outbox.clone(), self.uplink.clone(), needs.clock));
         loop {
             while beside.try_join_next().is_some() {}
-            let message = tokio::time::timeout(self.patience, self.down.message()).await;
+            let message = tokio::time::timeout(self.pace.patience, self.down.message()).await;
             let message = message
-                .map_err(|_| Over::Silent(self.patience))?
+                .map_err(|_| Over::Silent(self.pace.patience))?
                 .map_err(|status| Over::Refused(proto::error::Error::from(&status)))?;
             let Some(message) = message else { return Ok(()) };
             let unreadable = |_| Over::Protocol("a set without a position");
@@ -252,7 +273,12 @@ impl Session {
                 Some(Down::Ask(ask)) => ask::serve(&needs.reach, &self.uplink, ask),
                 Some(Down::Redirect(redirect)) => return Err(Over::Redirect(redirect.leader)),
                 // A newer server may say what this agent does not know.
-                Some(Down::HeartbeatAck(_) | Down::Registered(_) | Down::Hello(_)) | None => {}
+                Some(Down::HeartbeatAck(ack)) => {
+                    self.pace.heed(&ack);
+                    let heartbeat = self.pace.heartbeat;
+                    pace.send_if_modified(|every| std::mem::replace(every, heartbeat) != heartbeat);
+                }
+                Some(Down::Registered(_) | Down::Hello(_)) | None => {}
             }
         }
     }

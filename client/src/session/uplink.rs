@@ -1,9 +1,11 @@
 //! What goes up. Heartbeats have a place of their own, taken first: whatever else waits, they do not wait behind it.
 
+use std::time::Duration;
+
 use futures::Stream;
 use futures::stream::{self, PollNext};
 use proto::wire::v1::{AgentMessage, Heartbeat, NeedComplete, agent_message::Kind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock::Clock;
@@ -41,16 +43,19 @@ impl Uplink {
         self.send(Kind::NeedComplete(NeedComplete {})).await
     }
 
-    /// Sends a heartbeat at once and then every `every`, until the session ends.
-    pub(super) async fn beat(self, clock: Clock, every: std::time::Duration) {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Sends a heartbeat at once and then every `every`, until the session ends; one more at once when `every` changes.
+    pub(super) async fn beat(self, clock: Clock, mut every: watch::Receiver<Duration>) {
         loop {
-            ticks.tick().await;
             let kind = Kind::Heartbeat(Heartbeat { boottime_ms: clock.boot().0 });
             let sent = self.beats.try_send(AgentMessage { kind: Some(kind) });
             if matches!(sent, Err(mpsc::error::TrySendError::Closed(_))) {
                 return;
+            }
+            let pause = *every.borrow_and_update();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // Without its sender nothing changes any more.
+                Ok(()) = every.changed() => {}
             }
         }
     }
@@ -69,11 +74,29 @@ mod tests {
             up.need_complete().await.expect("there is room");
         }
         let clock = Clock::Runtime { start: tokio::time::Instant::now() };
-        let beating = tokio::spawn(up.clone().beat(clock, std::time::Duration::from_secs(1)));
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let (_pace, every) = watch::channel(Duration::from_secs(1));
+        let beating = tokio::spawn(up.clone().beat(clock, every));
+        tokio::time::sleep(Duration::from_millis(10)).await;
         let mut stream = std::pin::pin!(stream);
         let first = stream.next().await.and_then(|message| message.kind);
         assert!(matches!(first, Some(Kind::Heartbeat(_))), "{first:?}");
+        beating.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_interval_holds_from_a_heartbeat_at_once() {
+        let (up, stream) = uplink();
+        let clock = Clock::Runtime { start: tokio::time::Instant::now() };
+        let (pace, every) = watch::channel(Duration::from_secs(60));
+        let beating = tokio::spawn(up.beat(clock, every));
+        let mut stream = std::pin::pin!(stream);
+        stream.next().await.expect("the first");
+        let changed = tokio::time::Instant::now();
+        pace.send_replace(Duration::from_millis(300));
+        for elapsed in [0, 300, 600] {
+            stream.next().await.expect("the next");
+            assert_eq!(changed.elapsed().as_millis(), elapsed);
+        }
         beating.abort();
     }
 }

@@ -123,8 +123,7 @@ impl Session {
         let state = self.hub.cluster().snapshot();
         self.check(&state)?;
         self.hub.leases().renew(&state, self.node, self.generation);
-        let ack = v1::HeartbeatAck { boottime_ms: heartbeat.boottime_ms };
-        self.send(server_message::Kind::HeartbeatAck(ack))
+        self.send(message::heartbeat_ack(&state, heartbeat))
     }
 
     fn take_in(&mut self, batch: v1::StatusBatch) -> Result<(), End> {

@@ -270,6 +270,29 @@ async fn a_node_that_changes_says_so_at_once_and_one_that_does_not_keeps_its_ses
 }
 
 #[tokio::test]
+async fn an_agent_beats_as_the_last_answer_to_a_heartbeat_says() {
+    let mut stage = stage().await;
+    let (mut peer, _) = stage.server.registered(1, 10).await;
+    let ack = |heartbeat_ms| {
+        Down::HeartbeatAck(v1::HeartbeatAck {
+            boottime_ms: 1,
+            heartbeat_ms,
+            node_timeout_ms: 3 * heartbeat_ms,
+        })
+    };
+    peer.say(ack(60_000)).await;
+    let silence =
+        async { while tokio::time::timeout(Duration::from_millis(500), peer.up.message()).await.is_ok() {} };
+    within(silence, "it stops beating every 50 ms").await;
+    // An older server says nothing of it.
+    peer.say(ack(0)).await;
+    peer.say(ack(50)).await;
+    for _ in 0..3 {
+        assert!(matches!(peer.next("a heartbeat").await, Up::Heartbeat(_)));
+    }
+}
+
+#[tokio::test]
 async fn what_is_found_to_run_without_a_record_is_told_at_once() {
     let mut server = Server::new().await;
     let (dir, mock) = (tempfile::tempdir().expect("a scratch folder"), Mock::default());

@@ -29,6 +29,15 @@ pub(super) fn registered(state: &State) -> Kind {
     })
 }
 
+/// Answers a heartbeat, from the state that its lease was renewed by: an agent hears of a shorter lease as that begins.
+pub(super) fn heartbeat_ack(state: &State, heartbeat: &v1::Heartbeat) -> Kind {
+    Kind::HeartbeatAck(v1::HeartbeatAck {
+        boottime_ms: heartbeat.boottime_ms,
+        heartbeat_ms: millis(state.settings.heartbeat),
+        node_timeout_ms: millis(state.settings.node_timeout),
+    })
+}
+
 /// Says where to go: empty when nobody leads, or when it is this server and its reign has not begun.
 pub(super) fn redirect(hub: &Hub) -> v1::ServerMessage {
     let leadership = hub.cluster().leadership();

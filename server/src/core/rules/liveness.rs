@@ -33,11 +33,12 @@ impl Leases {
         Self { until, next_look: now.plus(TICK) }
     }
 
-    /// Renews the lease of a node's session. An older session's heartbeat renews nothing.
+    /// Renews the lease of a node's session. An older session's heartbeat renews nothing. A lease may become shorter by it: when
+    /// leases shall be shorter from now on, the answer to this heartbeat tells the agent to send the next one soon enough.
     pub fn renew(&mut self, node: NodeId, generation: Generation, now: BootTime, timeout: Duration) {
         let lease = self.until.entry(node).or_insert((generation, now));
         if generation >= lease.0 {
-            *lease = (generation, now.plus(timeout).max(lease.1));
+            *lease = (generation, now.plus(timeout));
         }
     }
 
@@ -131,6 +132,19 @@ mod tests {
             now = now.plus(SECOND);
         }
         assert_eq!(ticks(&mut leases, &world, now, now.plus(5 * SECOND)), Some(registered.plus(timeout)));
+    }
+
+    #[test]
+    fn a_shorter_lease_begins_with_the_next_heartbeat() {
+        let world = World::new(1);
+        let begin = BootTime(1_000_000);
+        let mut leases = Leases::begin(&world.state, begin);
+        let now = begin.plus(SECOND);
+        assert_eq!(ticks(&mut leases, &world, begin, now), None);
+        leases.renew(world.node(0), Generation(1), now, SECOND);
+        let lost = ticks(&mut leases, &world, now, now.plus(10 * SECOND)).expect("it is lost");
+        let late = lost.since(now.plus(SECOND));
+        assert!(late <= NAP, "{late:?} late: the look that was due before the change is the last late one");
     }
 
     #[test]
