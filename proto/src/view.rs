@@ -6,6 +6,7 @@
 mod loss;
 mod machines;
 mod reach;
+mod settings;
 mod story;
 mod versions;
 
@@ -21,6 +22,7 @@ use crate::time::Timestamp;
 pub use loss::{GroupLossView, JobLoss, LossView, Move};
 pub use machines::{NodeStatus, ServerList, ServerView};
 pub use reach::{Signalled, TaskUsage};
+pub use settings::{SettingList, SettingView};
 pub use story::{Sentence, Story};
 pub use versions::{Candidate, Change, Choice, Export, GroupPlan, History, Plan, VersionView};
 
@@ -297,7 +299,7 @@ pub struct GroupPlacement {
 pub struct Written {
     /// Whether anything changed; the same file twice changes nothing.
     pub changed: bool,
-    /// The job's version afterwards; 0 where it was about a node.
+    /// The job's version afterwards; 0 where it was about no job.
     pub version: JobVersion,
     /// The revision that holds it.
     pub revision: Revision,

@@ -396,6 +396,31 @@ impl Control for Fake {
         .await
     }
 
+    async fn set_settings(
+        &self,
+        request: Request<v1::SetSettingsRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::SetSettingsRequest { request_id, changes } = request.into_inner();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        let pairs: Vec<String> =
+            changes.into_iter().map(|change| format!("{}={}", change.name, change.value)).collect();
+        self.written("set_settings", &pairs).await
+    }
+
+    async fn list_settings(
+        &self,
+        request: Request<v1::ListSettingsRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("list_settings", &request.into_inner())
+    }
+
+    async fn get_setting(
+        &self,
+        request: Request<v1::GetSettingRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("get_setting", &request.into_inner())
+    }
+
     async fn plan_job(&self, request: Request<v1::PlanJobRequest>) -> Result<Response<v1::Document>, Status> {
         self.answer("plan_job", &request.into_inner())
     }

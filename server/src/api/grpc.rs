@@ -112,6 +112,23 @@ impl v1::control_server::Control for Control {
         reply(ops::purge_node(&self.context.cluster, &caller, id, &ask.node).await?)
     }
 
+    async fn set_settings(&self, request: Request<v1::SetSettingsRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let id = request_id(&ask.request_id)?;
+        let pairs: Vec<_> = ask.changes.into_iter().map(|change| (change.name, change.value)).collect();
+        reply(ops::set_settings(&self.context.cluster, &caller, id, &pairs).await?)
+    }
+
+    async fn list_settings(&self, request: Request<v1::ListSettingsRequest>) -> Reply<v1::Document> {
+        let (caller, _) = opened(request)?;
+        document(&ops::list_settings(&self.context.cluster, &caller)?)
+    }
+
+    async fn get_setting(&self, request: Request<v1::GetSettingRequest>) -> Reply<v1::Document> {
+        let (caller, ask) = opened(request)?;
+        document(&ops::setting(&self.context.cluster, &caller, &ask.name)?)
+    }
+
     async fn plan_job(&self, request: Request<v1::PlanJobRequest>) -> Reply<v1::Document> {
         let (caller, ask) = opened(request)?;
         let job = ask.job.ok_or_else(|| Error::new(Kind::Invalid, "the request holds no job"))?;

@@ -8,3 +8,4 @@ mod http;
 mod openapi;
 mod people;
 mod rig;
+mod settings;

@@ -24,6 +24,8 @@ mod loss;
 mod nodes;
 /// The servers of the cluster.
 mod servers;
+/// The settings of the cluster are shown and changed.
+pub(crate) mod settings;
 /// A signal reaches a running task.
 mod signal;
 /// What an allocation uses now.
@@ -45,6 +47,7 @@ pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
 pub use loss::{Lost, plan_loss};
 pub use nodes::{list_nodes, node_status, purge_node, set_eligibility};
 pub use servers::list_servers;
+pub use settings::{list_settings, set_settings, setting};
 pub use signal::{RunningTask, TaskQuery, signal};
 pub use stats::add_usage;
 pub use version::version;

@@ -16,6 +16,8 @@ mod query;
 mod reach;
 /// Allocations, stories, version.
 mod reads;
+/// Settings of the cluster.
+mod settings;
 /// Facts and output, as they come.
 mod streams;
 /// The table of endpoints.

@@ -4,7 +4,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use proto::view;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{jobs, machines, openapi, probes, reach, reads, streams, versions};
+use super::{jobs, machines, openapi, probes, reach, reads, settings, streams, versions};
 use crate::api::Context;
 
 /// One method of one path.
@@ -146,6 +146,9 @@ fn of_machines() -> Vec<Endpoint> {
         endpoint!(post "/v1/nodes/{name}/cordon", "the node takes nothing new", &[], PlainBody, json::<Written>(), machines::cordon),
         endpoint!(post "/v1/nodes/{name}/uncordon", "the node takes work again", &[], PlainBody, json::<Written>(), machines::uncordon),
         endpoint!(get "/v1/servers", "the servers of the cluster", &[], json::<ServerList>(), machines::servers),
+        endpoint!(get "/v1/settings", "the settings of the cluster", &[], json::<view::SettingList>(), settings::list),
+        endpoint!(get "/v1/settings/{name}", "one setting", &[], json::<view::SettingView>(), settings::show),
+        endpoint!(post "/v1/settings", "changes settings; the others stay", &[], settings::SettingsBody, json::<Written>(), settings::set),
         endpoint!(get "/v1/events", "a list of events, oldest first", EVENTS, Answer::Events(of::<view::EventList>()), streams::events),
         endpoint!(get "/v1/version", "what this server speaks", &[], json::<view::Version>(), reads::version),
         endpoint!(get "/v1/openapi.json", "this document", &[], Answer::Object, openapi::show),

@@ -2,7 +2,9 @@
 
 use proto::error::{Error, Kind};
 use proto::model::EventKind;
-use proto::view::{AllocView, EventList, Health, JobList, JobStatus, NodeList, Placement};
+use proto::view::{
+    AllocView, EventList, Health, JobList, JobStatus, NodeList, Placement, SettingList, SettingView,
+};
 use proto::wire::job::to_wire;
 use proto::wire::v1;
 use proto::wire::v1::control_client::ControlClient;
@@ -71,6 +73,15 @@ async fn every_method_answers_with_the_documents_of_http() {
     assert_eq!((subject.node.is_some(), subject.node_name.as_deref()), (true, Some("n1")));
     assert!(events.message().await.unwrap().is_none(), "ends at once unless followed");
     assert_eq!(client.version(v1::VersionRequest {}).await.unwrap().into_inner().wire, 1);
+
+    let change = v1::set_settings_request::Change { name: "versions".into(), value: "3".into() };
+    let ask = v1::SetSettingsRequest { changes: vec![change], ..Default::default() };
+    assert!(client.set_settings(ask).await.unwrap().into_inner().changed);
+    let one: SettingView =
+        read(client.get_setting(v1::GetSettingRequest { name: "versions".into() }).await.unwrap());
+    assert_eq!((one.value.as_str(), one.default.as_str()), ("3", "10"));
+    let all: SettingList = read(client.list_settings(v1::ListSettingsRequest {}).await.unwrap());
+    assert!(all.items.contains(&one));
 
     let stop = v1::StopJobRequest { name, ..Default::default() };
     assert!(client.stop_job(stop).await.unwrap().into_inner().changed);

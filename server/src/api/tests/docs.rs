@@ -109,6 +109,7 @@ fn more(world: &World, alloc: AllocId) -> BTreeMap<&'static str, Value> {
         ("plan", value(&List { items: vec![plan], next: None, revision: state.revision })),
         ("story", value(&story)),
         ("node-status", value(&views::node_status(state, node))),
+        ("setting-list", value(&ops::settings::all(&state.settings, state.revision))),
         ("server-list", value(&List { items: vec![server], next: None, revision: state.revision })),
     ])
 }
