@@ -11,8 +11,8 @@ use proto::names;
 
 use crate::commands::{
     agent, alloc, completion, context, convert, dev, down, events, exec, export, history, logs, man, node,
-    plan, restart, revert, run, scale, schema, server, signal, start, status, stop, supervise, up, validate,
-    version, why,
+    operator, plan, restart, revert, run, scale, schema, server, signal, start, status, stop, supervise, up,
+    validate, version, why,
 };
 use crate::config::contexts::Context;
 use crate::config::{Given, Origin};
@@ -195,6 +195,8 @@ pub enum Command {
     Alloc(alloc::Args),
     /// Shows nodes, and says whether they take work
     Node(node::Args),
+    /// Shows and changes what all servers go by
+    Operator(operator::Args),
     /// Runs a server; `server members` shows those of the cluster
     Server(server::Args),
     /// Runs an agent, which runs tasks on this machine

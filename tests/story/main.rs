@@ -40,6 +40,7 @@ mod same_file_twice;
 mod scale_and_revert;
 mod server_dies;
 mod service_that_ends;
+mod settings;
 mod stop_reaches_all;
 mod supervise;
 mod thousand_tasks;

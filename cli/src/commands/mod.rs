@@ -15,6 +15,7 @@ pub mod logs; // what tasks print
 pub mod man; // the manual
 pub mod members; // the servers of the cluster
 pub mod node; // machines
+pub mod operator; // the cluster as a whole
 pub mod plan; // what submitting would change
 pub mod restart; // a job or an allocation begins again
 pub mod revert; // back to an earlier version
@@ -59,6 +60,7 @@ fn settled(args: Args) -> Result<Exit, Failure> {
         Command::Start(_) | Command::Restart(_) | Command::Scale(_) | Command::Plan(_) => true,
         Command::History(_) | Command::Revert(_) | Command::Export(_) | Command::Why(_) => true,
         Command::Alloc(_) | Command::Node(_) => true,
+        Command::Operator(_) => true,
         Command::Server(server::Args { what: Some(members::What::Members), .. }) => true,
         Command::Exec(_) | Command::Signal(_) => true,
         Command::Dev(_) | Command::Validate(_) | Command::Server(_) | Command::Agent(_) => false,
@@ -94,6 +96,7 @@ fn chosen(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Why(args) => why::main(&args, global),
         Command::Alloc(args) => alloc::main(&args, global),
         Command::Node(args) => node::main(&args, global),
+        Command::Operator(args) => operator::main(&args, global),
         Command::Server(server::Args { what: Some(members::What::Members), .. }) => members::main(global),
         Command::Server(args) => server::main(&args, global),
         Command::Agent(args) => agent::main(&args, global),

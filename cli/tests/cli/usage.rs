@@ -62,7 +62,7 @@ fn help_begins_with_what_to_try_and_lists_the_exit_codes() {
     assert!(shown.stdout.contains("4 no server reachable"), "{shown:?}");
     for command in [
         "dev", "run", "validate", "status", "logs", "stop", "events", "server", "agent", "start", "restart",
-        "scale", "plan", "history", "revert", "export", "why", "node", "convert",
+        "scale", "plan", "history", "revert", "export", "why", "node", "convert", "operator",
     ] {
         let help = World::new().run(&[command, "--help"]);
         assert!(help.code == Some(0) && help.stdout.contains("Examples:"), "{help:?}");
@@ -77,6 +77,7 @@ fn help_is_also_a_command() {
     let of_run = world.run(&["help", "run"]);
     assert_eq!((of_run.code, &of_run.stdout), (Some(0), &world.run(&["run", "--help"]).stdout), "{of_run:?}");
     assert_eq!(world.run(&["help", "context", "use"]).code, Some(0));
+    assert_eq!(world.run(&["help", "operator", "settings", "set"]).code, Some(0));
 }
 
 #[test]
