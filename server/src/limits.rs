@@ -171,8 +171,8 @@ pub const EVENTS_OF_NODE: usize = 20;
 pub const STORY_PAST: usize = 20;
 /// Allocations that the story of a job speaks of, those that are not well first.
 pub const STORY_ALLOCS: usize = 10;
-/// Between two heartbeats of an agent: more often, and a thousand nodes take a core of the server; more seldom, and a change of
-/// this very setting takes minutes to reach them.
+/// Between two heartbeats of an agent: more often, and a thousand nodes send more than ten thousand a second; more seldom, and a
+/// change of this very setting takes minutes to reach them.
 pub const HEARTBEAT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// How long a lease lasts: shorter, and a pause of a busy machine is the loss of a node; longer, and nobody would call it failover.
 pub const NODE_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
