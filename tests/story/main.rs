@@ -16,6 +16,7 @@ mod depends_on;
 mod dev_leaves_nothing;
 mod disk_full;
 mod every_node;
+mod fair;
 mod hooks_in_order;
 mod hopeless_start;
 mod hostile_input;
