@@ -1,7 +1,7 @@
 //! Which of the nodes that fit is best: what the job likes and how it is spread, then fewest of the same group in the failure domain,
 //! then on the node, then the fullest that stays balanced, then the lowest id.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
 use proto::ids::NodeId;
 
@@ -34,8 +34,9 @@ pub(super) struct Choice {
     seat: Seat,
 }
 
-/// A node beside its competitors. The order is the rank, over all domains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A node beside its competitors. The order is the rank, over all domains: what one is liked less and another is spread worse counts
+/// alike, so that of the cost only the sum is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ranked {
     /// How little the job likes it, what its domain costs included.
     cost: i64,
@@ -237,6 +238,21 @@ impl Standing {
     }
 }
 
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let Choice { copies, waste, node, .. } = self.choice;
+        let others = &other.choice;
+        let rank = (self.cost, self.shared, copies, waste, node);
+        rank.cmp(&(other.cost, other.shared, others.copies, others.waste, others.node))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl Ranked {
     /// Returns in what this one is better than another.
     fn edge_over(&self, other: &Self) -> Edge {
@@ -248,7 +264,6 @@ impl Ranked {
             () if self.cost != other.cost => Edge::Spread,
             () if self.shared != other.shared && of_nodes => Edge::Copies,
             () if self.shared != other.shared => Edge::Domain,
-            () if own.dislike != others.dislike => Edge::Liking,
             () if own.copies != others.copies => Edge::Copies,
             () if own.waste != others.waste => Edge::Fit,
             () => Edge::Id,

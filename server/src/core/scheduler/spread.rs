@@ -131,19 +131,29 @@ impl Spreads {
 
 impl Spread {
     fn cost(&self, value: Option<&str>, count: u64) -> u64 {
-        // What has no such fact is as good as a value that is full.
-        let Some(value) = value else { return self.weight * WHOLE * 2 };
+        let Some(value) = value else { return self.cost_without(count) };
         let used = self.used.get(value).copied().unwrap_or(0);
-        let (share, of) = self.share(value);
-        // (used + 1) of count x share / of.
-        (self.weight * WHOLE * (used + 1)).saturating_mul(of) / (share.max(1) * count)
+        let share = match self.targets.get(value) {
+            Some(percent) => (u64::from(*percent), 100),
+            None => self.share_of_others(),
+        };
+        self.cost_of(used + 1, share, count)
     }
 
-    /// Returns the share of a value as a fraction.
-    fn share(&self, value: &str) -> (u64, u64) {
-        if let Some(percent) = self.targets.get(value) {
-            return (u64::from(*percent), 100);
-        }
+    /// What has no such fact is as good as a value that is full. Where there are more values than allocations one is a full one, so
+    /// that nothing goes where there is no value while values are left.
+    fn cost_without(&self, count: u64) -> u64 {
+        let first = self.cost_of(1, self.share_of_others(), count);
+        first.max(self.weight * WHOLE).saturating_mul(2)
+    }
+
+    /// Returns what it costs that a value has so many of its share of all.
+    fn cost_of(&self, has: u64, (share, of): (u64, u64), count: u64) -> u64 {
+        (self.weight * WHOLE * has).saturating_mul(of) / (share.max(1) * count)
+    }
+
+    /// Returns the share of each value that no target names, as a fraction.
+    fn share_of_others(&self) -> (u64, u64) {
         let named: u64 = self.targets.values().map(|percent| u64::from(*percent)).sum();
         let others =
             self.values.iter().filter(|other| !self.targets.contains_key(*other)).count().max(1) as u64;
@@ -192,5 +202,15 @@ mod tests {
         }
         assert_eq!(spreads.cost(&vec![Some("r1".to_owned())]), 50_000);
         assert_eq!(spreads.cost(&vec![None]), 100_000, "without the fact");
+    }
+
+    #[test]
+    fn where_there_are_more_values_than_allocations_none_goes_where_there_is_no_value() {
+        let mut spreads = Spreads { count: 2, ..spread(&[], &["r1", "r2", "r3", "r4", "r5"]) };
+        let none = spreads.cost(&vec![None]);
+        for value in ["r1", "r2"] {
+            assert!(spreads.cost(&vec![Some(value.to_owned())]) < none, "{value}");
+            spreads.take(&vec![Some(value.to_owned())]);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a group lacks that runs once on every node that is right for it, and has where it should not be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{AllocId, NodeId};
 use proto::model::StopReason;
@@ -24,8 +24,9 @@ impl GroupView<'_> {
         self.stop_seconds(&mut work);
         let lacking = self.lacking(everywhere);
         let waiting = self.remembered.wait.as_ref().map_or(0, |wait| wait.count as usize);
+        self.target = self.active.len() + self.stopping.len() + lacking.len();
         // What has no room on its node must not hold back the others.
-        self.target = self.active.len() + self.stopping.len() + lacking.len().saturating_sub(waiting);
+        self.without_room = waiting.min(lacking.len());
         // On a node that takes no work what runs is better than nothing.
         let takes_work = |alloc: &Alloc| state.nodes.get(&alloc.node).is_some_and(|node| node.takes_work());
         let waits_for = self.replace_unless_held(state, takes_work, &mut work);
@@ -69,8 +70,10 @@ impl GroupView<'_> {
         let slots = &self.remembered.node_slots;
         let (known, mut new): (Vec<NodeId>, Vec<NodeId>) =
             lacking.iter().partition(|node| slots.slot_of(**node).is_some());
-        for node in known {
-            let Some(index) = slots.slot_of(node) else { continue };
+        // In the order of the slots: where nodes stand in the columns says nothing.
+        let known: BTreeMap<u32, NodeId> =
+            known.into_iter().filter_map(|node| Some((slots.slot_of(node)?, node))).collect();
+        for (index, node) in known {
             self.fill_slot(index, node, work, now);
         }
         new.sort_by_cached_key(|id| (state.nodes.get(id).map(|node| node.identity.name.clone()), *id));

@@ -25,6 +25,8 @@ pub(super) struct GroupView<'a> {
     pub(super) remembered: &'a GroupState,
     /// Wanted, in all, less what is done.
     pub(super) target: usize,
+    /// Of these, how many found no room when they were looked at last: what waits for room holds back no other.
+    pub(super) without_room: usize,
     /// Fill their slots as they should.
     pub(super) active: Vec<&'a Alloc>,
     /// Told to end, and still there.
@@ -50,6 +52,7 @@ impl<'a> GroupView<'a> {
             at_once: group.kind.has_an_end() || version.at_once,
             remembered,
             target: (group.count as usize).saturating_sub(remembered.done.len()),
+            without_room: 0,
             active,
             stopping,
             lost: allocs.iter().filter(|alloc| alloc.lost).map(|alloc| alloc.index).collect(),
@@ -80,7 +83,7 @@ impl<'a> GroupView<'a> {
         let outdated: Vec<&Alloc> =
             self.active.iter().copied().filter(|alloc| alloc.work != self.work && may_go(alloc)).collect();
         let healthy = self.active.iter().filter(|alloc| alloc.healthy).count();
-        let down = self.target.saturating_sub(healthy).max(self.stopping.len());
+        let down = (self.target - self.without_room).saturating_sub(healthy).max(self.stopping.len());
         let mut budget = MAX_PARALLEL.saturating_sub(down);
         let mut victims = BTreeSet::new();
         for alloc in outdated {

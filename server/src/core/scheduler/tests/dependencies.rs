@@ -1,11 +1,12 @@
 //! What waits for other work begins when that is as it must be, and what has begun goes on.
 
 use proto::ids::JobVersion;
-use proto::model::{Condition, Dependency, Group, StopReason};
+use proto::model::{Condition, Dependency, Group, JobType, StopReason};
 
 use super::*;
 use crate::core::scheduler::{Shortage, forecast, with_progress};
 use crate::core::state::{Changes, Kind, Outcome, read_snapshot, write_snapshot};
+use crate::core::testing::system;
 
 fn on(job: Option<&str>, group: Option<&str>, condition: Condition) -> Dependency {
     Dependency { job: job.map(str::to_owned), group: group.map(str::to_owned), condition }
@@ -283,4 +284,21 @@ fn who_waits_is_found_whatever_becomes_of_either_and_after_a_snapshot() {
     assert_eq!(dependents(&world.state), [key("web")], "it waits for a job that does not exist");
     assert!(matches!(purged.outcome, Outcome::Written { changed: true, .. }));
     world.check();
+}
+
+#[test]
+fn what_runs_once_per_node_waits_as_long_however_often_it_is_looked_at() {
+    let mut world = World::new(2);
+    let daemon = system("daemon", JobType::System);
+    world.put(waiting_for(daemon, on(Some("db"), None, Condition::Started)));
+    for _ in 0..3 {
+        world.settle();
+        assert_eq!(active(&world, "daemon"), Vec::<String>::new());
+    }
+    world.put(job("db", 1));
+    world.settle();
+    let db = world.live("db")[0];
+    runs(&mut world, db);
+    world.settle();
+    assert_eq!(active(&world, "daemon"), ["daemon.0", "daemon.1"]);
 }

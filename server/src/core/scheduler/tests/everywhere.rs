@@ -6,6 +6,7 @@ use proto::model::{Desired, JobType, StopReason};
 
 use super::*;
 use crate::core::scheduler::{Wanted, wanted};
+use crate::core::state::{read_snapshot, write_snapshot};
 use crate::core::testing::system;
 
 fn key() -> JobKey {
@@ -268,4 +269,24 @@ fn each_group_may_have_a_type_of_its_own() {
         live.filter(|alloc| &*alloc.group == name).count()
     };
     assert_eq!((of_group("web"), of_group("agent")), (1, 3));
+}
+
+#[test]
+fn where_nodes_stand_in_the_columns_says_nothing_of_the_order() {
+    let mut world = World::new(0);
+    for number in [2, 0, 1] {
+        world.apply(Kind::RegisterNode { identity: node_identity(number), held: vec![], seen: None });
+    }
+    world.put(daemon());
+    world.settle_healthy();
+    world.apply(Kind::RestartJob { key: key(), at_once: true });
+    world.settle();
+    for node in 0..3 {
+        ends(&mut world, node, AllocState::Stopped);
+    }
+    let mut bytes = Vec::new();
+    write_snapshot(&world.state, &mut bytes).expect("memory takes everything");
+    let restored = read_snapshot(&mut bytes.as_slice()).expect("it is whole");
+    assert_eq!(decide(&world.state).placed.len(), 3);
+    assert_eq!(decide(&world.state), decide(&restored));
 }

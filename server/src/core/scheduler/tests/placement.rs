@@ -172,3 +172,19 @@ fn answers_are_remembered_and_change_nothing() {
     let after = schedule_with(&world.state, &keys, world.state.now, &mut memory);
     assert!(after.placed.is_empty() && after == schedule(&world.state, &keys, world.state.now));
 }
+
+#[test]
+fn what_is_liked_as_much_as_it_is_spread_worse_is_no_better_than_the_rest() {
+    let affinities = vec![Affinity { when: "meta.rack == 'r1'".to_owned(), weight: 50 }];
+    let spread = vec![Spread { over: "meta.rack".into(), weight: 50, targets: BTreeMap::new() }];
+    let job = ruled(2, Placement { affinities, spread, ..Placement::default() });
+    // The second one costs r1 another 50, which is what the job likes it for: then the lower id decides.
+    assert_eq!(placed(racks(&["r1", "r2", "r1"]), job).0, [(0, 1), (1, 1)].into());
+}
+
+#[test]
+fn what_is_spread_goes_where_there_is_a_value_also_when_there_are_more_values_than_allocations() {
+    let spread = vec![Spread { over: "meta.rack".into(), weight: 50, targets: BTreeMap::new() }];
+    let job = ruled(2, Placement { spread, ..Placement::default() });
+    assert_eq!(placed(racks(&["", "r1", "r2", "r3", "r4"]), job).0, [(1, 1), (2, 1)].into());
+}
