@@ -17,7 +17,7 @@ const PUT_OFF_MOST: Duration = Duration::from_secs(5);
 /// Between two looks at everything that waits for room: what ends, ends in bursts.
 const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// Between two decisions about whose room is kept.
-const KEEP_PAUSE: Duration = Duration::from_secs(1);
+const KEEP_PAUSE: Duration = Duration::from_secs(2);
 
 /// The jobs of one reign that are to be looked at, or wait for it.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// One node, and one more for so many: what is kept may stay idle for a while.
 const NODES_PER_KEPT: usize = 50;
 /// Jobs looked at in one go; others have their turn when these have found a place.
-const JOBS_LOOKED_AT: usize = 16;
+const JOBS_LOOKED_AT: usize = 100;
 
 /// The nodes that are kept, and for whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +84,8 @@ impl Memory {
     /// Decides anew for which of the jobs that wait room is kept. Returns the nodes that are not kept any more: whoever waits may
     /// take from them.
     ///
-    /// Cost: for the first jobs that have waited for 30 s, one look at every node and what runs there.
+    /// Cost: for the first 100 jobs that have waited for 30 s one look at every node, and one at what runs on those that are large enough
+    /// for any of them.
     pub fn keep_room(
         &mut self,
         state: &State,
@@ -99,6 +100,7 @@ impl Memory {
         long.sort_by_key(|record| Precedence::of(record));
         let most = 1 + state.nodes.len() / NODES_PER_KEPT;
         let mut kept = self.kept.promised(state, waiting);
+        let mut coming = Coming::default();
         let most = most + kept.nodes.len();
         for record in long.into_iter().take(JOBS_LOOKED_AT) {
             for work in reconcile(state, record, now, &mut self.answers) {
@@ -110,7 +112,7 @@ impl Memory {
                     continue;
                 }
                 let Some(ask) = Ask::of(state, record, &work.group, &mut self.answers) else { continue };
-                if let Some(node) = closest(state, &ask, &work, &kept) {
+                if let Some(node) = closest(state, &ask, &work, &kept, &mut coming) {
                     let keeper =
                         Keeper { job: record.key.clone(), precedence: ask.precedence, is_promised: false };
                     kept.nodes.insert(node, keeper);
@@ -127,26 +129,38 @@ fn waits_long(wait: Option<&crate::core::state::Wait>, now: Timestamp) -> bool {
 }
 
 /// Returns the node that lacks least of what will have enough.
-fn closest(state: &State, ask: &Ask, work: &GroupWork, kept: &Kept) -> Option<NodeId> {
+fn closest(state: &State, ask: &Ask, work: &GroupWork, kept: &Kept, coming: &mut Coming) -> Option<NodeId> {
     let only: BTreeSet<NodeId> = work.place.iter().filter_map(|want| want.only).collect();
+    let need = Resources { cpu_millis: ask.need.cpu_millis, memory_bytes: ask.need.memory_bytes };
     let room = Room::of(state);
-    let meant = room.fleet.all().filter(|(_, row)| only.is_empty() || only.contains(&row.node));
+    // What no node is large enough for must cost next to nothing: it may wait for ever.
+    let is_large =
+        |row: &Row| row.cpu_millis.all >= need.cpu_millis && row.memory_bytes.all >= need.memory_bytes;
+    let large = room.fleet.all().filter(|(_, row)| row.open && is_large(row));
+    let meant = large.filter(|(_, row)| only.is_empty() || only.contains(&row.node));
     let open = meant.filter(|(_, row)| !kept.nodes.contains_key(&row.node));
     let lacking = open.filter(|(seat, row)| {
         matches!(ask.obstacle(state, *seat, row, &room), Some(Obstacle::Cpu | Obstacle::Memory))
     });
-    let enough = lacking.filter(|(_, row)| will_have(state, row, ask));
+    let enough = lacking.filter(|(_, row)| need.fits(coming.on(state, row.node)));
     enough.map(|(_, row)| (lack(&row, ask), row.node)).min().map(|(_, node)| node)
 }
 
-/// Returns whether a node has enough when all that ends of itself has ended.
-fn will_have(state: &State, row: &Row, ask: &Ask) -> bool {
-    let Some(node) = state.nodes.get(&row.node) else { return false };
-    let allocs = node.allocs.iter().filter_map(|id| state.allocs.get(*id));
-    let ending = allocs.filter(|alloc| alloc.counted && ends(state, alloc));
-    let coming = ending.fold(node.free(), |sum, alloc| sum.plus(alloc.resources));
-    let wanted = Resources { cpu_millis: ask.need.cpu_millis, memory_bytes: ask.need.memory_bytes };
-    wanted.fits(coming)
+/// What nodes have when all that ends of itself has ended; of each it is worked out once.
+#[derive(Default)]
+struct Coming {
+    known: BTreeMap<NodeId, Resources>,
+}
+
+impl Coming {
+    fn on(&mut self, state: &State, id: NodeId) -> Resources {
+        *self.known.entry(id).or_insert_with(|| {
+            let Some(node) = state.nodes.get(&id) else { return Resources::default() };
+            let allocs = node.allocs.iter().filter_map(|id| state.allocs.get(*id));
+            let ending = allocs.filter(|alloc| alloc.counted && ends(state, alloc));
+            ending.fold(node.free(), |sum, alloc| sum.plus(alloc.resources))
+        })
+    }
 }
 
 fn ends(state: &State, alloc: &Alloc) -> bool {

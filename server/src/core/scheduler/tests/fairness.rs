@@ -105,7 +105,7 @@ fn small_work_that_comes_later_does_not_starve_a_big_job() {
     let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "big"), purge: false });
     leader.look(applied.changes.jobs, applied.changes.gained);
     leader.one_ends("big");
-    leader.pass(1000);
+    leader.pass(2000);
     assert_eq!((0..4).map(|number| leader.live(&format!("later{number}"))).sum::<usize>(), 4);
 }
 
