@@ -6,8 +6,8 @@ use std::fmt;
 use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
-use super::Want;
 use super::rank::Taken;
+use super::reconcile::Want;
 use crate::core::state::{Edge, PlaceReason, Plan, RunnerUp};
 
 /// A decision and its reasons.

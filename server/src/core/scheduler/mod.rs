@@ -16,11 +16,13 @@ mod loss;
 mod memory;
 mod outlook;
 mod per_node;
+mod place;
 mod precedence;
 mod preempt;
 mod rank;
 mod reconcile;
 mod room;
+mod runs;
 mod spread;
 
 pub use advice::{Shortage, advice};
@@ -38,13 +40,14 @@ use std::collections::BTreeSet;
 use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
-use super::state::{JobRecord, PlaceReason, PlanItem, PlanRun, PlanStop, PlanWait, State};
+use super::state::{PlanItem, PlanWait, State};
 use answers::Answers;
-use feasible::{Ask, others};
-use preempt::preempt;
-use rank::{Candidates, Taken};
-use reconcile::{GroupWork, Want, reconcile};
+use feasible::Ask;
+use place::{Outcome, find_places};
+use preempt::GivenWay;
+use reconcile::{GroupWork, reconcile};
 use room::Room;
+use runs::runs_of;
 
 /// Decides on the given jobs, in the given order, and remembers nothing; see [`schedule_with`].
 #[must_use]
@@ -119,32 +122,6 @@ pub fn may_fit(
     })
 }
 
-/// What gives way to work of higher priority in one decision.
-#[derive(Default)]
-struct GivenWay<'s> {
-    stops: Vec<PlanStop>,
-    spoken_for: BTreeSet<NodeId>,
-    nodes: Vec<(NodeId, &'s JobRecord)>,
-}
-
-impl<'s> GivenWay<'s> {
-    fn make_room(
-        &mut self,
-        state: &'s State,
-        record: &'s JobRecord,
-        work: &GroupWork,
-        left: u32,
-        room: &Room<'_>,
-        answers: &mut Answers,
-    ) {
-        let Some(ask) = Ask::of(state, record, &work.group, answers) else { return };
-        let found = preempt(state, &ask, work, left, room, &self.spoken_for);
-        self.spoken_for.extend(&found.nodes);
-        self.stops.extend(found.stops);
-        self.nodes.extend(found.nodes.into_iter().map(|node| (node, record)));
-    }
-}
-
 /// Finds places for what a group lacks; what finds none is said in a wait. Returns how many found none.
 fn place_group(
     state: &State,
@@ -182,98 +159,6 @@ fn place_group(
         decision.plan.waits.push(PlanWait { job: key.clone(), version, group, count: left, why });
     }
     no_place
-}
-
-/// What became of the wants of a group.
-#[derive(Default)]
-struct Outcome {
-    placed: Vec<(NodeId, u32, PlaceReason)>,
-    told: Vec<Placed>,
-    /// How many found no place.
-    left: u32,
-    /// Why; also where a group that runs once per node has none at all.
-    why: String,
-}
-
-fn find_places(
-    state: &State,
-    record: &JobRecord,
-    work: &GroupWork,
-    room: &mut Room<'_>,
-    answers: &mut Answers,
-    scores: usize,
-) -> Outcome {
-    // Most looks find that nothing is lacking: then nothing is asked.
-    if work.place.is_empty() && !work.is_nowhere {
-        return Outcome::default();
-    }
-    let Some(mut ask) = Ask::of(state, record, &work.group, answers) else { return Outcome::default() };
-    if ask.spec().kind.is_per_node() {
-        return per_node::find_places(state, &ask, work, room);
-    }
-    let mut outcome = Outcome::default();
-    let present = others(state, record, &work.group);
-    let mut candidates = Candidates::collect(state, &ask, room, present, work.place.len());
-    for want in &work.place {
-        let scores = match outcome.told.len() < scores {
-            true => candidates.scores(&ask, room, want),
-            false => Vec::new(),
-        };
-        match candidates.take_best(&mut ask, room, want) {
-            Some(taken) => {
-                outcome.take(state, &ask, want, &taken, room, candidates.feasible());
-                outcome.told.last_mut().into_iter().for_each(|told| told.scores.clone_from(&scores));
-            }
-            None => outcome.left += 1,
-        }
-    }
-    if outcome.left > 0 {
-        outcome.why = explain::why_not(state, &ask, room);
-    }
-    outcome
-}
-
-impl Outcome {
-    fn take(
-        &mut self,
-        state: &State,
-        ask: &Ask,
-        want: &Want,
-        taken: &Taken,
-        room: &Room<'_>,
-        feasible: usize,
-    ) {
-        let choice = taken.choice;
-        let one = Placed::new(&ask.job, &ask.group, want, taken, choice.use_permille(room), feasible);
-        self.placed.push((choice.node, want.index, one.reason(state.nodes.len())));
-        self.told.push(one);
-    }
-}
-
-/// Whether a placement has the reason that the next one of a run has: one more of the group is there.
-fn is_next(run: &PlanRun, reason: &PlaceReason) -> bool {
-    *reason == PlaceReason { copies: run.reason.copies + run.count, ..run.reason }
-}
-
-/// Folds placements into runs: neighbouring slots on one node are one run.
-fn runs_of(state: &State, mut placed: Vec<(NodeId, u32, PlaceReason)>) -> Vec<PlanRun> {
-    placed.sort_unstable_by_key(|(node, index, _)| (*node, *index));
-    let mut runs: Vec<PlanRun> = Vec::new();
-    for (node, index, reason) in placed {
-        match runs.last_mut() {
-            Some(run)
-                if run.node == node && run.first_index + run.count == index && is_next(run, &reason) =>
-            {
-                run.count += 1;
-            }
-            _ => {
-                let generation =
-                    state.nodes.get(&node).map_or(Default::default(), |record| record.generation);
-                runs.push(PlanRun { node, generation, first_index: index, count: 1, reason });
-            }
-        }
-    }
-    runs
 }
 
 #[cfg(test)]

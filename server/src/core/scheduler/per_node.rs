@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use proto::ids::NodeId;
 
-use super::Outcome;
 use super::explain;
 use super::feasible::Ask;
+use super::place::Outcome;
 use super::rank::{Choice, Taken};
 use super::reconcile::{GroupWork, Want};
 use super::room::Room;

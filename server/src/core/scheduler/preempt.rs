@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use proto::ids::{AllocId, NodeId};
 use proto::model::{Desired, Resources, StopReason};
 
+use super::answers::Answers;
 use super::feasible::{Ask, Obstacle};
 use super::reconcile::GroupWork;
 use super::room::Room;
-use crate::core::state::{Alloc, NodeRecord, PlanStop, State};
+use crate::core::state::{Alloc, JobRecord, NodeRecord, PlanStop, State};
 
 /// Work gives way only to what has a priority that is higher by this.
 const STEP: u8 = 10;
@@ -21,10 +22,37 @@ const MOST: usize = 64;
 
 /// What gives way, and where.
 #[derive(Debug, Default)]
-pub(super) struct Preemption {
-    pub(super) stops: Vec<PlanStop>,
+struct Preemption {
+    stops: Vec<PlanStop>,
     /// Nodes whose room comes free for who waits.
-    pub(super) nodes: BTreeSet<NodeId>,
+    nodes: BTreeSet<NodeId>,
+}
+
+/// What gives way to work of higher priority in one decision.
+#[derive(Default)]
+pub(super) struct GivenWay<'s> {
+    pub(super) stops: Vec<PlanStop>,
+    spoken_for: BTreeSet<NodeId>,
+    pub(super) nodes: Vec<(NodeId, &'s JobRecord)>,
+}
+
+impl<'s> GivenWay<'s> {
+    /// Lets others give way to what found no place.
+    pub(super) fn make_room(
+        &mut self,
+        state: &'s State,
+        record: &'s JobRecord,
+        work: &GroupWork,
+        left: u32,
+        room: &Room<'_>,
+        answers: &mut Answers,
+    ) {
+        let Some(ask) = Ask::of(state, record, &work.group, answers) else { return };
+        let found = preempt(state, &ask, work, left, room, &self.spoken_for);
+        self.spoken_for.extend(&found.nodes);
+        self.stops.extend(found.stops);
+        self.nodes.extend(found.nodes.into_iter().map(|node| (node, record)));
+    }
 }
 
 /// What it costs to make room on a node; less is better.
@@ -38,7 +66,7 @@ struct Offer {
 
 /// Chooses what gives way to `left` allocations that have found no place. Nodes where something gives way to others already are
 /// `spoken_for`.
-pub(super) fn preempt(
+fn preempt(
     state: &State,
     ask: &Ask,
     work: &GroupWork,

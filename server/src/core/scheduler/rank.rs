@@ -5,10 +5,10 @@ use std::cmp::{Ordering, Reverse};
 
 use proto::ids::NodeId;
 
-use super::Want;
 use super::decision::Scored;
 use super::domain::{Domain, Domains};
 use super::feasible::Ask;
+use super::reconcile::Want;
 use super::room::Room;
 use super::spread::Spreads;
 use crate::core::state::{Alloc, Edge, RunnerUp, Seat, State};
