@@ -17,6 +17,10 @@ pub(super) fn syntax(text: &str, errors: &ParseErrors) -> Wrong {
         Some(found) => format!("the expression cannot be read from `{}` on", from(text, at, found)),
         None => "the expression ends too early".to_owned(),
     };
+    if let Some(word) = word_as_name(text, at) {
+        let hint = format!("`{word}` is a word of expressions; as a name it is written `meta[\"{word}\"]`");
+        return Wrong::new(at, message, hint);
+    }
     let hint = match text.chars().nth(at) {
         Some('=') => "compare with `==`",
         Some('&') => "`&&` is and",
@@ -24,6 +28,16 @@ pub(super) fn syntax(text: &str, errors: &ParseErrors) -> Wrong {
         _ => "for example `meta.rack != \"r1\"`",
     };
     Wrong::new(at, message, hint)
+}
+
+/// Words of the language, which are no names behind a dot.
+const WORDS: [&str; 4] = ["in", "true", "false", "null"];
+
+/// Returns the word that stands there as if it were a name.
+fn word_as_name(text: &str, at: usize) -> Option<&'static str> {
+    let before: String = text.chars().take(at).collect();
+    let rest: String = text.chars().skip(at).take_while(char::is_ascii_alphanumeric).collect();
+    WORDS.into_iter().find(|word| before.ends_with('.') && *word == rest)
 }
 
 /// Returns a little of a text from a place on.

@@ -72,6 +72,7 @@ fn what_no_node_could_answer_is_wrong_when_it_is_read() {
         ("1 + 1", "the expression is a value, expected true or false"),
         ("meta.rack = \"r1\"", "the expression cannot be read from `= \"r1\"` on"),
         ("meta.rack ==", "the expression ends too early"),
+        ("meta.in == \"r1\"", "the expression cannot be read from `in == \"r1\"` on"),
         ("rack == \"r1\"", "`rack` is not known"),
         ("mta.rack == \"r1\"", "`mta` is not known"),
         ("node == \"n1\"", "`node` alone says nothing"),
@@ -143,4 +144,11 @@ proptest! {
     fn no_text_makes_it_panic_or_take_long(text in "(meta|node|attr|\\.rack|\\[|\\]|\\(|\\)|==|&&|!|\\?|:|'a'|\"|[0-9]|in| |\\PC){0,80}") {
         let _ = Expr::parse(&text).map(|expr| expr.holds(&in_rack()));
     }
+}
+
+#[test]
+fn a_word_of_the_language_as_a_name_is_told_how_it_is_written() {
+    let wrong = Expr::parse("meta.in == \"x\"").expect_err("`in` is a word");
+    assert_eq!(wrong.hint, "`in` is a word of expressions; as a name it is written `meta[\"in\"]`");
+    assert!(Expr::parse("meta[\"in\"] == \"x\"").is_ok());
 }

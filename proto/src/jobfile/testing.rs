@@ -241,7 +241,7 @@ fn ports() -> impl Strategy<Value = BTreeMap<String, Port>> {
 fn placement() -> impl Strategy<Value = Placement> {
     let expression = || {
         prop_oneof![
-            "[a-z]{1,8}".prop_map(|text| format!("meta.{text} != \"#: {text}\"")),
+            "[a-z]{1,8}".prop_map(|text| format!("meta[\"{text}\"] != \"#: {text}\"")),
             Just("version(attr.kernel) >= version('5.10')".to_owned()),
             "[a-z ]{0,8}".prop_map(|text| format!("node.name in [\"{text}\"]")),
         ]
