@@ -69,6 +69,8 @@ impl Desk {
                 self.enqueue(state, job);
             }
         }
+        // A decision keeps room, too, for whom it makes others give way.
+        self.keeps = memory.keeps_room();
         let waits = !self.parked.is_empty() || self.keeps;
         if waits && now >= self.kept_looked_at.plus(KEEP_PAUSE) {
             self.kept_looked_at = now;
@@ -77,6 +79,8 @@ impl Desk {
             if !released.is_empty() {
                 std::mem::take(&mut self.beside).into_iter().for_each(|job| self.enqueue(state, job));
             }
+            // What was gained there meanwhile was refused to all others.
+            self.gained.extend(released);
         }
         if self.parked.is_empty() {
             self.gained.clear();

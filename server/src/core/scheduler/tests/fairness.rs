@@ -69,10 +69,14 @@ impl Leader {
         self.world.live(job).len()
     }
 
-    /// Time passes, and the clock of the desk rings.
+    /// Time passes, and the leader looks when it said that it would, and at no other moment.
     fn pass(&mut self, ms: u64) {
-        self.world.pass(ms);
-        self.look(BTreeSet::new(), BTreeSet::new());
+        let end = Timestamp(self.world.state.now.0 + ms);
+        while let Some(due) = self.desk.next_due().filter(|due| *due <= end) {
+            self.world.state.now = due.max(self.world.state.now);
+            self.look(BTreeSet::new(), BTreeSet::new());
+        }
+        self.world.state.now = end;
     }
 }
 
