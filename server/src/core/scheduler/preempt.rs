@@ -77,6 +77,8 @@ fn preempt(
     let mut found = Preemption::default();
     let mut left = (left as usize).min(MOST);
     let mut offers = Vec::new();
+    // Of what must be apart, or runs once per node, a node takes one however much room it has.
+    let one_each = ask.demands.is_exclusive() || ask.spec().kind.is_per_node();
     let only: BTreeSet<NodeId> = work.place.iter().filter_map(|want| want.only).collect();
     for (seat, row) in room.fleet.all().filter(|(_, row)| only.is_empty() || only.contains(&row.node)) {
         let is_others = spoken_for.contains(&row.node) || room.kept_from(row.node, ask).is_some();
@@ -88,8 +90,11 @@ fn preempt(
         let on_node = OnNode::of(state, node, ask);
         let coming = on_node.coming();
         if coming > 0 {
-            left = left.saturating_sub(coming);
-            found.nodes.insert(row.node);
+            // What is coming beyond what is needed is not kept from others.
+            if left > 0 {
+                found.nodes.insert(row.node);
+            }
+            left = left.saturating_sub(if one_each { coming.min(1) } else { coming });
         } else if let Some(offer) = on_node.offer() {
             offers.push(offer);
         }

@@ -247,6 +247,23 @@ fn what_ends_already_is_waited_for() {
 }
 
 #[test]
+fn no_more_room_is_kept_than_is_needed() {
+    let mut leader = preempting(2);
+    for (name, cores) in [("first", 4), ("second", 2), ("third", 2)] {
+        leader.put(job(name, 1), cores, 50);
+    }
+    for name in ["first", "second", "third"] {
+        let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", name), purge: false });
+        leader.look(applied.changes.jobs, applied.changes.gained);
+    }
+    leader.put(job("urgent", 1), 4, 80);
+    leader.put(job("small", 1), 1, 10);
+    leader.one_ends("second");
+    leader.pass(100);
+    assert_eq!((leader.live("urgent"), leader.live("small")), (0, 1), "the first one's node is enough");
+}
+
+#[test]
 fn what_gave_way_is_placed_again_when_there_is_room() {
     let mut leader = preempting(1);
     leader.put(job("report", 1), 4, 10);
