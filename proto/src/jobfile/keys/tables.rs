@@ -38,6 +38,24 @@ const DURATION_OR_NONE: Shape = Either(&Duration, &NONE);
 const DEPENDENCY: Shape = Either(&Name, &Table(Level::Dependency));
 const RLIMIT: Shape = Either(&Whole(0, MAX), &Words(&["unlimited"]));
 
+// What a job says for all of its groups, and a group for itself.
+const CONSTRAINTS: Key = acted(
+    "constraints",
+    Either(&List(&Text), &Text),
+    "Expressions that must hold on a node: `meta.rack != \"r1\"`",
+);
+const AFFINITIES: Key = acted(
+    "affinities",
+    Either(&List(&Either(&Text, &Table(Level::Affinity))), &Text),
+    "Expressions that make a node better, or with a weight below 0 worse",
+);
+const SPREAD_OVER: Key = acted(
+    "spread",
+    Either(&List(&Either(&Text, &Table(Level::Spread))), &Text),
+    "Facts over whose values the allocations are spread: `meta.rack`",
+);
+const NODE: Key = acted("node", Text, "The only node that takes it, by its name or id");
+
 pub(super) const JOB: &[Key] = &[
     acted("name", Name, "The job's name, unique in its namespace"),
     acted("namespace", Name, "Isolation unit of names; `default` if it is not written"),
@@ -55,22 +73,10 @@ pub(super) const JOB: &[Key] = &[
         Map(&Table(Level::Variable)),
         "Values that stand for `${var.NAME}`, given with `--var NAME=VALUE` or `--var-file FILE`",
     ),
-    acted(
-        "constraints",
-        Either(&List(&Text), &Text),
-        "Expressions that must hold on a node: `meta.rack != \"r1\"`",
-    ),
-    acted(
-        "affinities",
-        Either(&List(&Either(&Text, &Table(Level::Affinity))), &Text),
-        "Expressions that make a node better, or with a weight below 0 worse",
-    ),
-    acted(
-        "spread",
-        Either(&List(&Either(&Text, &Table(Level::Spread))), &Text),
-        "Facts over whose values the allocations are spread: `meta.rack`",
-    ),
-    acted("node", Text, "The only node that takes it, by its name or id"),
+    CONSTRAINTS,
+    AFFINITIES,
+    SPREAD_OVER,
+    NODE,
     acted(
         "distinct",
         Text,
@@ -103,22 +109,10 @@ pub(super) const GROUP: &[Key] = &[
         DURATION_OR_NONE,
         "Batch jobs: after this long the allocation is stopped and has failed; `none` if it is not written",
     ),
-    acted(
-        "constraints",
-        Either(&List(&Text), &Text),
-        "Expressions that must hold on a node: `meta.rack != \"r1\"`",
-    ),
-    acted(
-        "affinities",
-        Either(&List(&Either(&Text, &Table(Level::Affinity))), &Text),
-        "Expressions that make a node better, or with a weight below 0 worse",
-    ),
-    acted(
-        "spread",
-        Either(&List(&Either(&Text, &Table(Level::Spread))), &Text),
-        "Facts over whose values the allocations are spread: `meta.rack`",
-    ),
-    acted("node", Text, "The only node that takes it, by its name or id"),
+    CONSTRAINTS,
+    AFFINITIES,
+    SPREAD_OVER,
+    NODE,
     acted("distinct", Text, "A fact of which no two allocations have the same value: `node`, `meta.rack`"),
     acted(
         "depends_on",
