@@ -18,6 +18,8 @@ pub const STATUS_BYTES_MAX: usize = COMMAND_BYTES_MAX - 1024;
 pub const STATUSES_PENDING: usize = 20_000;
 /// Batches of reports of one node that wait for their acknowledgement; an agent sends one per 20 ms at most.
 pub const BATCHES_PENDING: usize = 1000;
+/// Touched allocations of one node that are named: looking at more one by one costs as much as looking at all.
+pub const TOUCHED_MAX: usize = 256;
 /// Messages that wait for one agent; one that reads slower is disconnected and asks for the complete set when it returns.
 pub const SESSION_MESSAGES_QUEUED: usize = 128;
 /// Bytes of assignments in one message to an agent: far below what it accepts, large enough that most sets are one message.
@@ -117,8 +119,9 @@ pub const ALLOCS_SHOWN: usize = 5_000;
 pub const TAILS_SHOWN_BYTES: usize = 512 << 10;
 /// How long a read may wait for news: longer, and proxies between would cut it off without an answer.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
-/// How long the answer to a submission waits for its placement: a person does not notice it, the scheduler needs far less.
-pub const PLACEMENT_WAIT: Duration = Duration::from_millis(500);
+/// How long the answer to a submission waits for its placement: a person bears it, and the scheduler needs far less unless thousands are
+/// submitted at once, who would only ask again.
+pub const PLACEMENT_WAIT: Duration = Duration::from_secs(2);
 /// Bytes of what a person says about a version: a sentence; every version in history keeps it.
 pub const MESSAGE_OF_VERSION_BYTES: usize = 4 << 10;
 /// Facts in one list: each carries at most 4 KiB of output, and a list must pass in one message of 8 MiB.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use proto::error::Kind as ErrorKind;
 
-use crate::core::state::{Changes, Outcome, Refusal, State, decode_command, read_snapshot, write_snapshot};
+use crate::core::state::{
+    Changes, Outcome, Refusal, State, Touches, decode_command, read_snapshot, write_snapshot,
+};
 use crate::raft::{Frozen, Machine, RestoreError};
 
 /// The state, owned by the consensus core.
@@ -81,9 +83,11 @@ impl Machine for StateMachine {
     fn restore(&mut self, _: u64, content: &mut dyn Read) -> Result<(), RestoreError> {
         let state = read_snapshot(content).map_err(|error| RestoreError::Content(error.to_string()))?;
         // Everything may have changed; who watches looks at all of it.
+        let mut nodes = Touches::default();
+        state.nodes.iter().for_each(|(id, _)| nodes.node(*id));
         self.changes = Changes {
             jobs: state.jobs.iter().map(|(key, _)| key.clone()).collect(),
-            nodes: state.nodes.iter().map(|(id, _)| *id).collect(),
+            nodes,
             gained: state.nodes.iter().map(|(id, _)| *id).collect(),
             events: Vec::new(),
         };

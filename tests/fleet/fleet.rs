@@ -115,7 +115,7 @@ impl Fleet {
         let Changes { jobs, nodes, gained, .. } = applied.changes.clone();
         self.leader.dirty.extend(jobs);
         self.leader.gained.extend(gained);
-        self.told.extend(nodes);
+        self.told.extend(nodes.into_iter().map(|(node, _)| node));
         applied
     }
 

@@ -248,7 +248,7 @@ impl Sim {
             let _ = seq;
             leader.dirty.extend(jobs);
         }
-        self.tell_sessions(lead, &changes.nodes);
+        self.tell_sessions(lead, changes.nodes);
         self.run_rules(lead);
         self.schedule_all(lead);
     }

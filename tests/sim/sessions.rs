@@ -1,13 +1,13 @@
 //! A server's side of control streams, as `server::agents` has it, around the shipped wanted set.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proto::ids::{AllocId, Generation, Incarnation, NodeId, RequestId, Revision};
 use proto::model::{AllocStatus, Liveness};
 use proto::wire::{status, v1, v1::server_message};
 use server::agents::session::message;
 use server::agents::wanted::Wanted;
-use server::core::state::{Kind, Outcome};
+use server::core::state::{Kind, Outcome, Touched, Touches};
 
 use crate::event::Lead;
 use crate::log::Asker;
@@ -197,16 +197,17 @@ impl Sim {
     }
 
     /// Sessions of nodes for which something changed are told.
-    pub fn tell_sessions(&mut self, lead: Lead, nodes: &BTreeSet<NodeId>) {
+    pub fn tell_sessions(&mut self, lead: Lead, touches: Touches) {
         let Some(leader) = self.leader(lead) else { return };
-        let sessions = leader.sessions.iter().filter(|(_, one)| nodes.contains(&one.node));
-        let conns: Vec<u64> = sessions.map(|(conn, _)| *conn).collect();
-        for conn in conns {
-            self.tell(lead, conn);
+        let touches: BTreeMap<NodeId, Touched> = touches.into_iter().collect();
+        let of = |one: &Session| touches.get(&one.node).cloned();
+        let sessions = leader.sessions.iter().filter_map(|(conn, one)| Some((*conn, of(one)?)));
+        for (conn, touched) in sessions.collect::<Vec<_>>() {
+            self.tell(lead, conn, &touched);
         }
     }
 
-    fn tell(&mut self, lead: Lead, conn: u64) {
+    fn tell(&mut self, lead: Lead, conn: u64, touched: &Touched) {
         if !self.is_current(lead, conn) {
             return;
         }
@@ -216,7 +217,12 @@ impl Sim {
             return;
         }
         let Some(wanted) = &mut session.wanted else { return };
-        let delta = wanted.diff(&leader.view);
+        let delta = wanted.diff_touched(&leader.view, touched);
+        // What the agent has said is known here before it is in the state, which touches it then.
+        if session.in_flight.is_none() && session.gathered.is_empty() {
+            let missed = wanted.clone().diff(&leader.view);
+            assert!(missed.is_empty(), "what was touched of {:?} is not all: {missed:?}", session.node);
+        }
         if delta.is_empty() {
             return;
         }

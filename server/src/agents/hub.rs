@@ -7,7 +7,7 @@ use proto::error::{Error, Kind as ErrorKind};
 use proto::ids::{Generation, NodeId};
 use proto::limits::MESSAGE_BYTES;
 use proto::wire::v1::{self, agent_server::AgentServer, answer, server_message};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -17,6 +17,7 @@ use super::dials::{Dial, Dials};
 use super::exec::{ExecSpec, ExecWires, Joint};
 use super::leases::LeaseBook;
 use super::logs::{self, LogsSpec};
+use super::news::News;
 use super::service::Service;
 use crate::cluster::Cluster;
 use crate::limits::{DIAL_WITHIN, EXEC_QUEUED, LOG_CHUNKS_QUEUED};
@@ -45,7 +46,7 @@ struct Shared {
 pub(super) struct Seat {
     pub(super) generation: Generation,
     /// The state may want something else of the node.
-    pub(super) wake: Arc<Notify>,
+    pub(super) news: Arc<News>,
     /// A newer session has taken the place.
     pub(super) close: CancellationToken,
     pub(super) out: Outgoing,
@@ -70,9 +71,13 @@ impl Hub {
     /// Wakes the sessions of nodes whose agent must be told something, until it is dropped.
     pub async fn run(self) {
         loop {
-            let changed = self.shared.cluster.view().changed_nodes().await;
+            let (touches, state) = self.shared.cluster.view().changed_nodes().await;
             let seats = self.seats();
-            changed.iter().filter_map(|node| seats.get(node)).for_each(|seat| seat.wake.notify_one());
+            for (node, touched) in touches {
+                if let Some(seat) = seats.get(&node) {
+                    seat.news.add(touched, &state);
+                }
+            }
         }
     }
 
@@ -171,7 +176,7 @@ impl Hub {
         if seats.get(&node).is_some_and(|seat| seat.generation > generation) {
             return None;
         }
-        let seat = Seat { generation, wake: Arc::new(Notify::new()), close: CancellationToken::new(), out };
+        let seat = Seat { generation, news: Arc::default(), close: CancellationToken::new(), out };
         if let Some(older) = seats.insert(node, seat.clone()) {
             older.close.cancel();
         }

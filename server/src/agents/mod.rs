@@ -14,6 +14,8 @@ mod inbox;
 mod leases;
 /// The output of tasks.
 mod logs;
+/// What a session has not looked at yet.
+mod news;
 /// The gRPC service.
 mod service;
 /// One agent's control stream.

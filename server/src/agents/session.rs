@@ -18,7 +18,7 @@ use super::Hub;
 use super::hub::{Outgoing, Seat};
 use super::inbox::{self, Inbox, Settled};
 use super::wanted::Wanted;
-use crate::core::state::State;
+use crate::core::state::{State, Touched};
 
 /// Why a session ended.
 enum End {
@@ -88,7 +88,7 @@ impl Session {
                     Ok(Some(message)) => self.handle(message),
                     Ok(None) | Err(_) => Err(End::Gone),
                 },
-                () = self.seat.wake.notified() => self.tell(),
+                (touched, state) = self.seat.news.taken() => self.tell(&touched, &state),
                 settled = self.inbox.settled() => self.acknowledge(settled),
                 () = self.seat.close.cancelled() => Err(superseded().into()),
                 _ = reigns.wait_for(|now| *now != Some(reign)) => Err(End::NotLeading),
@@ -148,19 +148,18 @@ impl Session {
         }
     }
 
-    /// Sends what changed since the last set or increment.
-    fn tell(&mut self) -> Result<(), End> {
-        let state = self.hub.cluster().snapshot();
-        self.check(&state)?;
+    /// Sends what was touched since the last set or increment.
+    fn tell(&mut self, touched: &Touched, state: &State) -> Result<(), End> {
+        self.check(state)?;
         if state.revision <= self.base {
             return Ok(());
         }
-        let delta = self.wanted.diff(&state);
+        let delta = self.wanted.diff_touched(state, touched);
         if delta.is_empty() {
             return Ok(());
         }
         let base = std::mem::replace(&mut self.base, state.revision);
-        message::increment(&state, base, delta).into_iter().try_for_each(|kind| self.send(kind))
+        message::increment(state, base, delta).into_iter().try_for_each(|kind| self.send(kind))
     }
 
     /// Sends the complete set.

@@ -2,16 +2,16 @@
 //!
 //! Absence is never a stop: what must end is named, and what the agent may forget is named too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{AllocId, Incarnation, JobVersion, NodeId};
 use proto::model::{AllocStatus, Desired};
 use proto::wire::{job, v1};
 
-use crate::core::state::{Alloc, State};
+use crate::core::state::{Alloc, State, Touched};
 
 /// What one session knows of what its agent has and was told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wanted {
     node: NodeId,
     told: BTreeMap<AllocId, Told>,
@@ -81,19 +81,47 @@ impl Wanted {
                 self.look_at(state, alloc, &mut delta);
             }
         }
-        let unknown: Vec<(AllocId, Held)> = self
-            .held
-            .iter()
-            .filter(|(id, held)| held.ours && id.0 < state.next_id && state.allocs.get(**id).is_none())
-            .map(|(id, held)| (*id, *held))
-            .collect();
-        for (id, held) in unknown {
-            // It was placed in this life of the cluster and is forgotten, so its end was known once.
-            if held.has_ended { self.release(id, &mut delta) } else { self.stop(id, &mut delta) }
-        }
+        let held: Vec<AllocId> = self.held.keys().copied().collect();
+        held.into_iter().for_each(|id| self.look_for(state, id, &mut delta));
         let held = &self.held;
         self.told.retain(|id, _| node.allocs.contains(id) || held.contains_key(id));
         delta
+    }
+
+    /// As [`Wanted::diff`], where nothing else was touched since the last time.
+    pub fn diff_touched(&mut self, state: &State, touched: &Touched) -> Delta {
+        let ids = match touched {
+            Touched::One(id) => &[*id],
+            Touched::Some(ids) => &ids[..],
+            Touched::All => return self.diff(state),
+        };
+        let mut delta = Delta::default();
+        let ids: BTreeSet<AllocId> = ids.iter().copied().collect();
+        for id in ids {
+            match state.allocs.get(id).filter(|alloc| alloc.node == self.node) {
+                Some(alloc) => self.look_at(state, alloc, &mut delta),
+                None => self.look_for(state, id, &mut delta),
+            }
+        }
+        delta
+    }
+
+    /// Looks at what the agent has and the state does not know.
+    fn look_for(&mut self, state: &State, id: AllocId, delta: &mut Delta) {
+        let known = state.allocs.get(id).is_some();
+        match self.held.get(&id).copied() {
+            // It was placed in this life of the cluster and is forgotten, so its end was known once.
+            Some(held) if held.ours && !known && id.0 < state.next_id => {
+                if held.has_ended {
+                    self.release(id, delta)
+                } else {
+                    self.stop(id, delta)
+                }
+            }
+            Some(_) => {}
+            None if !known => drop(self.told.remove(&id)),
+            None => {}
+        }
     }
 
     fn look_at(&mut self, state: &State, alloc: &Alloc, delta: &mut Delta) {

@@ -1,15 +1,14 @@
 //! What readers see: the newest snapshot, and for every watcher what changed since it last looked.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use proto::ids::{NodeId, Revision};
-use proto::model::{Event, EventKind};
+use proto::ids::Revision;
+use proto::model::Event;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::Board;
-use crate::core::state::{Changes, State};
+use crate::core::state::{Changes, State, Touches};
 use crate::limits::FACT_BATCHES_KEPT;
 
 /// The facts of one batch of commands, in their order.
@@ -20,7 +19,7 @@ pub struct View {
     state: ArcSwap<State>,
     revision: watch::Sender<Revision>,
     board: Board,
-    nodes: Mutex<BTreeSet<NodeId>>,
+    touched: Mutex<Touches>,
     nodes_wake: Notify,
     facts: broadcast::Sender<Facts>,
     broken: watch::Sender<Option<String>>,
@@ -32,7 +31,7 @@ impl Default for View {
             state: ArcSwap::from_pointee(State::default()),
             revision: watch::Sender::new(Revision(0)),
             board: Board::default(),
-            nodes: Mutex::default(),
+            touched: Mutex::default(),
             nodes_wake: Notify::new(),
             facts: broadcast::Sender::new(FACT_BATCHES_KEPT),
             broken: watch::Sender::new(None),
@@ -72,12 +71,15 @@ impl View {
         &self.board
     }
 
-    /// Waits until agents must be told something, and returns whose. For one caller: what it gets nobody else gets.
-    pub async fn changed_nodes(&self) -> BTreeSet<NodeId> {
+    /// Waits until agents must be told something, and returns whose with the snapshot that shows it: what changed until then and was
+    /// not returned before is in it. For one caller: what it gets nobody else gets.
+    pub async fn changed_nodes(&self) -> (Touches, Arc<State>) {
         loop {
-            let changed = std::mem::take(&mut *self.nodes.lock().unwrap_or_else(PoisonError::into_inner));
-            if !changed.is_empty() {
-                return changed;
+            {
+                let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+                if !touched.is_empty() {
+                    return (std::mem::take(&mut *touched), self.snapshot());
+                }
             }
             self.nodes_wake.notified().await;
         }
@@ -89,8 +91,7 @@ impl View {
 
     /// Makes a state the newest snapshot, then wakes who watches: whoever is woken finds what woke it.
     pub(super) fn publish(&self, state: &State, changes: Changes) {
-        self.state.store(Arc::new(state.clone()));
-        self.tell_nodes(&changes);
+        self.show(state, changes.nodes);
         self.board.absorb(state.revision, changes.jobs, changes.gained);
         self.revision.send_if_modified(|known| {
             let changed = *known != state.revision;
@@ -103,15 +104,12 @@ impl View {
         }
     }
 
-    fn tell_nodes(&self, changes: &Changes) {
-        let lost = |event: &Arc<Event>| event.subject.node.filter(|_| event.kind == EventKind::NodeLost);
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.extend(changes.nodes.iter().copied());
-        // The session of a lost node must end, so that its agent registers anew and says what it has.
-        nodes.extend(changes.events.iter().filter_map(lost));
-        let any = !nodes.is_empty();
-        drop(nodes);
-        if any {
+    /// A snapshot and what it touched are shown as one: whoever takes what was touched gets a snapshot without anything else in it.
+    fn show(&self, state: &State, touches: Touches) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.store(Arc::new(state.clone()));
+        touched.absorb(touches);
+        if !touched.is_empty() {
             self.nodes_wake.notify_one();
         }
     }

@@ -7,7 +7,7 @@ use proto::error::{Error, Kind as ErrorKind};
 use proto::ids::{Generation, JobKey, JobVersion, NodeId, Revision};
 use proto::model::Event;
 
-use super::PlanRun;
+use super::{PlanRun, Touches};
 
 /// What [`super::State::apply`] answers.
 #[derive(Clone, Debug)]
@@ -94,8 +94,8 @@ pub struct RefusedRun {
 pub struct Changes {
     /// Jobs that the scheduler must look at.
     pub jobs: BTreeSet<JobKey>,
-    /// Nodes whose agent must be told something.
-    pub nodes: BTreeSet<NodeId>,
+    /// Nodes whose agent must be told something, and about what.
+    pub nodes: Touches,
     /// Nodes that gained room or may take work again.
     pub gained: BTreeSet<NodeId>,
     /// Facts, in their order.
@@ -106,7 +106,7 @@ impl Changes {
     /// Adds what another command changed.
     pub fn absorb(&mut self, other: Self) {
         self.jobs.extend(other.jobs);
-        self.nodes.extend(other.nodes);
+        self.nodes.absorb(other.nodes);
         self.gained.extend(other.gained);
         self.events.extend(other.events);
     }

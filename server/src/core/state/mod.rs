@@ -16,6 +16,7 @@ mod records;
 mod requests;
 mod settings;
 mod table;
+mod touched;
 
 pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
@@ -39,6 +40,7 @@ pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Restarting, Slot, Ve
 pub use requests::Requests;
 pub use settings::{Allowed, Setting, SettingChange, SettingValue, Settings};
 pub use table::{Pages, Table};
+pub use touched::{Touched, Touches};
 
 use proto::ids::{AllocId, Generation, Incarnation, JobKey, NodeId, Reign, Revision, ServerId};
 use proto::time::Timestamp;

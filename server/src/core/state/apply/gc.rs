@@ -56,7 +56,7 @@ impl State {
         }
         if let Some(mut node) = self.nodes.get_mut(&alloc.node) {
             node.allocs.remove(&id);
-            changes.nodes.insert(alloc.node);
+            changes.nodes.alloc(alloc.node, id);
         }
     }
 }

@@ -47,7 +47,7 @@ impl State {
         if let Some(mut record) = self.nodes.get_mut(&id) {
             (record.brought, record.registered) = (record.used, self.revision);
         }
-        changes.nodes.insert(id);
+        changes.nodes.node(id);
         self.gain_node(id, changes);
         Outcome::Registered { generation }
     }
@@ -213,7 +213,7 @@ impl State {
         let now = self.now;
         let Some(mut node) = self.nodes.get_mut(&id) else { return };
         (node.liveness, node.since) = (Liveness::Down, now);
-        changes.nodes.insert(id);
+        changes.nodes.node(id);
         let name = node.identity.name.clone();
         let allocs: Vec<AllocId> = node.allocs.iter().copied().collect();
         drop(node);

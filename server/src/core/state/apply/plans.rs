@@ -169,7 +169,7 @@ impl State {
             record.note_slot(&alloc);
         }
         self.allocs.insert(id, alloc);
-        changes.nodes.insert(run.node);
+        changes.nodes.alloc(run.node, id);
         self.record(changes, fact);
     }
 
@@ -181,7 +181,7 @@ impl State {
         }
         alloc.desired = Desired::Stop(stop.reason);
         alloc.modified = at;
-        changes.nodes.insert(alloc.node);
+        changes.nodes.alloc(alloc.node, alloc.id);
         changes.jobs.insert(alloc.job.as_ref().clone());
         let said = format!("{} is to stop: {}", alloc.name(), stop_words(stop.reason));
         let fact =
@@ -199,7 +199,7 @@ impl State {
         }
         if let Some(alloc) = self.allocs.get_mut(update.alloc) {
             (alloc.version, alloc.modified) = (update.version, at);
-            changes.nodes.insert(alloc.node);
+            changes.nodes.alloc(alloc.node, alloc.id);
         }
     }
 

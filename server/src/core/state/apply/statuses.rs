@@ -49,7 +49,7 @@ impl State {
         };
         if before.has_ended() {
             // Said again because the agent has not heard that its report arrived.
-            changes.nodes.insert(node);
+            changes.nodes.alloc(node, id);
             return;
         }
         if stamp <= before.reported || !before.state.may_become(status.state) {
@@ -96,7 +96,7 @@ impl State {
             record.used = record.used.minus(resources).unwrap_or_default();
             changes.gained.insert(node);
         }
-        changes.nodes.insert(node);
+        changes.nodes.alloc(node, status.id);
     }
 
     /// The end of an allocation: gives its room back, remembers the slot, moves it to the ended ones.
@@ -114,7 +114,7 @@ impl State {
             record.ended.insert(after.id);
             record.note_slot(&after);
         }
-        changes.nodes.insert(after.node);
+        changes.nodes.alloc(after.node, after.id);
         changes.jobs.insert(after.job.as_ref().clone());
         self.record(changes, end_fact(&after));
         self.announce_completion(&after, changes);
