@@ -28,8 +28,8 @@ pub struct Config {
     pub listener: TcpListener,
     /// Where others reach it, if not where it listens.
     pub advertise: Option<String>,
-    /// Where the log is kept; fixed by the first start of a data directory.
-    pub backend: Backend,
+    /// Where the log is kept; fixed by the first start of a data directory. None: as the directory has it.
+    pub backend: Option<Backend>,
     /// Elections.
     pub timings: Timings,
     /// Settings that it puts into the state when it begins to lead.
@@ -45,7 +45,7 @@ impl Config {
             name: name.into(),
             listener,
             advertise: None,
-            backend: Backend::default(),
+            backend: None,
             timings: Timings::default(),
             overrides: Overrides::default(),
         }

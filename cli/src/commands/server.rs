@@ -81,6 +81,7 @@ fn options(config: &Config, listener: TcpListener) -> daemon::server::Options {
         data_dir: config.data_dir.value.clone(),
         listener,
         advertise: config.advertise.value.clone(),
+        log_store: config.log_store.value,
         timings: daemon::server::Timings {
             heartbeat: config.raft_heartbeat.value,
             election_min: election.least,

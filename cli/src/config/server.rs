@@ -12,6 +12,7 @@ use super::entry::{self, Entry};
 use super::origin::{Given, Setting};
 use super::table::{Key, Table, acted, later, later_unless};
 use super::values::{self, Span};
+use crate::daemon::server::Backend;
 use crate::daemon::{self, logging};
 use crate::{address, args};
 
@@ -23,6 +24,7 @@ const KEYS: &[Key] = &[
     acted("heartbeat"),
     acted("node_timeout"),
     acted("raft"),
+    acted("log_store"),
     acted("limits"),
     acted("log_level"),
     acted("log_json"),
@@ -75,6 +77,9 @@ pub struct Flags {
     /// The shortest and the longest silence before a server stands for election [default: 1s..2s]
     #[arg(long, env = "MINIJOB_RAFT_ELECTION_TIMEOUT", value_name = "TIME..TIME", value_parser = values::span, hide_env_values = true)]
     pub raft_election_timeout: Option<Span>,
+    /// What keeps the replicated log: segments or sled [default: what the data directory has; segments in a new one]
+    #[arg(long, env = "MINIJOB_LOG_STORE", value_name = "STORE", value_parser = values::log_store, hide_env_values = true)]
+    pub log_store: Option<Backend>,
     /// How much it says.
     #[command(flatten)]
     pub logging: logging::Args,
@@ -105,6 +110,8 @@ pub struct Config {
     pub raft_heartbeat: Setting<Duration>,
     /// The silence before an election.
     pub raft_election_timeout: Setting<Span>,
+    /// What keeps the replicated log; none: as the data directory has it.
+    pub log_store: Setting<Option<Backend>>,
     /// What is logged.
     pub log_level: Setting<String>,
     /// Whether as JSON.
@@ -122,6 +129,7 @@ struct File {
     node_timeout: Option<Setting<Option<Duration>>>,
     raft_heartbeat: Option<Setting<Duration>>,
     raft_election_timeout: Option<Setting<Span>>,
+    log_store: Option<Setting<Option<Backend>>>,
     log_level: Option<Setting<String>>,
     log_json: Option<Setting<bool>>,
 }
@@ -160,6 +168,7 @@ pub fn load(flags: &Flags) -> Result<Config, Error> {
             file.raft_election_timeout,
             election,
         ),
+        log_store: given.choose("log_store", flags.log_store.map(Some), file.log_store, None),
         log_level: logging::level(given, &flags.logging, file.log_level),
         log_json: given.choose("log_json", json, file.log_json, false),
     };
@@ -191,6 +200,9 @@ fn decode(reader: &mut Reader<'_>, path: &str, root: Option<&Node>) -> File {
             .get(reader, "heartbeat", |reader, node| reader.duration(node, "heartbeat", least)),
         raft_election_timeout: raft.get(reader, "election_timeout", |reader, node| {
             values::parsed(reader, node, "election_timeout", values::span)
+        }),
+        log_store: table.get(reader, "log_store", |reader, node| {
+            values::parsed(reader, node, "log_store", values::log_store).map(Some)
         }),
         log_level: table.get(reader, "log_level", logging::level_in_file),
         log_json: table.get(reader, "log_json", |reader, node| values::switch(reader, node, "log_json")),
@@ -237,6 +249,7 @@ impl Config {
             Entry::new("node_timeout", &self.node_timeout, optional),
             Entry::new("raft.heartbeat", &self.raft_heartbeat, |beat| Some(show_duration(*beat))),
             Entry::new("raft.election_timeout", &self.raft_election_timeout, |election| Some(span(election))),
+            Entry::new("log_store", &self.log_store, |store| store.map(|store| store.name().to_owned())),
             Entry::new("log_level", &self.log_level, |level| Some(entry::text(level).into_owned())).live(),
             Entry::new("log_json", &self.log_json, |json| Some(json.to_string())),
         ]
@@ -263,7 +276,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back_as_the_same() {
         let text = "name: s1\ndata_dir: /data\nlisten: 10.0.0.1:4650\nadvertise: h:1\nheartbeat: 500ms\nnode_timeout: 4s\n\
-                    raft: {heartbeat: 100ms, election_timeout: 500ms..1s}\nlimits: {job_file: 1MiB}\nlog_level: debug\nlog_json: true\n";
+                    raft: {heartbeat: 100ms, election_timeout: 500ms..1s}\nlog_store: sled\nlimits: {job_file: 1MiB}\nlog_level: debug\nlog_json: true\n";
         let config = of(text, &[]).expect("valid");
         let again = of(&config::print(&config.entries()), &[]).expect("valid");
         assert!(config::changes(&config.entries(), &again.entries()).is_empty(), "{again:?}");
@@ -301,6 +314,12 @@ mod tests {
         let error = of("node_timeout: 1s\n", &[]).expect_err("too short");
         assert!(error.message.contains("every node would be lost"), "{error:?}");
         assert!(of("raft: {heartbeat: 1s}\n", &[]).is_err());
+    }
+
+    #[test]
+    fn a_log_store_that_there_is_none_of_is_refused_with_those_that_there_are() {
+        let error = of("log_store: rocks\n", &[]).expect_err("none of that name");
+        assert!(error.details[0].contains("expected `segments` or `sled`"), "{error:?}");
     }
 
     #[test]

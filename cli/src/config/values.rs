@@ -11,6 +11,7 @@ use proto::units;
 use proto::yaml::{Node, Reader, Value, pairs};
 
 use crate::address::{self, Address};
+use crate::daemon::server::Backend;
 use crate::limits;
 
 /// CPU and memory, each where it was said.
@@ -170,6 +171,14 @@ pub fn span(text: &str) -> Result<Span, String> {
     let duration = |text: &str| units::parse_duration(text.trim()).map_err(|why| why.to_string());
     let span = Span { least: duration(least)?, most: duration(most)? };
     if span.least.is_zero() || span.least >= span.most { Err(expected()) } else { Ok(span) }
+}
+
+/// Reads the name of what keeps the replicated log.
+///
+/// # Errors
+/// Which names there are.
+pub fn log_store(text: &str) -> Result<Backend, String> {
+    Backend::from_name(text).ok_or_else(|| format!("`{text}`: expected `segments` or `sled`"))
 }
 
 /// Reads a duration that is longer than nothing.

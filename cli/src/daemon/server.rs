@@ -13,6 +13,8 @@ use super::Running;
 pub use server::leader::Overrides;
 /// Heartbeats and elections.
 pub use server::raft::Timings;
+/// What keeps the replicated log.
+pub use server::raft::log_store::Backend;
 
 /// What a server is given.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Options {
     pub listener: TcpListener,
     /// The address that others reach it at; none: the one it listens on.
     pub advertise: Option<String>,
+    /// What keeps the log; none: as the data directory has it.
+    pub log_store: Option<Backend>,
     /// Heartbeats and elections.
     pub timings: Timings,
     /// Settings of the cluster that it puts when it begins to lead.
@@ -49,10 +53,11 @@ pub struct Serving {
 /// # Errors
 /// What keeps it from serving.
 pub async fn start(options: Options) -> Result<Serving, Error> {
-    let Options { name, data_dir, listener, advertise, timings, overrides } = options;
+    let Options { name, data_dir, listener, advertise, log_store, timings, overrides } = options;
     let token_file = data_dir.join(server::identity::TOKEN_FILE);
     let mut config = Config::new(data_dir, name, listener);
-    (config.advertise, config.timings, config.overrides) = (advertise, timings, overrides);
+    (config.advertise, config.backend) = (advertise, log_store);
+    (config.timings, config.overrides) = (timings, overrides);
     let handle = server::server::start(config).await;
     let handle = handle.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let (token, first_start) = (handle.token().to_owned(), handle.is_first_start());

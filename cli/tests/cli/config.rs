@@ -67,6 +67,7 @@ node_timeout: 6s                # MINIJOB_NODE_TIMEOUT
 raft:
   heartbeat: 100ms              # server.yml:3
   election_timeout: 1s..2s      # default
+# log_store: not set            # default
 log_level: \"info,openraft=off\"  # default
 log_json: false                 # default
 ";

@@ -8,7 +8,7 @@ use openraft::SnapshotPolicy;
 
 use super::compaction;
 use super::error::StartError;
-use super::log_store::{self, Backend};
+use super::log_store;
 use crate::limits;
 
 /// Settings of a server's share of the replicated log.
@@ -54,14 +54,14 @@ impl Default for Timings {
 }
 
 impl Config {
-    /// The defaults, with sled.
+    /// The defaults.
     pub fn new(data_dir: impl Into<PathBuf>, server_id: u64, addr: &str, name: &str) -> Self {
         Config {
             data_dir: data_dir.into(),
             server_id,
             addr: addr.into(),
             name: name.into(),
-            store: log_store::Options::new(Backend::default()),
+            store: log_store::Options::new(None),
             timings: Timings::default(),
             snapshots: compaction::Policy::default(),
             propose_timeout: limits::PROPOSE_TIMEOUT,

@@ -77,7 +77,7 @@ async fn serve_at(dir: &std::path::Path) -> Handle {
     let timings = Timings { heartbeat: millis(50), election_min: millis(150), election_max: millis(300) };
     let overrides = Overrides { heartbeat: Some(millis(100)), node_timeout: Some(NODE_TIMEOUT) };
     let config =
-        Config { backend: Backend::Segments, timings, overrides, ..Config::new(dir, "s1", listener) };
+        Config { backend: Some(Backend::Segments), timings, overrides, ..Config::new(dir, "s1", listener) };
     let server = start(config).await.expect("the server starts");
     let mut reigns = server.cluster().reigns();
     let leads = tokio::time::timeout(PATIENCE, reigns.wait_for(Option::is_some));

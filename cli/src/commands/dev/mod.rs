@@ -140,6 +140,7 @@ impl Cluster {
             data_dir: data.server(),
             listener,
             advertise: None,
+            log_store: None,
             timings: daemon::server::Timings::default(),
             overrides: daemon::server::Overrides::default(),
         })

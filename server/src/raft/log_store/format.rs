@@ -58,6 +58,12 @@ pub(crate) fn claim(dir: &Path, backend: Backend) -> Result<Claim, Error> {
     Ok(Claim { data, _lock: lock })
 }
 
+/// Returns the back-end that wrote a directory, if it is one that can be read.
+pub(super) fn kept(dir: &Path) -> Option<Backend> {
+    let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
+    text.lines().find_map(|line| Backend::from_name(line.strip_prefix("backend ")?))
+}
+
 /// Moves the back-end's files out of the way, in place of what was moved before.
 pub(super) fn set_aside(dir: &Path) -> Result<(), Error> {
     let (data, aside) = (dir.join(DATA), dir.join(ASIDE));
@@ -152,6 +158,17 @@ mod tests {
         let error = claim(dir.path(), Backend::Sled).unwrap_err();
         assert!(matches!(&error, Error::OtherBackend { found, .. } if found == "segments"), "{error}");
         assert!(error.to_string().contains("`sled` is configured"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_is_opened_by_the_back_end_that_wrote_it_unless_another_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(kept(dir.path()), None);
+        drop(claim(dir.path(), Backend::Sled).unwrap());
+        assert_eq!(kept(dir.path()), Some(Backend::Sled));
+        drop(super::super::open(dir.path(), super::super::Options::new(None)).unwrap());
+        let other = super::super::open(dir.path(), super::super::Options::new(Backend::Segments));
+        assert!(matches!(other.err(), Some(Error::OtherBackend { .. })));
     }
 
     #[test]

@@ -34,9 +34,9 @@ use crate::limits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Backend {
     /// The embedded database sled, version 0.34.
-    #[default]
     Sled,
     /// Our own append-only segment files.
+    #[default]
     Segments,
 }
 
@@ -58,16 +58,16 @@ impl Backend {
 /// Settings of a store.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Which back-end; fixed when the directory is first used.
-    pub backend: Backend,
+    /// Which back-end; fixed when the directory is first used. None: the one that it holds, in a fresh one the default.
+    pub backend: Option<Backend>,
     /// Size at which a segment file is closed, in bytes (segmented log only).
     pub segment_bytes: u64,
 }
 
 impl Options {
     /// The defaults with this back-end.
-    pub fn new(backend: Backend) -> Self {
-        Options { backend, segment_bytes: limits::SEGMENT_BYTES }
+    pub fn new(backend: impl Into<Option<Backend>>) -> Self {
+        Options { backend: backend.into(), segment_bytes: limits::SEGMENT_BYTES }
     }
 }
 
@@ -160,8 +160,9 @@ pub fn open(dir: &Path, options: Options) -> Result<Box<dyn LogStore>, Error> {
 }
 
 fn open_backend(dir: &Path, options: Options) -> Result<Box<dyn LogStore>, Error> {
-    let claim = format::claim(dir, options.backend)?;
-    Ok(match options.backend {
+    let backend = options.backend.or_else(|| format::kept(dir)).unwrap_or_default();
+    let claim = format::claim(dir, backend)?;
+    Ok(match backend {
         Backend::Sled => Box::new(sled::Store::open(claim)?),
         Backend::Segments => Box::new(segments::Store::open(claim, options.segment_bytes)?),
     })
