@@ -154,6 +154,17 @@ proptest! {
     }
 
     #[test]
+    fn deciding_again_right_after_makes_nothing_more_give_way(history in crowded_histories()) {
+        history.play(|_, _, after| {
+            let again = after.decide();
+            // A rollout once per node may go on: only now is it known which nodes have no room.
+            let gives_way = again.plan.stops.iter().any(|stop| stop.reason == StopReason::Preempted);
+            prop_assert!(!gives_way && again.plan.items.is_empty(), "{:?}", again.plan);
+            Ok(())
+        })?;
+    }
+
+    #[test]
     fn work_that_gives_way_comes_to_rest(history in crowded_histories()) {
         let mut world = history.played();
         world.allow_preemption(true);
