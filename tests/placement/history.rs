@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::Index;
+use proptest::sample::{Index, select};
 use proto::model::{AllocState, EndReason, JobType, Liveness};
 use server::core::scheduler::Decision;
 use server::core::state::Kind;
@@ -17,6 +17,8 @@ use crate::world::World;
 pub struct History {
     nodes: Vec<NodePlot>,
     jobs: Vec<JobPlot>,
+    /// Whether work gives way to work of higher priority from the beginning.
+    preemption: bool,
     steps: Vec<Step>,
 }
 
@@ -40,6 +42,7 @@ enum Step {
     /// An agent registers anew, in another rack.
     Move(Index, usize),
     Pass(u64),
+    AllowPreemption(bool),
 }
 
 /// Histories that a test plays unless `PROPTEST_CASES` says how many.
@@ -50,21 +53,44 @@ pub fn cases(few: u32) -> ProptestConfig {
 
 /// Histories of small clusters.
 pub fn histories() -> impl Strategy<Value = History> {
-    of(1..13, 4..24)
+    of(1..13, jobs(), steps(), 4..24)
+}
+
+/// Histories of clusters that have little room for what is asked, through more time.
+pub fn crowded_histories() -> impl Strategy<Value = History> {
+    let jobs = (jobs(), 3u64..8).prop_map(|(job, times)| job.grown(times));
+    let much = prop_oneof![
+        3 => steps(),
+        3 => any::<Index>().prop_map(Step::Put),
+        2 => Just(Step::Act(None)),
+        1 => Just(Step::Pass(40_000)),
+    ];
+    of(1..5, jobs, much, 12..40)
+}
+
+/// Histories of small clusters, with much room or little.
+pub fn any_histories() -> impl Strategy<Value = History> {
+    prop_oneof![histories(), crowded_histories()]
 }
 
 /// Histories of clusters that the scheduler does not look at as a whole.
 pub fn large_histories() -> impl Strategy<Value = History> {
-    of(65..200, 4..10)
+    of(65..200, jobs(), steps(), 4..10)
 }
 
-fn of(count: Range<usize>, length: Range<usize>) -> impl Strategy<Value = History> {
-    (nodes(count), vec(jobs(), JOBS), vec(steps(), length)).prop_map(|(nodes, mut jobs, steps)| {
+fn of(
+    count: Range<usize>,
+    jobs: impl Strategy<Value = JobPlot>,
+    steps: impl Strategy<Value = Step>,
+    length: Range<usize>,
+) -> impl Strategy<Value = History> {
+    let parts = (nodes(count), vec(jobs, JOBS), proptest::bool::weighted(0.8), vec(steps, length));
+    parts.prop_map(|(nodes, mut jobs, preemption, steps)| {
         // The one that others wait for.
         if jobs[0].kind.is_per_node() {
             jobs[0].kind = JobType::Service;
         }
-        History { nodes, jobs, steps }
+        History { nodes, jobs, preemption, steps }
     })
 }
 
@@ -87,12 +113,14 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (which(), any::<bool>()).prop_map(|(at, with_all)| Step::Return(at, with_all)),
         2 => (which(), any::<bool>()).prop_map(|(at, is_cordoned)| Step::Cordon(at, is_cordoned)),
         1 => (which(), 0usize..4).prop_map(|(at, rack)| Step::Move(at, rack)),
-        3 => prop_oneof![Just(2_000u64), Just(20_000)].prop_map(Step::Pass),
+        3 => select(vec![500u64, 2_000, 20_000, 40_000]).prop_map(Step::Pass),
+        1 => proptest::bool::weighted(0.7).prop_map(Step::AllowPreemption),
     ]
 }
 
 impl History {
-    /// Plays it, with a decision after each step. `look` sees the world, what is decided on it, and the world with that applied.
+    /// Plays it, with a decision after each step, and every two seconds one about kept room before that. `look` sees the world, what is
+    /// decided on it, and the world with that applied.
     pub fn play(
         &self,
         mut look: impl FnMut(&World, &Decision, &World) -> Result<(), TestCaseError>,
@@ -101,15 +129,27 @@ impl History {
         for (number, node) in self.nodes.iter().enumerate() {
             world.register(node.identity(number as u64), vec![]);
         }
+        world.allow_preemption(self.preemption);
         for step in &self.steps {
             self.take(step, &mut world);
-            let decision = world.decide();
+            world.keep_room();
             let mut after = world.clone();
-            after.plan(decision.plan.clone());
+            let decision = after.decide_and_do();
             look(&world, &decision, &after)?;
             world = after;
         }
         Ok(())
+    }
+
+    /// Plays it and returns the world at its end.
+    pub fn played(&self) -> World {
+        let mut end = World::new();
+        self.play(|_, _, after| {
+            end = after.clone();
+            Ok(())
+        })
+        .unwrap();
+        end
     }
 
     fn take(&self, step: &Step, world: &mut World) {
@@ -133,6 +173,7 @@ impl History {
             }
             Step::End(..) | Step::Restart(_) => self.happen_to_alloc(step, world),
             Step::Pass(ms) => world.pass(*ms),
+            Step::AllowPreemption(is_on) => world.allow_preemption(*is_on),
             Step::Lose(_) | Step::Return(..) | Step::Cordon(..) | Step::Move(..) => {
                 self.happen_to_node(step, world)
             }

@@ -12,4 +12,5 @@ mod laws;
 mod plans;
 mod plots;
 mod reference;
+mod turns;
 mod world;

@@ -9,19 +9,20 @@
 //! | `node NAME cpu=4 memory=8GiB domain=a rack=r1` | a machine registers; other words are its `meta` |
 //! | `run`, then a job file, indented | its jobs are submitted |
 //! | `stop JOB` | a person stops it |
-//! | `decide` | the scheduler looks at all jobs, those of higher priority first, and its plan is applied |
+//! | `decide` | the scheduler decides for whom room is kept, looks at all jobs, those of higher priority first, and its plan is applied |
 //! | `list` | what has not ended is told |
 //! | `act` | agents begin and end what they were told to, and it runs long enough to be healthy |
 //! | `rest` | both again and again, in silence, until nothing changes |
 //! | `fail ALLOCATION`, `complete ALLOCATION` | it ends |
 //! | `lose NODE`, `back NODE`, `cordon NODE`, `uncordon NODE` | of a node |
 //! | `pass 5s` | so much time goes by |
+//! | `preemption on`, `preemption off` | a person switches the setting |
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proto::ids::{AllocId, JobKey, NodeId};
-use proto::model::{Desired, EndReason, NodeIdentity, Resources};
+use proto::model::{Desired, EndReason, NodeIdentity, Resources, StopReason};
 use proto::units::{parse_duration, parse_size};
 use server::core::scheduler::Decision;
 use server::core::state::{Edge, Kind, stop_word};
@@ -74,9 +75,10 @@ fn play(text: &str, file: &str) -> String {
             let jobs = proto::jobfile::parse(file, &jobs).unwrap_or_else(|faults| panic!("{faults}"));
             jobs.into_iter().for_each(|job| world.put(job));
         } else if line == "decide" {
-            let decision = world.decide();
-            tell(&world, &decision).iter().for_each(|line| told.push_str(&format!("> {line}\n")));
-            world.plan(decision.plan);
+            let before = world.clone();
+            world.keep_room();
+            let decision = world.decide_and_do();
+            tell(&before, &decision, &world).iter().for_each(|line| told.push_str(&format!("> {line}\n")));
             assert_eq!(world.state.check(), vec![], "{file}");
         } else if line == "list" {
             list(&world).iter().for_each(|line| told.push_str(&format!("> {line}\n")));
@@ -115,6 +117,7 @@ fn happen(world: &mut World, line: &str) -> Option<()> {
         "back" => world.come_back(node(world, rest)?, true),
         "cordon" => world.cordon(node(world, rest)?, true),
         "uncordon" => world.cordon(node(world, rest)?, false),
+        "preemption" => world.allow_preemption(rest == "on"),
         "pass" => world.pass(parse_duration(rest).ok()?.as_millis() as u64),
         _ => return None,
     }
@@ -151,13 +154,28 @@ fn alloc(world: &World, name: &str) -> Option<AllocId> {
     world.live().into_iter().find(|alloc| alloc.name() == name).map(|alloc| alloc.id)
 }
 
+/// For whom nodes are kept.
+fn kept(world: &World) -> BTreeMap<NodeId, String> {
+    world.memory.kept().map(|(node, job, group)| (node, format!("{job}.{group}"))).collect()
+}
+
 /// A decision in words, a line for each thing that it does.
-fn tell(world: &World, decision: &Decision) -> Vec<String> {
+fn tell(world: &World, decision: &Decision, after: &World) -> Vec<String> {
     let mut lines = Vec::new();
     let name = |id| world.state.allocs.get(id).map(|alloc| alloc.name()).unwrap_or_default();
+    let (kept_before, kept) = (kept(world), kept(after));
     for stop in &decision.plan.stops {
-        lines.push(format!("stop {}: {}", name(stop.alloc), stop_word(stop.reason)));
+        let mut line = format!("stop {}: {}", name(stop.alloc), stop_word(stop.reason));
+        if stop.reason == StopReason::Preempted {
+            let node = world.state.allocs.get(stop.alloc).unwrap().node;
+            line.push_str(&format!(", on {node} for {}", kept[&node]));
+        }
+        lines.push(line);
     }
+    let is_new = |(node, who): &(&NodeId, &String)| kept_before.get(node) != Some(who);
+    lines.extend(kept.iter().filter(is_new).map(|(node, who)| format!("{node} is kept for {who}")));
+    let no_more = kept_before.keys().filter(|node| !kept.contains_key(node));
+    lines.extend(no_more.map(|node| format!("{node} is kept no more")));
     for update in &decision.plan.updates {
         lines.push(format!("{} takes over version {}", name(update.alloc), update.version));
     }

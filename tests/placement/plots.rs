@@ -74,7 +74,7 @@ pub fn nodes(count: Range<usize>) -> impl Strategy<Value = Vec<NodePlot>> {
 
 pub fn jobs() -> impl Strategy<Value = JobPlot> {
     let kinds = [JobType::Service, JobType::Service, JobType::Batch, JobType::System, JobType::SysBatch];
-    (select(kinds.to_vec()), select(vec![20u8, 50, 50, 80]), vec(groups(), 1..4))
+    (select(kinds.to_vec()), select(vec![20u8, 50, 50, 55, 65, 80]), vec(groups(), 1..4))
         .prop_map(|(kind, priority, groups)| JobPlot { kind, priority, groups })
 }
 
@@ -173,6 +173,15 @@ impl JobPlot {
     /// The same of another kind.
     pub fn of_kind(&self, kind: JobType) -> Self {
         Self { kind, ..self.clone() }
+    }
+
+    /// The same of which each allocation is so many times as large.
+    pub fn grown(mut self, times: u64) -> Self {
+        for group in &mut self.groups {
+            group.cpu *= times;
+            group.memory *= times;
+        }
+        self
     }
 
     /// The same with other counts.

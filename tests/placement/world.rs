@@ -1,5 +1,7 @@
 //! A state that is changed by commands alone, with agents that are played in a few lines.
 
+use std::collections::BTreeSet;
+
 use proto::ids::{AllocId, Incarnation, JobKey, NodeId, ServerId};
 use proto::model::{
     AllocState, AllocStatus, Desired, Eligibility, EndReason, Job, Liveness, NodeIdentity, TaskEnd,
@@ -7,24 +9,40 @@ use proto::model::{
 };
 use proto::time::Timestamp;
 use server::core::rules::{Health, Rule};
-use server::core::scheduler::{Decision, schedule};
-use server::core::state::{Alloc, Applied, Command, Kind, LivenessChange, Outcome, Plan, State};
+use server::core::scheduler::{Decision, Memory, schedule_with};
+use server::core::state::{Alloc, Applied, Command, Kind, LivenessChange, Outcome, Plan, Settings, State};
 
 const INCARNATION: Incarnation = Incarnation(5);
 /// Rounds in which a world must come to rest.
 const ROUNDS: usize = 50;
+/// Between two decisions about for whom room is kept, as a leader makes them.
+const KEEP_PAUSE_MS: u64 = 2000;
 
 /// A state in its first reign.
 #[derive(Clone)]
 pub struct World {
     pub state: State,
+    /// What its leader remembers.
+    pub memory: Memory,
+    /// Jobs of which something found no place when they were last looked at.
+    pub waiting: BTreeSet<JobKey>,
+    kept_looked_at: Timestamp,
+    pub has_just_kept_room: bool,
     seq: u64,
     reports: u64,
 }
 
 impl World {
     pub fn new() -> Self {
-        let mut world = Self { state: State::default(), seq: 0, reports: 0 };
+        let mut world = Self {
+            state: State::default(),
+            memory: Memory::default(),
+            waiting: BTreeSet::new(),
+            kept_looked_at: Timestamp(0),
+            has_just_kept_room: false,
+            seq: 0,
+            reports: 0,
+        };
         world.apply(Kind::BeginReign { server: ServerId(1), boot_nonce: 1, incarnation: INCARNATION });
         world
     }
@@ -84,9 +102,31 @@ impl World {
         all.filter(|alloc| !alloc.has_ended()).collect()
     }
 
-    /// Decides on every job, those of higher priority first and then the older.
+    pub fn allow_preemption(&mut self, preemption: bool) {
+        let settings = Settings { preemption, ..self.state.settings.clone() };
+        self.apply(Kind::PutSettings(settings));
+    }
+
+    /// What would be decided on every job, those of higher priority first and then the older. Nothing remembers it.
     pub fn decide(&self) -> Decision {
-        schedule(&self.state, &self.in_turn(), self.state.now)
+        schedule_with(&self.state, &self.in_turn(), self.state.now, &mut self.memory.clone())
+    }
+
+    /// Decides so, and does what is decided.
+    pub fn decide_and_do(&mut self) -> Decision {
+        let decision = schedule_with(&self.state, &self.in_turn(), self.state.now, &mut self.memory);
+        self.waiting.clone_from(&decision.waiting);
+        self.plan(decision.plan.clone());
+        decision
+    }
+
+    /// Decides anew for whom room is kept, if it is time for that.
+    pub fn keep_room(&mut self) {
+        self.has_just_kept_room = self.state.now.0 >= self.kept_looked_at.0 + KEEP_PAUSE_MS;
+        if self.has_just_kept_room {
+            self.kept_looked_at = self.state.now;
+            self.memory.keep_room(&self.state, &self.waiting, self.state.now);
+        }
     }
 
     /// All jobs in the order in which the leader looks at them.
@@ -108,16 +148,15 @@ impl World {
     /// Decides, applies and lets agents do what they are told, until nothing changes.
     pub fn settle_healthy(&mut self) {
         for _ in 0..ROUNDS {
-            let plan = self.decide().plan;
-            let is_at_rest = plan.is_empty();
-            self.plan(plan);
+            self.keep_room();
+            let is_at_rest = self.decide_and_do().plan.is_empty();
             let acted = self.agents_act(|_| true);
             self.pass(2000);
             if is_at_rest && !acted {
                 return;
             }
         }
-        panic!("the world does not come to rest");
+        panic!("the world does not come to rest: {:?}", self.decide().plan);
     }
 
     /// Agents that answer begin what they were given and end what they were told to; returns whether there was anything.

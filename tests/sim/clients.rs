@@ -158,6 +158,7 @@ pub fn some_settings(dice: &mut Rng) -> Settings {
         ended_allocs: dice.within(1, 10) as usize,
         ended_allocs_for: Duration::from_secs(dice.within(5, 60)),
         versions: dice.within(1, 4) as usize,
+        preemption: dice.chance(500),
         ..Settings::default()
     }
 }

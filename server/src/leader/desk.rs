@@ -124,7 +124,7 @@ impl Desk {
             }
             if decision.waiting.contains(job) {
                 self.parked.insert(job.clone());
-                if self.keeps {
+                if self.keeps || decision.keeps_room {
                     self.beside.insert(job.clone());
                 }
             } else {

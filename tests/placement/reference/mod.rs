@@ -1,10 +1,12 @@
-//! Placement as the documentation tells it (`docs/job-file.md`, "Placement", "Once on every node", "Dependencies", and what
-//! `ARCHITECTURE.md` says of the order), in the plainest way that says it: for one group after the other, for one allocation after
+//! Placement as the documentation tells it (`docs/job-file.md`, "Placement", "Once on every node", "Dependencies",
+//! "Who comes first", and what `ARCHITECTURE.md` says of the order), in the plainest way that says it: for one group after the other, for one allocation after
 //! the other, every node is looked at, all is counted anew from the records, and the least of a plain tuple is taken.
 //!
 //! It knows no columns, no kinds of nodes, no heaps and no answers that are remembered, so that it cannot be wrong where those are.
 
 mod depends;
+mod give_way;
+mod keep;
 mod lack;
 mod lack_per_node;
 mod rank;
@@ -17,7 +19,8 @@ use proto::ids::{AllocId, JobKey, NodeId};
 use proto::model::Desired;
 use server::core::state::{Alloc, JobRecord, State};
 
-use lack::Lack;
+pub use keep::{Keepers, keep_room};
+use lack::{Lack, Want};
 use rank::Ranking;
 use room::Rooms;
 use rules::Rules;
@@ -30,66 +33,114 @@ pub type Slot = (JobKey, String, u32);
 pub struct Verdict {
     pub places: BTreeMap<Slot, NodeId>,
     pub stops: BTreeSet<AllocId>,
+    /// What gives way to others.
+    pub preempted: BTreeSet<AllocId>,
     /// How many of a group have no place or must not begin; groups of which none does are not listed.
     pub waits: BTreeMap<(JobKey, String), u32>,
+    /// Jobs of which something has no place.
+    pub waiting: BTreeSet<JobKey>,
 }
 
-/// Decides on these jobs, in this order.
-pub fn decide(state: &State, jobs: &[JobKey]) -> Verdict {
-    let mut verdict = Verdict::default();
-    let mut rooms = Rooms::of(state);
-    for key in jobs {
-        let Some(record) = state.jobs.get(key) else { continue };
+/// What a decision sees while it is made.
+struct Look<'s> {
+    state: &'s State,
+    rooms: Rooms,
+    /// As soon as all has ended that was told to.
+    soon: Rooms,
+    /// What was told to end, this decision included.
+    ends: BTreeSet<AllocId>,
+    keepers: Keepers,
+    verdict: Verdict,
+}
+
+/// Decides on these jobs, in this order; says for whom nodes are kept then.
+pub fn decide(state: &State, jobs: &[JobKey], keepers: &Keepers) -> (Verdict, Keepers) {
+    let mut lacks = Vec::new();
+    for record in jobs.iter().filter_map(|key| state.jobs.get(key)) {
         let live = record.live.iter().map(|id| state.allocs.get(*id).unwrap());
         let mut groups: BTreeSet<String> = live.map(|alloc| alloc.group.to_string()).collect();
         groups.extend(record.current().job.groups.keys().cloned());
-        for group in groups {
-            decide_group(state, record, &group, &mut rooms, &mut verdict);
-        }
+        lacks.extend(groups.into_iter().map(|group| (record, lack_of(state, record, &group), group)));
     }
-    verdict
+    let stops: BTreeSet<AllocId> = lacks.iter().flat_map(|(_, lack, _)| lack.stops.clone()).collect();
+    let told = state.allocs.iter().filter(|(_, alloc)| alloc.desired != Desired::Run).map(|(id, _)| id);
+    let ends: BTreeSet<AllocId> = told.chain(stops.iter().copied()).collect();
+    let mut look = Look {
+        state,
+        rooms: Rooms::of(state),
+        soon: Rooms::without(state, |alloc| ends.contains(&alloc.id)),
+        ends,
+        keepers: keepers.clone(),
+        verdict: Verdict { stops, ..Verdict::default() },
+    };
+    for (record, lack, group) in lacks {
+        look.decide_group(record, &group, &lack);
+    }
+    (look.verdict, look.keepers)
 }
 
 /// Returns the nodes that would take one more allocation of a group now.
-pub fn takers(state: &State, record: &JobRecord, group: &str) -> Vec<NodeId> {
-    let rooms = Rooms::of(state);
+pub fn takers(state: &State, record: &JobRecord, group: &str, keepers: &Keepers) -> Vec<NodeId> {
     let rules = Rules::of(state, record, group);
     let taken: Vec<NodeId> = present(state, record, group).map(|alloc| alloc.node).collect();
-    rules.takers(state, &rooms, &taken)
+    rules.takers(state, &Rooms::of(state), keepers, &taken)
 }
 
-fn decide_group(state: &State, record: &JobRecord, group: &str, rooms: &mut Rooms, verdict: &mut Verdict) {
+/// What a group lacks, and has too much of.
+fn lack_of(state: &State, record: &JobRecord, group: &str) -> Lack {
     let spec = record.current().job.groups.get(group);
-    let Some(spec) = spec.filter(|_| !record.stopped) else {
-        // Nothing of it is wanted, wherever it is.
-        let live = record.live.iter().map(|id| state.allocs.get(*id).unwrap());
-        let wanted = live.filter(|alloc| *alloc.group == *group && alloc.desired == Desired::Run);
-        verdict.stops.extend(wanted.map(|alloc| alloc.id));
-        return;
-    };
-    let rules = Rules::of(state, record, group);
-    let lack = match spec.kind.is_per_node() {
-        true => lack_per_node::of(state, record, group, &rules),
-        false => Lack::of(state, record, group),
-    };
-    verdict.stops.extend(&lack.stops);
-    // What is told to end still fills its slot.
-    let mut taken: Vec<NodeId> = present(state, record, group).map(|alloc| alloc.node).collect();
-    let ranking = Ranking::of(state, record, group, rules.takers(state, rooms, &taken));
-    let mut waits = lack.held;
-    for want in &lack.wants {
-        let takers = rules.takers(state, rooms, &taken);
-        match ranking.choose(state, want, &takers, &taken, rooms) {
-            Some(node) => {
-                rooms.take(node, spec);
-                taken.push(node);
-                verdict.places.insert((record.key.as_ref().clone(), group.to_owned(), want.index), node);
-            }
-            None => waits += 1,
+    match spec.filter(|_| !record.stopped) {
+        Some(spec) if spec.kind.is_per_node() => {
+            lack_per_node::of(state, record, group, &Rules::of(state, record, group))
+        }
+        Some(_) => Lack::of(state, record, group),
+        None => {
+            // Nothing of it is wanted, wherever it is.
+            let live = record.live.iter().map(|id| state.allocs.get(*id).unwrap());
+            let wanted = live.filter(|alloc| *alloc.group == *group && alloc.desired == Desired::Run);
+            Lack { stops: wanted.map(|alloc| alloc.id).collect(), ..Lack::default() }
         }
     }
-    if waits > 0 {
-        verdict.waits.insert((record.key.as_ref().clone(), group.to_owned()), waits);
+}
+
+impl Look<'_> {
+    fn decide_group(&mut self, record: &JobRecord, group: &str, lack: &Lack) {
+        if lack.wants.is_empty() && lack.held == 0 {
+            return;
+        }
+        let state = self.state;
+        let spec = &record.current().job.groups[group];
+        let rules = Rules::of(state, record, group);
+        // What is told to end still fills its slot.
+        let mut taken: Vec<NodeId> = present(state, record, group).map(|alloc| alloc.node).collect();
+        let first = rules.takers(state, &self.rooms, &self.keepers, &taken);
+        let ranking = Ranking::of(state, record, group, first);
+        let mut lost: Vec<&Want> = Vec::new();
+        for want in &lack.wants {
+            let takers = rules.takers(state, &self.rooms, &self.keepers, &taken);
+            match ranking.choose(state, want, &takers, &taken, &self.rooms) {
+                Some(node) => {
+                    self.rooms.take(node, spec);
+                    self.soon.take(node, spec);
+                    taken.push(node);
+                    let slot = (record.key.as_ref().clone(), group.to_owned(), want.index);
+                    self.verdict.places.insert(slot, node);
+                }
+                None => lost.push(want),
+            }
+        }
+        let waits = lack.held + lost.len() as u32;
+        if waits > 0 {
+            self.verdict.waits.insert((record.key.as_ref().clone(), group.to_owned()), waits);
+        }
+        if !lost.is_empty() {
+            self.verdict.waiting.insert(record.key.as_ref().clone());
+        }
+        if !lost.is_empty() && state.settings.preemption {
+            let only: Vec<NodeId> = lost.iter().filter_map(|want| want.only).collect();
+            let only = spec.kind.is_per_node().then_some(only.as_slice());
+            give_way::make_room(state, record, group, only, lost.len(), &taken, self);
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::NodeId;
 use proto::model::{Group, Port};
-use server::core::state::State;
+use server::core::state::{Alloc, State};
 use server::limits::{ALLOCS_PER_NODE, DYNAMIC_PORT_FIRST, DYNAMIC_PORT_LAST};
 
 /// What one node has, and what of that is taken.
+#[derive(Clone)]
 pub struct Room {
     pub cpu: (u64, u64),
     pub memory: (u64, u64),
@@ -21,6 +22,11 @@ pub struct Rooms(BTreeMap<NodeId, Room>);
 
 impl Rooms {
     pub fn of(state: &State) -> Self {
+        Self::without(state, |_| false)
+    }
+
+    /// As if some had ended.
+    pub fn without(state: &State, has_ended: impl Fn(&Alloc) -> bool) -> Self {
         let mut rooms = BTreeMap::new();
         for (id, node) in state.nodes.iter() {
             let all = node.identity.capacity;
@@ -36,7 +42,7 @@ impl Rooms {
             };
             rooms.insert(*id, room);
         }
-        for (_, alloc) in state.allocs.iter().filter(|(_, alloc)| alloc.counted) {
+        for (_, alloc) in state.allocs.iter().filter(|(_, alloc)| alloc.counted && !has_ended(alloc)) {
             let room = rooms.get_mut(&alloc.node).unwrap();
             room.cpu.1 += alloc.resources.cpu_millis;
             room.memory.1 += alloc.resources.memory_bytes;
@@ -55,29 +61,53 @@ impl Rooms {
 
     /// Takes what one allocation takes.
     pub fn take(&mut self, node: NodeId, group: &Group) {
-        let room = self.0.get_mut(&node).unwrap();
-        room.cpu.1 += group.resources().cpu_millis;
-        room.memory.1 += group.resources().memory_bytes;
-        room.allocs += 1;
-        for port in group.ports.values() {
-            match port {
-                Port::Static(number) => drop(room.static_ports.insert(*number)),
-                Port::Dynamic => room.dynamic_ports += 1,
-            }
+        self.0.get_mut(&node).unwrap().take(group);
+    }
+
+    /// Gives back what one took.
+    pub fn end(&mut self, alloc: &Alloc) {
+        let room = self.0.get_mut(&alloc.node).unwrap();
+        room.end_but_for_ports(alloc);
+        for (_, port) in alloc.ports.iter() {
+            room.static_ports.remove(port);
+            room.dynamic_ports -= usize::from((DYNAMIC_PORT_FIRST..=DYNAMIC_PORT_LAST).contains(port));
         }
     }
 }
 
 impl Room {
+    pub fn take(&mut self, group: &Group) {
+        self.cpu.1 += group.resources().cpu_millis;
+        self.memory.1 += group.resources().memory_bytes;
+        self.allocs += 1;
+        for port in group.ports.values() {
+            match port {
+                Port::Static(number) => drop(self.static_ports.insert(*number)),
+                Port::Dynamic => self.dynamic_ports += 1,
+            }
+        }
+    }
+
+    /// Gives back what one took, but for its ports.
+    pub fn end_but_for_ports(&mut self, alloc: &Alloc) {
+        self.cpu.1 -= alloc.resources.cpu_millis;
+        self.memory.1 -= alloc.resources.memory_bytes;
+        self.allocs -= 1;
+    }
+
+    /// Returns whether CPU and memory are enough for one more.
+    pub fn has_enough(&self, group: &Group) -> bool {
+        let asked = group.resources();
+        self.cpu.1 + asked.cpu_millis <= self.cpu.0 && self.memory.1 + asked.memory_bytes <= self.memory.0
+    }
+
     /// Returns whether one more allocation has room.
     pub fn fits(&self, group: &Group) -> bool {
-        let asked = group.resources();
         let dynamic = group.ports.values().filter(|port| **port == Port::Dynamic).count();
         let is_held =
             |port: &Port| matches!(port, Port::Static(number) if self.static_ports.contains(number));
         self.allocs < ALLOCS_PER_NODE
-            && self.cpu.1 + asked.cpu_millis <= self.cpu.0
-            && self.memory.1 + asked.memory_bytes <= self.memory.0
+            && self.has_enough(group)
             && !group.ports.values().any(is_held)
             && self.dynamic_ports + dynamic <= usize::from(DYNAMIC_PORT_LAST - DYNAMIC_PORT_FIRST) + 1
     }

@@ -7,9 +7,12 @@ use proto::ids::NodeId;
 use proto::model::{Eligibility, Group, Liveness, NodeIdentity};
 use server::core::state::{JobRecord, NodeRecord, State};
 
+use super::keep::Keepers;
 use super::room::Rooms;
 
-pub struct Rules {
+pub struct Rules<'s> {
+    record: &'s JobRecord,
+    name: String,
     group: Group,
     constraints: Vec<Expr>,
     distinct: Option<Path>,
@@ -17,13 +20,13 @@ pub struct Rules {
     avoid: BTreeSet<NodeId>,
 }
 
-impl Rules {
-    pub fn of(_: &State, record: &JobRecord, group: &str) -> Self {
+impl<'s> Rules<'s> {
+    pub fn of(_: &State, record: &'s JobRecord, group: &str) -> Self {
         let spec = record.current().job.groups[group].clone();
         let constraints = spec.placement.constraints.iter().map(|text| Expr::parse(text).unwrap()).collect();
         let distinct = spec.placement.distinct.as_ref().map(|text| text.parse().unwrap());
         let avoid = record.group(group).map(|memory| memory.avoid.clone()).unwrap_or_default();
-        Self { group: spec, constraints, distinct, avoid }
+        Self { record, name: group.to_owned(), group: spec, constraints, distinct, avoid }
     }
 
     /// Returns whether a node is what the group asks for, whatever room it has and whatever else runs there.
@@ -36,16 +39,26 @@ impl Rules {
     }
 
     /// Returns the nodes that take one more, where others of the group are on `taken`.
-    pub fn takers(&self, state: &State, rooms: &Rooms, taken: &[NodeId]) -> Vec<NodeId> {
+    pub fn takers(&self, state: &State, rooms: &Rooms, keepers: &Keepers, taken: &[NodeId]) -> Vec<NodeId> {
+        let has_room =
+            |id: &NodeId| rooms.node(*id).fits(&self.group) && keepers.allow(*id, self.record, &self.name);
+        self.welcoming(state, taken).into_iter().filter(has_room).collect()
+    }
+
+    /// Returns the nodes that would take one more if they had the room.
+    pub fn welcoming(&self, state: &State, taken: &[NodeId]) -> Vec<NodeId> {
         let takes = |id: &NodeId, node: &NodeRecord| {
             node.liveness == Liveness::Up
                 && node.eligibility == Eligibility::Eligible
                 && self.allow(&node.identity)
                 && !self.avoid.contains(id)
-                && rooms.node(*id).fits(&self.group)
                 && self.is_distinct(state, &node.identity, taken)
         };
         state.nodes.iter().filter(|(id, node)| takes(id, node)).map(|(id, _)| *id).collect()
+    }
+
+    pub fn is_distinct_in_something(&self) -> bool {
+        self.distinct.is_some()
     }
 
     /// Returns whether the fact that must be distinct is one that no other of the group has.

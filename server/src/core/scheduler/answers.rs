@@ -11,12 +11,12 @@ use crate::core::state::Classes;
 const KEPT: usize = 4096;
 
 /// What is remembered of expressions. Forgetting it changes no decision.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Answers {
     known: BTreeMap<String, Known>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     /// None: no expression; jobs are checked when they are submitted, so only an older server's may be none.
     expr: Option<Arc<Expr>>,

@@ -19,6 +19,8 @@ pub struct Decision {
     pub wake_at: BTreeMap<JobKey, Timestamp>,
     /// Jobs of which something has no place: to be looked at when a node gains room.
     pub waiting: BTreeSet<JobKey>,
+    /// Whether the room of any node is kept from now on.
+    pub keeps_room: bool,
     /// Why each placement is where it is.
     pub placed: Vec<Placed>,
 }

@@ -85,7 +85,7 @@ fn say(
         Obstacle::Kept => {
             let is = if count == 1 { "is" } else { "are" };
             let keeper = room.kept_from(first, ask).map_or_else(String::new, |job| format!(" `{job}`"));
-            format!("{nodes} {is} kept for the job{keeper}, which waits longer")
+            format!("{nodes} {is} kept for the job{keeper}, which comes first")
         }
     }
 }

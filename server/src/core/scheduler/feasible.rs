@@ -8,6 +8,7 @@ use proto::model::{Group, Liveness, Port, Resources};
 
 use super::answers::Answers;
 use super::demands::{Against, Demands};
+use super::explain::holder_of;
 use super::precedence::Precedence;
 use super::room::Room;
 use super::spread::Spreads;
@@ -105,6 +106,20 @@ impl Ask {
 
     fn held_port(&self, node: NodeId, room: &Room<'_>) -> Option<u16> {
         self.static_ports.iter().copied().find(|port| room.holds(node, *port))
+    }
+
+    /// Returns whether nobody has a port that it needs on a node but what ends.
+    pub(super) fn ports_come_free(
+        &self,
+        state: &State,
+        node: NodeId,
+        room: &Room<'_>,
+        ends: impl Fn(&Alloc) -> bool,
+    ) -> bool {
+        let Some(record) = state.nodes.get(&node) else { return false };
+        let comes_free =
+            |port: &u16| !room.has_given(node, *port) && holder_of(state, record, *port).is_some_and(&ends);
+        self.static_ports.iter().filter(|port| room.holds(node, **port)).all(comes_free)
     }
 
     /// Returns the first thing that stands in the way of one more allocation on a node.

@@ -26,7 +26,7 @@ const NODES_PER_KEPT: usize = 50;
 /// Jobs looked at in one go; others have their turn when these have found a place.
 const JOBS_LOOKED_AT: usize = 100;
 
-/// The nodes that are kept, and for whom.
+/// The nodes that are kept, and for which group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
     nodes: BTreeMap<NodeId, Keeper>,
@@ -35,6 +35,7 @@ pub(super) struct Kept {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Keeper {
     job: Arc<JobKey>,
+    group: String,
     precedence: Precedence,
     /// Something was told to give way to it there.
     is_promised: bool,
@@ -45,10 +46,14 @@ impl Kept {
         self.nodes.is_empty()
     }
 
-    /// Keeps a node where something gives way to a job.
-    pub(super) fn keep(&mut self, node: NodeId, record: &JobRecord) {
-        let (job, precedence) = (record.key.clone(), Precedence::of(record));
-        self.nodes.insert(node, Keeper { job, precedence, is_promised: true });
+    /// Keeps a node where something gives way to who asks.
+    pub(super) fn keep(&mut self, node: NodeId, ask: &Ask) {
+        self.nodes.insert(node, Keeper::of(ask, true));
+    }
+
+    /// Returns whether a node is kept for who asks.
+    pub(super) fn is_for(&self, node: NodeId, ask: &Ask) -> bool {
+        self.nodes.get(&node).is_some_and(|keeper| keeper.is(ask))
     }
 
     /// Takes over what was promised and is not yet kept: something there is still to end.
@@ -69,8 +74,18 @@ impl Kept {
     /// Returns for whom a node is kept, if that is not the one who asks and comes before it.
     pub(super) fn against(&self, node: NodeId, ask: &Ask) -> Option<&JobKey> {
         let keeper = self.nodes.get(&node)?;
-        let passes = keeper.job == ask.job || ask.precedence < keeper.precedence;
-        (!passes).then_some(&*keeper.job)
+        let comes_before = (ask.precedence, &ask.group) < (keeper.precedence, &keeper.group);
+        (!keeper.is(ask) && !comes_before).then_some(&*keeper.job)
+    }
+}
+
+impl Keeper {
+    fn of(ask: &Ask, is_promised: bool) -> Self {
+        Self { job: ask.job.clone(), group: ask.group.clone(), precedence: ask.precedence, is_promised }
+    }
+
+    fn is(&self, ask: &Ask) -> bool {
+        self.job == ask.job && self.group == ask.group
     }
 }
 
@@ -79,6 +94,11 @@ impl Memory {
     #[must_use]
     pub fn keeps_room(&self) -> bool {
         !self.kept.is_nothing()
+    }
+
+    /// Returns the nodes whose room is kept, and for which job and group.
+    pub fn kept(&self) -> impl Iterator<Item = (NodeId, &JobKey, &str)> {
+        self.kept.nodes.iter().map(|(node, keeper)| (*node, &*keeper.job, keeper.group.as_str()))
     }
 
     /// Decides anew for which of the jobs that wait room is kept. Returns the nodes that are not kept any more: whoever waits may
@@ -113,9 +133,7 @@ impl Memory {
                 }
                 let Some(ask) = Ask::of(state, record, &work.group, &mut self.answers) else { continue };
                 if let Some(node) = closest(state, &ask, &work, &kept, &mut coming) {
-                    let keeper =
-                        Keeper { job: record.key.clone(), precedence: ask.precedence, is_promised: false };
-                    kept.nodes.insert(node, keeper);
+                    kept.nodes.insert(node, Keeper::of(&ask, false));
                 }
             }
         }
@@ -142,7 +160,10 @@ fn closest(state: &State, ask: &Ask, work: &GroupWork, kept: &Kept, coming: &mut
     let lacking = open.filter(|(seat, row)| {
         matches!(ask.obstacle(state, *seat, row, &room), Some(Obstacle::Cpu | Obstacle::Memory))
     });
-    let enough = lacking.filter(|(_, row)| need.fits(coming.on(state, row.node)));
+    let enough = lacking.filter(|(_, row)| {
+        need.fits(coming.on(state, row.node))
+            && ask.ports_come_free(state, row.node, &room, |alloc| ends(state, alloc))
+    });
     enough.map(|(_, row)| (lack(&row, ask), row.node)).min().map(|(_, node)| node)
 }
 

@@ -4,7 +4,7 @@ use super::answers::Answers;
 use super::kept::Kept;
 
 /// A scheduler's memory; of one reign.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Memory {
     pub(super) answers: Answers,
     pub(super) kept: Kept,

@@ -36,11 +36,12 @@ pub use outlook::{Outlook, outlook};
 pub use precedence::Precedence;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proto::ids::{JobKey, NodeId};
 use proto::time::Timestamp;
 
-use super::state::{PlanItem, PlanWait, State};
+use super::state::{JobRecord, PlanItem, PlanWait, State};
 use answers::Answers;
 use feasible::Ask;
 use place::{Outcome, find_places};
@@ -75,27 +76,30 @@ pub fn schedule_scored(
     scores: usize,
 ) -> Decision {
     let mut decision = Decision::default();
-    let Memory { answers, kept } = memory;
+    let Memory { answers, kept } = &mut *memory;
+    let mut works: Vec<(&Arc<JobRecord>, GroupWork)> = Vec::new();
+    for record in jobs.iter().filter_map(|key| state.jobs.get(key)) {
+        works.extend(reconcile(state, record, now, answers).into_iter().map(|work| (record, work)));
+    }
+    // Whatever ends, ends for everybody: also what is looked at later than who needs its room.
+    decision.plan.stops.extend(works.iter().flat_map(|(_, work)| &work.stop));
+    let mut given_way = GivenWay::beside(&decision.plan.stops);
     let mut room = Room::keeping(state, kept);
-    let mut given_way = GivenWay::default();
-    for key in jobs {
-        let Some(record) = state.jobs.get(key) else { continue };
-        for work in reconcile(state, record, now, answers) {
-            decision.plan.stops.extend(&work.stop);
-            decision.plan.updates.extend(&work.update);
-            if let Some(due) = work.wake_at {
-                let at = decision.wake_at.entry(key.clone()).or_insert(due);
-                *at = due.min(*at);
-            }
-            let left = place_group(state, key, &work, &mut room, answers, scores, &mut decision);
-            if left > 0 && state.settings.preemption {
-                given_way.make_room(state, record, &work, left, &room, answers);
-            }
+    for (record, work) in works {
+        decision.plan.updates.extend(&work.update);
+        if let Some(due) = work.wake_at {
+            let at = decision.wake_at.entry(record.key.as_ref().clone()).or_insert(due);
+            *at = due.min(*at);
+        }
+        let lost = place_group(state, record, &work, &mut room, answers, scores, &mut decision);
+        if lost.left > 0 && state.settings.preemption {
+            given_way.make_room(state, record, &work, &lost, &mut room, answers);
         }
     }
-    drop(room);
+    let keeps = room.into_kept();
+    decision.keeps_room = !keeps.is_nothing();
+    memory.kept = keeps;
     decision.plan.stops.extend(given_way.stops);
-    given_way.nodes.into_iter().for_each(|(node, record)| kept.keep(node, record));
     decision
 }
 
@@ -122,25 +126,34 @@ pub fn may_fit(
     })
 }
 
-/// Finds places for what a group lacks; what finds none is said in a wait. Returns how many found none.
+/// What became of the wants of a group that found no place.
+struct Lost {
+    /// How many.
+    left: u32,
+    /// Where the others went.
+    placed: Vec<NodeId>,
+}
+
+/// Finds places for what a group lacks; what finds none is said in a wait.
 fn place_group(
     state: &State,
-    key: &JobKey,
+    record: &JobRecord,
     work: &GroupWork,
     room: &mut Room<'_>,
     answers: &mut Answers,
     scores: usize,
     decision: &mut Decision,
-) -> u32 {
-    let Some(record) = state.jobs.get(key) else { return 0 };
+) -> Lost {
     if !record.current().job.groups.contains_key(&work.group) {
-        return 0;
+        return Lost { left: 0, placed: Vec::new() };
     }
+    let key = record.key.as_ref();
     let Outcome { placed, told, left, why: no_room } =
         find_places(state, record, work, room, answers, scores);
     let why = [work.waits_for.as_str(), &no_room].into_iter().filter(|why| !why.is_empty());
     let why = why.collect::<Vec<_>>().join("; ");
     decision.placed.extend(told);
+    let lost = Lost { left, placed: placed.iter().map(|(node, ..)| *node).collect() };
     if !placed.is_empty() {
         let runs = runs_of(state, placed);
         let version = record.current().version;
@@ -150,7 +163,7 @@ fn place_group(
         decision.waiting.insert(key.clone());
     }
     // What is held back by other work is looked at again when that changes, not when a node gains room.
-    let (no_place, left) = (left, left + work.held);
+    let left = left + work.held;
     let before = record.group(&work.group).and_then(|group| group.wait.as_ref());
     let unchanged = before.map_or(("", 0), |wait| (wait.why.as_str(), wait.count)) == (why.as_str(), left);
     if !unchanged && !record.stopped {
@@ -158,7 +171,7 @@ fn place_group(
         let group = work.group.clone();
         decision.plan.waits.push(PlanWait { job: key.clone(), version, group, count: left, why });
     }
-    no_place
+    lost
 }
 
 #[cfg(test)]

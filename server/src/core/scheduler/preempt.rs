@@ -9,50 +9,110 @@ use std::collections::BTreeSet;
 use proto::ids::{AllocId, NodeId};
 use proto::model::{Desired, Resources, StopReason};
 
+use super::Lost;
 use super::answers::Answers;
 use super::feasible::{Ask, Obstacle};
 use super::reconcile::GroupWork;
 use super::room::Room;
-use crate::core::state::{Alloc, JobRecord, NodeRecord, PlanStop, State};
+use crate::core::state::{Alloc, JobRecord, NodeRecord, PlanStop, Row, State};
 
 /// Work gives way only to what has a priority that is higher by this.
 const STEP: u8 = 10;
 /// Allocations that make others give way in one decision, per group; the next ones when these are placed.
 const MOST: usize = 64;
 
-/// What gives way, and where.
-#[derive(Debug, Default)]
-struct Preemption {
-    stops: Vec<PlanStop>,
-    /// Nodes whose room comes free for who waits.
-    nodes: BTreeSet<NodeId>,
-}
-
 /// What gives way to work of higher priority in one decision.
-#[derive(Default)]
-pub(super) struct GivenWay<'s> {
+pub(super) struct GivenWay {
     pub(super) stops: Vec<PlanStop>,
-    spoken_for: BTreeSet<NodeId>,
-    pub(super) nodes: Vec<(NodeId, &'s JobRecord)>,
+    /// What this decision tells to end.
+    ends: BTreeSet<AllocId>,
 }
 
-impl<'s> GivenWay<'s> {
-    /// Lets others give way to what found no place.
+impl GivenWay {
+    /// Nothing yet, beside what the decision tells to end for other reasons.
+    pub(super) fn beside(stops: &[PlanStop]) -> Self {
+        Self { stops: Vec::new(), ends: stops.iter().map(|stop| stop.alloc).collect() }
+    }
+
+    /// Lets others give way to what found no place, and keeps the nodes where they do.
     pub(super) fn make_room(
         &mut self,
-        state: &'s State,
-        record: &'s JobRecord,
+        state: &State,
+        record: &JobRecord,
         work: &GroupWork,
-        left: u32,
-        room: &Room<'_>,
+        lost: &Lost,
+        room: &mut Room<'_>,
         answers: &mut Answers,
     ) {
-        let Some(ask) = Ask::of(state, record, &work.group, answers) else { return };
-        let found = preempt(state, &ask, work, left, room, &self.spoken_for);
-        self.spoken_for.extend(&found.nodes);
-        self.stops.extend(found.stops);
-        self.nodes.extend(found.nodes.into_iter().map(|node| (node, record)));
+        let Some(mut ask) = Ask::of(state, record, &work.group, answers) else { return };
+        lost.placed.iter().for_each(|node| ask.demands.note_taken(state, *node));
+        let (coming, offers) = self.look_around(state, &ask, work, &lost.placed, room);
+        let mut left = (lost.left as usize).min(MOST);
+        for (_, node, takes) in coming {
+            // What is coming beyond what is needed is not kept from others.
+            if left > 0 && claim(state, &mut ask, node, room) {
+                left = left.saturating_sub(takes);
+            }
+        }
+        for offer in offers {
+            if left > 0 && claim(state, &mut ask, offer.node, room) {
+                left = left.saturating_sub(offer.takes);
+                self.ends.extend(&offer.victims);
+                let stop = |alloc| PlanStop { alloc, reason: StopReason::Preempted };
+                self.stops.extend(offer.victims.into_iter().map(stop));
+            }
+        }
     }
+
+    /// Returns where room comes anyway and for how many, what is kept for who asks first; and where something may give way, the best
+    /// first.
+    fn look_around(
+        &self,
+        state: &State,
+        ask: &Ask,
+        work: &GroupWork,
+        placed: &[NodeId],
+        room: &Room<'_>,
+    ) -> (Vec<(bool, NodeId, usize)>, Vec<Offer>) {
+        let (mut coming, mut offers) = (Vec::new(), Vec::new());
+        let wanted = work.place.iter().filter_map(|want| want.only);
+        let only: BTreeSet<NodeId> = wanted.filter(|node| !placed.contains(node)).collect();
+        let is_any = !ask.spec().kind.is_per_node();
+        for (seat, row) in room.fleet.all().filter(|(_, row)| is_any || only.contains(&row.node)) {
+            let lacks = ask.obstacle(state, seat, &row, room);
+            if !matches!(lacks, Some(Obstacle::Cpu | Obstacle::Memory | Obstacle::Port(_)))
+                || room.kept_from(row.node, ask).is_some()
+                || !ask.ports_come_free(state, row.node, room, |alloc| self.ends(alloc))
+            {
+                continue;
+            }
+            let Some(node) = state.nodes.get(&row.node) else { continue };
+            let on_node = OnNode::of(state, node, &row, ask, |alloc| self.ends(alloc));
+            match on_node.times(on_node.free_soon) {
+                0 => offers.extend(on_node.offer()),
+                takes => coming.push((!room.is_kept_for(row.node, ask), row.node, takes)),
+            }
+        }
+        coming.sort_unstable();
+        offers.sort_unstable();
+        (coming, offers)
+    }
+
+    fn ends(&self, alloc: &Alloc) -> bool {
+        alloc.desired != Desired::Run || self.ends.contains(&alloc.id)
+    }
+}
+
+/// Keeps a node for who asks; returns whether it is still one that would take it.
+fn claim(state: &State, ask: &mut Ask, node: NodeId, room: &mut Room<'_>) -> bool {
+    let seat = room.fleet.seat(node);
+    // One place may rule out others.
+    let is_open = seat.is_some_and(|seat| ask.demands.against(state, room.fleet.class(seat), node).is_none());
+    if is_open {
+        ask.demands.note_taken(state, node);
+        room.keep(node, ask);
+    }
+    is_open
 }
 
 /// What it costs to make room on a node; less is better.
@@ -62,71 +122,40 @@ struct Offer {
     count: usize,
     node: NodeId,
     victims: Vec<AllocId>,
-}
-
-/// Chooses what gives way to `left` allocations that have found no place. Nodes where something gives way to others already are
-/// `spoken_for`.
-fn preempt(
-    state: &State,
-    ask: &Ask,
-    work: &GroupWork,
-    left: u32,
-    room: &Room<'_>,
-    spoken_for: &BTreeSet<NodeId>,
-) -> Preemption {
-    let mut found = Preemption::default();
-    let mut left = (left as usize).min(MOST);
-    let mut offers = Vec::new();
-    // Of what must be apart, or runs once per node, a node takes one however much room it has.
-    let one_each = ask.demands.is_exclusive() || ask.spec().kind.is_per_node();
-    let only: BTreeSet<NodeId> = work.place.iter().filter_map(|want| want.only).collect();
-    for (seat, row) in room.fleet.all().filter(|(_, row)| only.is_empty() || only.contains(&row.node)) {
-        let is_others = spoken_for.contains(&row.node) || room.kept_from(row.node, ask).is_some();
-        let lacks = ask.obstacle(state, seat, &row, room);
-        if is_others || !matches!(lacks, Some(Obstacle::Cpu | Obstacle::Memory)) {
-            continue;
-        }
-        let Some(node) = state.nodes.get(&row.node) else { continue };
-        let on_node = OnNode::of(state, node, ask);
-        let coming = on_node.coming();
-        if coming > 0 {
-            // What is coming beyond what is needed is not kept from others.
-            if left > 0 {
-                found.nodes.insert(row.node);
-            }
-            left = left.saturating_sub(if one_each { coming.min(1) } else { coming });
-        } else if let Some(offer) = on_node.offer() {
-            offers.push(offer);
-        }
-    }
-    offers.sort_unstable();
-    for offer in offers.into_iter().take(left) {
-        let stop = |alloc| PlanStop { alloc, reason: StopReason::Preempted };
-        found.stops.extend(offer.victims.into_iter().map(stop));
-        found.nodes.insert(offer.node);
-    }
-    found
+    /// How many fit once these have ended.
+    takes: usize,
 }
 
 /// What runs on a node, by what becomes of it.
 struct OnNode<'s> {
     node: &'s NodeRecord,
     need: Resources,
-    /// Free, or told to end already.
+    /// Free after what this decision has placed, or told to end.
     free_soon: Resources,
+    /// Of what must be apart, or runs once per node, or has a port, a node takes one however much room it has.
+    takes_one: bool,
     /// May give way, the lowest priority first, then the youngest.
     weaker: Vec<(u8, &'s Alloc)>,
 }
 
 impl<'s> OnNode<'s> {
-    fn of(state: &'s State, node: &'s NodeRecord, ask: &Ask) -> Self {
+    fn of(
+        state: &'s State,
+        node: &'s NodeRecord,
+        row: &Row,
+        ask: &Ask,
+        ends: impl Fn(&Alloc) -> bool,
+    ) -> Self {
         let need = Resources { cpu_millis: ask.need.cpu_millis, memory_bytes: ask.need.memory_bytes };
-        let mut one = Self { node, need, free_soon: node.free(), weaker: Vec::new() };
+        let free_soon = Resources { cpu_millis: row.cpu_millis.free, memory_bytes: row.memory_bytes.free };
+        let takes_one =
+            ask.demands.is_exclusive() || ask.spec().kind.is_per_node() || !ask.static_ports.is_empty();
+        let mut one = Self { node, need, free_soon, takes_one, weaker: Vec::new() };
         let counted = node.allocs.iter().filter_map(|id| state.allocs.get(*id)).filter(|alloc| alloc.counted);
         for alloc in counted {
             let Some(record) = state.jobs.get(alloc.job.as_ref()) else { continue };
             let priority = record.current().job.priority;
-            if alloc.desired != Desired::Run {
+            if ends(alloc) {
                 one.free_soon = one.free_soon.plus(alloc.resources);
             } else if priority.saturating_add(STEP) <= ask.priority() {
                 one.weaker.push((priority, alloc));
@@ -136,12 +165,13 @@ impl<'s> OnNode<'s> {
         one
     }
 
-    /// Returns how many will fit once what is told to end has ended.
-    fn coming(&self) -> usize {
+    /// Returns how many fit in so much.
+    fn times(&self, free: Resources) -> usize {
         let times = |free: u64, asked: u64| free.checked_div(asked).unwrap_or(u64::MAX);
-        let cpu = times(self.free_soon.cpu_millis, self.need.cpu_millis);
-        let memory = times(self.free_soon.memory_bytes, self.need.memory_bytes);
-        usize::try_from(cpu.min(memory)).unwrap_or(usize::MAX)
+        let cpu = times(free.cpu_millis, self.need.cpu_millis);
+        let memory = times(free.memory_bytes, self.need.memory_bytes);
+        let all = usize::try_from(cpu.min(memory)).unwrap_or(usize::MAX);
+        if self.takes_one { all.min(1) } else { all }
     }
 
     /// Returns what has to give way here for one, if that is enough.
@@ -168,6 +198,7 @@ impl<'s> OnNode<'s> {
         }
         let highest_priority = chosen.iter().map(|(priority, _)| *priority).max()?;
         let victims: Vec<AllocId> = chosen.iter().map(|(_, alloc)| alloc.id).collect();
-        Some(Offer { highest_priority, count: victims.len(), node: self.node.identity.id, victims })
+        let (count, node, takes) = (victims.len(), self.node.identity.id, self.times(free));
+        Some(Offer { highest_priority, count, node, victims, takes })
     }
 }

@@ -121,7 +121,7 @@ fn what_waits_for_kept_room_says_for_whom_it_is_kept() {
     leader.put(batch("later", 1), 1, 50);
     let later = leader.world.state.jobs.get(&JobKey::new("default", "later")).expect("the job");
     let wait = later.group("later").and_then(|group| group.wait.clone()).expect("it waits");
-    assert_eq!(wait.why, "the only node is kept for the job `big`, which waits longer");
+    assert_eq!(wait.why, "the only node is kept for the job `big`, which comes first");
 }
 
 #[test]
@@ -276,4 +276,132 @@ fn what_gave_way_is_placed_again_when_there_is_room() {
     leader.one_ends("urgent");
     leader.pass(2000);
     assert_eq!(leader.live("report"), 1);
+}
+
+/// Puts a job that is not looked at yet.
+fn put_unseen(leader: &mut Leader, mut job: Job, cores: u64, priority: u8) -> JobKey {
+    job.priority = priority;
+    for task in job.groups.values_mut().flat_map(|group| group.tasks.values_mut()) {
+        task.resources = Resources { cpu_millis: cores * 1000, memory_bytes: 1 << 20 };
+    }
+    let key = job.key.clone();
+    leader.world.put(job);
+    key
+}
+
+/// The job with a port on each node where it is.
+fn with_port(mut job: Job, port: u16) -> Job {
+    let port = proto::model::Port::Static(port);
+    job.groups.values_mut().for_each(|group| group.ports.extend([("web".to_owned(), port)]));
+    job
+}
+
+#[test]
+fn what_the_same_decision_places_takes_its_room_too() {
+    let mut leader = preempting(1);
+    leader.put(job("report", 1), 2, 10);
+    leader.put(job("urgent", 2), 2, 50);
+    assert_eq!((leader.live("urgent"), giving_way(&leader)), (1, vec!["report".to_owned()]));
+}
+
+#[test]
+fn what_the_same_decision_stops_is_waited_for() {
+    let mut leader = preempting(2);
+    leader.put(job("first", 1), 4, 20);
+    leader.put(job("second", 1), 4, 10);
+    let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "first"), purge: false });
+    let urgent = put_unseen(&mut leader, job("urgent", 1), 4, 50);
+    let mut jobs = applied.changes.jobs;
+    jobs.insert(urgent);
+    leader.look(jobs, applied.changes.gained);
+    assert_eq!(giving_way(&leader), [] as [String; 0]);
+}
+
+#[test]
+fn who_is_looked_at_later_does_not_take_what_comes_free_for_others() {
+    let mut leader = preempting(1);
+    leader.put(job("report", 1), 2, 10);
+    let jobs =
+        [put_unseen(&mut leader, job("urgent", 1), 4, 50), put_unseen(&mut leader, job("small", 1), 2, 40)];
+    leader.look(jobs.into(), BTreeSet::new());
+    assert_eq!((leader.live("small"), giving_way(&leader)), (0, vec!["report".to_owned()]));
+    leader.one_ends("report");
+    leader.pass(2000);
+    assert_eq!(leader.live("urgent"), 1);
+    // The one that was refused is looked at again, though nothing was kept when its decision began.
+    let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "urgent"), purge: false });
+    leader.look(applied.changes.jobs, applied.changes.gained);
+    leader.one_ends("urgent");
+    leader.pass(2000);
+    assert_eq!(leader.live("small"), 1);
+}
+
+#[test]
+fn another_group_of_its_job_does_not_take_what_comes_free_for_one() {
+    let mut leader = preempting(1);
+    leader.put(job("report", 1), 2, 10);
+    let mut urgent = job("urgent", 1);
+    let group = urgent.groups.remove("urgent").expect("its group");
+    urgent.groups.insert("a".to_owned(), group.clone());
+    urgent.groups.insert("b".to_owned(), group);
+    let cores = |name: &str| if name == "a" { 4000 } else { 2000 };
+    for (name, group) in &mut urgent.groups {
+        let resources = Resources { cpu_millis: cores(name), memory_bytes: 1 << 20 };
+        group.tasks.values_mut().for_each(|task| task.resources = resources);
+    }
+    urgent.priority = 50;
+    let key = urgent.key.clone();
+    leader.world.put(urgent);
+    leader.look([key].into(), BTreeSet::new());
+    assert_eq!((leader.live("urgent"), giving_way(&leader)), (0, vec!["report".to_owned()]));
+}
+
+#[test]
+fn what_makes_room_for_two_makes_room_for_two() {
+    let mut leader = preempting(2);
+    leader.put(job("first", 1), 4, 10);
+    leader.put(job("second", 1), 4, 10);
+    leader.put(job("urgent", 2), 2, 50);
+    assert_eq!(giving_way(&leader).len(), 1);
+}
+
+#[test]
+fn nothing_gives_way_where_another_of_the_group_must_not_be() {
+    let mut leader = preempting(2);
+    leader.put(job("vital", 1), 4, 90);
+    leader.put(job("report", 1), 2, 10);
+    let mut urgent = job("urgent", 2);
+    let placement = |group: &mut proto::model::Group| group.placement.distinct = Some("node".to_owned());
+    urgent.groups.values_mut().for_each(placement);
+    leader.put(urgent, 2, 50);
+    assert_eq!((leader.live("urgent"), giving_way(&leader)), (1, vec![]));
+}
+
+#[test]
+fn nothing_gives_way_and_no_room_is_kept_where_a_port_stays_in_use() {
+    let mut leader = preempting(1);
+    leader.put(with_port(job("web", 1), 80), 1, 90);
+    leader.put(job("report", 1), 3, 10);
+    leader.put(with_port(job("urgent", 1), 80), 3, 50);
+    assert_eq!(giving_way(&leader), [] as [String; 0]);
+    let mut leader = Leader::of(World::new(1));
+    leader.put(with_port(job("web", 1), 80), 1, 50);
+    leader.put(batch("small0", 1), 1, 50);
+    leader.put(batch("small1", 1), 2, 50);
+    leader.put(with_port(job("big", 1), 80), 3, 50);
+    leader.pass(HALF_A_MINUTE);
+    leader.one_ends("small0");
+    leader.put(batch("later", 1), 1, 50);
+    assert_eq!(leader.live("later"), 1);
+}
+
+#[test]
+fn a_port_that_comes_free_is_waited_for() {
+    let mut leader = preempting(2);
+    leader.put(with_port(job("web", 1), 80), 1, 90);
+    leader.put(job("report", 1), 4, 10);
+    let applied = leader.world.apply(Kind::StopJob { key: JobKey::new("default", "web"), purge: false });
+    leader.look(applied.changes.jobs, applied.changes.gained);
+    leader.put(with_port(job("urgent", 1), 80), 3, 50);
+    assert_eq!(giving_way(&leader), [] as [String; 0]);
 }
