@@ -75,7 +75,7 @@ fn decide_group(state: &State, record: &JobRecord, group: &str, rooms: &mut Room
     verdict.stops.extend(&lack.stops);
     // What is told to end still fills its slot.
     let mut taken: Vec<NodeId> = present(state, record, group).map(|alloc| alloc.node).collect();
-    let ranking = Ranking::of(state, record, group, rules.takers(state, rooms, &taken));
+    let ranking = Ranking::of(state, record, group, &rules, rooms, &taken);
     let mut waits = lack.held;
     for want in &lack.wants {
         let takers = rules.takers(state, rooms, &taken);
