@@ -4,14 +4,19 @@ use std::path::Path;
 
 use crate::calibrate::TOLERATED_PERCENT;
 
-/// Says what a table was measured on.
-pub(crate) fn line(variation: f64, rounds: usize, quick: bool) -> String {
-    let marks = [(variation > TOLERATED_PERCENT, "**noisy** "), (quick, "**quick** ")];
+/// Says what a table was measured on. None varies: no time was measured.
+pub(crate) fn line(variation: Option<f64>, rounds: usize, quick: bool) -> String {
+    let is_noisy = variation.is_some_and(|variation| variation > TOLERATED_PERCENT);
+    let calibration = variation.map_or_else(
+        || "no calibration: no time is in it".to_owned(),
+        |variation| format!("calibration within {variation:.0} %"),
+    );
+    let marks = [(is_noisy, "**noisy** "), (quick, "**quick** ")];
     let marks: String = marks.iter().filter(|(is_so, _)| *is_so).map(|(_, mark)| *mark).collect();
     let now = proto::time::now().to_string();
     let date = now.split('T').next().unwrap_or_default();
     format!(
-        "{marks}{date}, {} cores {}, Linux {}, data on {}, build profile `{}`, {rounds} rounds, calibration within {variation:.0} %.",
+        "{marks}{date}, {} cores {}, Linux {}, data on {}, build profile `{}`, {rounds} rounds, {calibration}.",
         std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         cpu_model(),
         read("/proc/sys/kernel/osrelease"),

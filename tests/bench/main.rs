@@ -72,6 +72,9 @@ const ALL: &[(&str, Run)] = &[
     ("p11", p11_packing::run),
 ];
 
+/// Benchmarks without a time in their figures: no noise changes them, so that they are run and reported on any machine.
+const TIMELESS: &[&str] = &["p11"];
+
 struct Args {
     which: Vec<&'static (&'static str, Run)>,
     rounds: usize,
@@ -91,9 +94,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let any_time = args.which.iter().any(|(name, _)| !TIMELESS.contains(name));
     let variation = calibrate::variation_percent();
     println!("calibration: the slowest lap took {variation:.1} % longer than the fastest");
-    if variation > calibrate::TOLERATED_PERCENT && !args.force {
+    if any_time && variation > calibrate::TOLERATED_PERCENT && !args.force {
         println!(
             "more than {:.0} %: this machine is too noisy, nothing is measured (--force measures, and marks the tables)",
             calibrate::TOLERATED_PERCENT
@@ -118,9 +122,10 @@ fn measure(args: Args, at_first: f64) -> Result<bool, String> {
     let runtime = runtime.map_err(|error| error.to_string())?;
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("performance.md");
     let mut all_well = true;
-    for (name, run) in args.which {
+    for &(name, run) in args.which {
         // The machine may have become noisy since.
-        let variation = calibrate::variation_percent().max(at_first);
+        let is_timeless = TIMELESS.contains(&name);
+        let variation = (!is_timeless).then(|| calibrate::variation_percent().max(at_first));
         let begun = Instant::now();
         println!("\n== {name}");
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&bench, &runtime)));

@@ -46,6 +46,15 @@ fn hard(dice: &mut Rng) -> Resources {
     }
 }
 
+/// Little cpu and much memory, all of them: what is left over of the cpu is of no use to anybody.
+pub const LOPSIDED: Mix = Mix { name: "lopsided sizes", size: lopsided, count: 1 };
+
+fn lopsided(dice: &mut Rng) -> Resources {
+    let cpu_millis = *dice.pick(&[50, 100, 200]);
+    let megabytes: u64 = *dice.pick(&[512, 1024, 2048, 4096]);
+    Resources { cpu_millis, memory_bytes: megabytes << 20 }
+}
+
 /// Who decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decider {

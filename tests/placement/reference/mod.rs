@@ -114,7 +114,7 @@ impl Look<'_> {
         // What is told to end still fills its slot.
         let mut taken: Vec<NodeId> = present(state, record, group).map(|alloc| alloc.node).collect();
         let first = rules.takers(state, &self.rooms, &self.keepers, &taken);
-        let ranking = Ranking::of(state, record, group, first);
+        let ranking = Ranking::of(state, record, group, &rules, &self.rooms, &first);
         let mut lost: Vec<&Want> = Vec::new();
         for want in &lack.wants {
             let takers = rules.takers(state, &self.rooms, &self.keepers, &taken);

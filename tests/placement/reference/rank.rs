@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::expr::{Expr, Facts, Path};
 use proto::ids::NodeId;
-use proto::model::Group;
-use server::core::state::{JobRecord, State};
+use proto::model::{Eligibility, Group, Liveness};
+use server::core::state::{JobRecord, NodeRecord, State};
 
 use super::lack::Want;
-use super::room::Rooms;
-use super::rules::fact;
+use super::room::{Room, Rooms};
+use super::rules::{Rules, fact};
 
 /// What a spread costs that has just its share, in the unit in which a weight is counted.
 const WHOLE: i64 = 1000;
@@ -25,6 +25,8 @@ pub struct Ranking {
     spreads: Vec<Over>,
     /// It goes over failure domains, because it asks for no spread.
     by_domain: bool,
+    /// Of cpu and of memory, see [`shares`].
+    shares: (i128, i128),
 }
 
 /// A spread.
@@ -37,8 +39,16 @@ struct Over {
 }
 
 impl Ranking {
-    /// `takers` are the nodes that could take the first one.
-    pub fn of(state: &State, record: &JobRecord, group: &str, takers: Vec<NodeId>) -> Self {
+    /// `takers` are the nodes that take the first one.
+    pub fn of(
+        state: &State,
+        record: &JobRecord,
+        group: &str,
+        rules: &Rules,
+        rooms: &Rooms,
+        takers: &[NodeId],
+    ) -> Self {
+        let shares = shares(state, rules, rooms);
         let group = record.current().job.groups[group].clone();
         let affinity =
             |one: &proto::model::Affinity| (Expr::parse(&one.when).unwrap(), i64::from(one.weight));
@@ -54,6 +64,7 @@ impl Ranking {
             spreads: group.placement.spread.iter().map(spread).collect(),
             by_domain: group.placement.spread.is_empty() && group.count > 1 && some_node_names_one,
             group,
+            shares,
         }
     }
 
@@ -110,13 +121,35 @@ impl Ranking {
         cost(has, over.targets.get(&value).map_or(share_of_others, |percent| (i64::from(*percent), 100)))
     }
 
-    /// What is left free of a node, and half of what one dimension strands of the other, in thousandths.
+    /// What is left free of a node and 32 times what is stranded there, in thousandths: by how much cpu and memory are used out of
+    /// proportion, beyond three quarters of what is free.
     fn waste(&self, node: NodeId, rooms: &Rooms) -> u64 {
         let (room, asked) = (rooms.node(node), self.group.resources());
-        // Of two fractions with one denominator: a over d and b over d.
-        let d = u128::from(room.cpu.0) * u128::from(room.memory.0);
-        let a = u128::from(room.cpu.1 + asked.cpu_millis) * u128::from(room.memory.0);
-        let b = u128::from(room.memory.1 + asked.memory_bytes) * u128::from(room.cpu.0);
-        (1000 * (2 * (2 * d - a - b) + a.abs_diff(b)) / (2 * d)) as u64
+        // Of fractions with one denominator: a over d and b over d; the shares are sixty-fourths.
+        let d = i128::from(room.cpu.0) * i128::from(room.memory.0);
+        let a = i128::from(room.cpu.1 + asked.cpu_millis) * i128::from(room.memory.0);
+        let b = i128::from(room.memory.1 + asked.memory_bytes) * i128::from(room.cpu.0);
+        let (cpu, memory) = self.shares;
+        let imbalance = (a * memory - b * cpu).abs();
+        let free = 64 * (2 * d - a - b);
+        ((1000 * free + 1000 * (32 * imbalance - 24 * free).max(0)) / (64 * d)) as u64
     }
+}
+
+/// The shares in which cpu and memory are used by all nodes together on which the group may run: the greater is 64. What is used counts
+/// 50 thousandths more.
+fn shares(state: &State, rules: &Rules, rooms: &Rooms) -> (i128, i128) {
+    let takes_work =
+        |node: &NodeRecord| node.liveness == Liveness::Up && node.eligibility == Eligibility::Eligible;
+    let nodes = state.nodes.iter().filter(|(_, node)| takes_work(node) && rules.allow_kind(&node.identity));
+    let rooms: Vec<_> = nodes.map(|(id, _)| rooms.node(*id)).collect();
+    let used = |of: &dyn Fn(&Room) -> (u64, u64)| {
+        let used: u64 = rooms.iter().map(|room| of(room).1.min(of(room).0)).sum();
+        let all: u64 = rooms.iter().map(|room| of(room).0).sum();
+        50 + if all == 0 { 0 } else { i128::from(used) * 1000 / i128::from(all) }
+    };
+    let (cpu, memory) = (used(&|room| room.cpu), used(&|room| room.memory));
+    let most = cpu.max(memory);
+    let share = |of: i128| (2 * 64 * of + most) / (2 * most);
+    (share(cpu), share(memory))
 }

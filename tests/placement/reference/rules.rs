@@ -38,6 +38,14 @@ impl<'s> Rules<'s> {
             && self.constraints.iter().all(|constraint| constraint.holds(&facts))
     }
 
+    /// Returns whether it is so of nodes of that kind: what nodes of a kind may differ in does not count.
+    pub fn allow_kind(&self, node: &NodeIdentity) -> bool {
+        let facts = Facts::of_kind(node);
+        let of_kind = |constraint: &&Expr| !constraint.is_of_one_node();
+        self.group.declared_volumes().all(|volume| facts.has_volume(volume))
+            && self.constraints.iter().filter(of_kind).all(|constraint| constraint.holds(&facts))
+    }
+
     /// Returns the nodes that take one more, where others of the group are on `taken`.
     pub fn takers(&self, state: &State, rooms: &Rooms, keepers: &Keepers, taken: &[NodeId]) -> Vec<NodeId> {
         let has_room =

@@ -119,6 +119,11 @@ impl Demands {
         answers
     }
 
+    /// Returns whether no kind of nodes is ruled out as a whole.
+    pub(super) fn allow_all_kinds(&self) -> bool {
+        self.volumes.is_empty() && self.constraints.iter().all(Rule::is_of_one_node)
+    }
+
     /// Returns whether nodes of one kind may differ.
     pub(super) fn ask_each_node(&self) -> bool {
         self.pin.is_some() || self.distinct.is_some() || self.constraints.iter().any(Rule::is_of_one_node)

@@ -12,7 +12,7 @@ use super::explain::holder_of;
 use super::precedence::Precedence;
 use super::room::Room;
 use super::spread::Spreads;
-use crate::core::state::{Alloc, Class, Fit, JobRecord, Need, Row, Seat, State, VersionRecord};
+use crate::core::state::{Alloc, Class, Fit, Fleet, JobRecord, Load, Need, Row, Seat, State, VersionRecord};
 
 /// What one allocation of a group asks of a node.
 #[derive(Clone, Debug)]
@@ -64,8 +64,11 @@ impl Ask {
             || !self.avoid.is_empty()
             || !room.keeps_nothing()
             || self.demands.ask_each_node();
-        (!self.asks_for_room_only() || !room.keeps_nothing())
-            .then(|| Kinds { by_class: self.demands.by_class(state), by_node })
+        (!self.asks_for_room_only() || !room.keeps_nothing()).then(|| Kinds {
+            by_class: self.demands.by_class(state),
+            by_node,
+            all: self.demands.allow_all_kinds(),
+        })
     }
 
     /// Returns whether a node that has room and takes work takes this.
@@ -179,9 +182,19 @@ pub(super) struct Kinds {
     by_class: Vec<bool>,
     /// Whether those of one kind must be asked one by one.
     by_node: bool,
+    /// Whether all kinds may.
+    all: bool,
 }
 
 impl Kinds {
+    /// Returns what is in use of all nodes of these kinds together.
+    pub(super) fn load(&self, fleet: &Fleet) -> Load {
+        if self.all {
+            return fleet.load();
+        }
+        fleet.load_of(|class| self.by_class.get(class.index()).copied().unwrap_or(false))
+    }
+
     /// Returns whether a node that has room and takes work takes it: the same as [`Ask::is_welcome`], for less.
     pub(super) fn welcome(&self, ask: &Ask, state: &State, fit: &Fit, room: &Room<'_>) -> bool {
         self.by_class.get(fit.class.index()).copied().unwrap_or(false)

@@ -24,6 +24,7 @@ mod reconcile;
 mod room;
 mod runs;
 mod spread;
+mod waste;
 
 pub use advice::{Shortage, advice};
 pub use decision::{Decision, Placed, Scored};

@@ -11,6 +11,7 @@ use super::feasible::Ask;
 use super::reconcile::Want;
 use super::room::Room;
 use super::spread::Spreads;
+use super::waste::Waste;
 use crate::core::state::{Alloc, Edge, RunnerUp, Seat, State};
 
 /// Nodes that fit, by domains.
@@ -20,6 +21,7 @@ pub(super) struct Candidates<'s> {
     spreads: Spreads,
     /// How many of the group each seat had before, where any has.
     copies: Vec<u32>,
+    waste: Waste,
     feasible: usize,
 }
 
@@ -74,9 +76,11 @@ impl<'s> Candidates<'s> {
         let most = if ask.demands.is_exclusive() { usize::MAX } else { wants + 2 };
         let (kinds, is_alone) = (ask.kinds(state, room), spreads.is_nothing());
         let mut domains = Domains::new(&spreads, most);
+        let waste =
+            Waste::of(kinds.as_ref().map_or_else(|| room.fleet.load(), |kinds| kinds.load(&room.fleet)));
         let mut welcome = 0;
         let (simple, is_liked) = (kinds.is_none(), ask.demands.has_likings());
-        let fitting = room.fleet.each_fitting(ask.need, waste, |fit| {
+        let fitting = room.fleet.each_fitting(ask.need, &waste, |fit| {
             if kinds.as_ref().is_some_and(|kinds| !kinds.welcome(ask, state, &fit, room)) {
                 return None;
             }
@@ -93,7 +97,7 @@ impl<'s> Candidates<'s> {
         let domains: Vec<Domain> = domains.into_heaps().collect();
         domains.iter().for_each(|domain| spreads.offer(&domain.values));
         let feasible = if simple { fitting } else { welcome };
-        Self { state, domains, spreads, copies, feasible }
+        Self { state, domains, spreads, copies, waste, feasible }
     }
 
     /// Returns how many nodes could have taken the first one.
@@ -114,7 +118,7 @@ impl<'s> Candidates<'s> {
         let values = self.domains[domain].values.clone();
         self.spreads.take(&values);
         if ask.fits(self.state, best.seat, room) {
-            let waste = room.fleet.score(best.seat, ask.need, waste);
+            let waste = room.fleet.score(best.seat, ask.need, &self.waste);
             self.domains[domain].heap.push(Reverse(Choice { copies: best.copies + 1, waste, ..best }));
         }
         Some(Taken { choice: best, runner_up })
@@ -163,7 +167,7 @@ impl<'s> Candidates<'s> {
         let number = self.domains.iter().position(|domain| domain.values == values)?;
         let dislike = -WEIGHT * ask.demands.liking(self.state, class, node);
         let copies = self.copies.get(seat.index()).copied().unwrap_or(0);
-        let waste = room.fleet.score(seat, ask.need, waste);
+        let waste = room.fleet.score(seat, ask.need, &self.waste);
         Some((number, Choice { dislike, copies, waste, node, seat }))
     }
 
@@ -309,11 +313,4 @@ fn copies<'a>(others: impl Iterator<Item = &'a Alloc>, room: &Room<'_>) -> Vec<u
         }
     }
     copies
-}
-
-/// What is left free, plus what one dimension would strand of the other, in thousandths of a node.
-fn waste(cpu: f32, memory: f32) -> u32 {
-    let (less, more) = (cpu.min(memory).min(1.0), cpu.max(memory).min(1.0));
-    // The same as 2 - cpu - memory + |cpu - memory| / 2, in steps that keep the order of floats.
-    ((2.0 - 1.5 * less - 0.5 * more) * 1000.0) as u32
 }

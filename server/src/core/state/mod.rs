@@ -31,7 +31,7 @@ pub use encode::{
     write_snapshot,
 };
 pub use events::EventLog;
-pub use fleet::{Fit, Fleet, Need, Row, Seat};
+pub use fleet::{Fit, Fleet, Load, Need, Row, Score, Seat};
 pub use invariants::Violation;
 pub use node_slots::NodeSlots;
 pub use nodes::Nodes;

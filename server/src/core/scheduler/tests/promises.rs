@@ -7,7 +7,7 @@ use proto::ids::NodeId;
 use proto::model::Liveness;
 
 use super::*;
-use crate::core::state::{Outcome, Plan};
+use crate::core::state::{NodeRecord, Outcome, Plan};
 
 /// A world with different nodes and jobs: per node its cpu in hundreds, per job its count, cpu in hundreds and port.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ proptest! {
         let decision = decide(&world.state);
         let Plan { waits, .. } = decision.plan.clone();
         world.plan(decision.plan);
-        let naive = Naive::of(&world.state);
+        let mut naive = Naive::of(&world.state);
         for wait in waits.iter().filter(|wait| wait.count > 0) {
             prop_assert_eq!(naive.ranks(&wait.job, &wait.group), vec![], "{:?}", wait);
         }
@@ -127,6 +127,8 @@ struct Naive {
     free: BTreeMap<NodeId, (u64, u64)>,
     ports: BTreeMap<NodeId, Vec<u16>>,
     copies: BTreeMap<(JobKey, String, NodeId), u32>,
+    /// How much of the cpu and memory of all nodes was in use when a group was first looked at.
+    loads: BTreeMap<(JobKey, String), (f64, f64)>,
 }
 
 impl Naive {
@@ -136,6 +138,7 @@ impl Naive {
             free: BTreeMap::new(),
             ports: BTreeMap::new(),
             copies: BTreeMap::new(),
+            loads: BTreeMap::new(),
         };
         for (id, node) in state.nodes.iter() {
             let capacity = node.identity.capacity;
@@ -164,8 +167,10 @@ impl Naive {
     }
 
     /// All nodes that fit, each as it ranks: fewest of the group, then least wasted, then the lowest id.
-    fn ranks(&self, job: &JobKey, group: &str) -> Vec<(u32, u64, NodeId)> {
+    fn ranks(&mut self, job: &JobKey, group: &str) -> Vec<(u32, u64, NodeId)> {
         let (asks, ports) = self.asks(job, group);
+        let now = self.load();
+        let load = *self.loads.entry((job.clone(), group.to_owned())).or_insert(now);
         let mut ranks = Vec::new();
         for (id, node) in self.state.nodes.iter() {
             let (cpu, memory) = self.free[id];
@@ -175,15 +180,35 @@ impl Naive {
             if !up || !fits || ports.iter().any(|port| held.contains(port)) {
                 continue;
             }
-            let full = |free: u64, all: u64, ask: u64| (all - free + ask) * 1000 / all;
+            let full = |free: u64, all: u64, ask: u64| (all - free + ask) as f64 / all as f64;
             let capacity = node.identity.capacity;
             let cpu = full(cpu, capacity.cpu_millis, asks.cpu_millis);
             let memory = full(memory, capacity.memory_bytes, asks.memory_bytes);
-            let waste = (1000 - cpu) + (1000 - memory) + cpu.abs_diff(memory) / 2;
+            let share = |of: f64| (64.0 * of / load.0.max(load.1)).round() / 64.0;
+            let imbalance = (cpu * share(load.1) - memory * share(load.0)).abs();
+            let free = 2.0 - cpu - memory;
+            let waste = (1000.0 * (free + 32.0 * (imbalance - 0.75 * free).max(0.0))) as u64;
             let copies = self.copies.get(&(job.clone(), group.to_owned(), *id)).copied().unwrap_or(0);
             ranks.push((copies, waste, *id));
         }
         ranks
+    }
+
+    /// In thousandths, and 50 more.
+    fn load(&self) -> (f64, f64) {
+        let nodes = || {
+            let up = |node: &&NodeRecord| {
+                node.liveness == Liveness::Up && node.eligibility == Eligibility::Eligible
+            };
+            self.state.nodes.iter().map(|(_, node)| &**node).filter(up)
+        };
+        let part = |all: fn(&NodeRecord) -> u64, free: &dyn Fn(&NodeRecord) -> u64| {
+            let (all, free): (u64, u64) = (nodes().map(all).sum(), nodes().map(free).sum());
+            (50 + ((all - free) * 1000).checked_div(all).unwrap_or(0)) as f64
+        };
+        let cpu = part(|node| node.identity.capacity.cpu_millis, &|node| self.free[&node.identity.id].0);
+        let memory = part(|node| node.identity.capacity.memory_bytes, &|node| self.free[&node.identity.id].1);
+        (cpu, memory)
     }
 
     fn take(&mut self, job: &JobKey, group: &str, node: NodeId) {

@@ -5,7 +5,7 @@
 use proto::ids::NodeId;
 
 use super::page::{Page, Parts, Row};
-use super::{Need, Rival, bits};
+use super::{Need, Rival, Score, bits};
 
 /// Changes after which bounds are drawn anew: until then each only widens them.
 const STALE: u32 = 16;
@@ -18,8 +18,9 @@ pub(super) struct Bounds {
     changes: u32,
     least: Free,
     most: Free,
-    /// The most of each.
-    parts: Parts,
+    /// How full the emptiest is, and how full the fullest, in each.
+    emptiest: Parts,
+    fullest: Parts,
     /// The lowest id.
     first: NodeId,
 }
@@ -32,7 +33,8 @@ impl Default for Bounds {
             changes: 0,
             least: Free::default(),
             most: Free::default(),
-            parts: Parts::default(),
+            emptiest: Parts::default(),
+            fullest: Parts::default(),
             first: NodeId(u64::MAX),
         }
     }
@@ -109,19 +111,16 @@ impl Bounds {
         let (row, parts) = (page.row(place), page.parts(place));
         let free = Free::of(&row);
         if self.open == 0 {
-            (self.least, self.most, self.parts, self.first) = (free, free, parts, row.node);
+            (self.least, self.most, self.first) = (free, free, row.node);
+            (self.emptiest, self.fullest) = (parts, parts);
             self.open = 1;
             return;
         }
         self.least = self.least.with(free, u64::min);
         self.most = self.most.with(free, u64::max);
         self.first = self.first.min(row.node);
-        self.parts = Parts {
-            cpu_used: self.parts.cpu_used.max(parts.cpu_used),
-            cpu_unit: self.parts.cpu_unit.max(parts.cpu_unit),
-            memory_used: self.parts.memory_used.max(parts.memory_used),
-            memory_unit: self.parts.memory_unit.max(parts.memory_unit),
-        };
+        self.emptiest = self.emptiest.each(parts, f32::min);
+        self.fullest = self.fullest.each(parts, f32::max);
     }
 
     /// Returns how many nodes fit, as far as the bounds say it.
@@ -135,9 +134,10 @@ impl Bounds {
         }
     }
 
-    /// Returns what no node of the page is better than. Every step from a node's parts to its score keeps the order of floats, so
-    /// that this holds to the last bit.
-    pub(super) fn best(&self, need: Need, score: impl Fn(f32, f32) -> u32) -> Rival {
-        (self.parts.score(need, score), self.first)
+    /// Returns what no node of the page is better than. Every step from what a node has to the parts that are in use keeps the order of
+    /// floats, so that this holds to the last bit.
+    pub(super) fn best(&self, need: Need, score: &impl Score) -> Rival {
+        let (least, most) = (self.emptiest.with(need), self.fullest.with(need));
+        (score.least((least.0, most.0), (least.1, most.1)), self.first)
     }
 }

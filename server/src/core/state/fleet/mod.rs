@@ -6,7 +6,9 @@
 //! Beside each page stand its bounds. A search for the best node looks into a page only where they leave it a chance.
 
 mod bounds;
+mod load;
 mod page;
+mod score;
 
 use std::sync::Arc;
 
@@ -15,8 +17,10 @@ use bounds::{Bounds, Fitting};
 use proto::ids::NodeId;
 
 use super::Class;
+pub use load::Load;
 use page::{Page, SEATS};
 pub use page::{Row, Share};
+pub use score::Score;
 
 /// Where a node stands in the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +87,7 @@ pub struct Fleet {
     seats: imbl::OrdMap<NodeId, Seat>,
     vacant: imbl::OrdSet<Seat>,
     taken: u32,
+    load: Load,
 }
 
 impl Fleet {
@@ -136,11 +141,11 @@ impl Fleet {
     /// with what `score` makes of the parts of their cpu and memory that would be in use then, and `take` answers which node another
     /// must be better than to be of any use: a page where none can be is not looked into. None: all are of use.
     ///
-    /// `score` must not grow when one of the parts does. The least cost per node that a decision can have.
+    /// The least cost per node that a decision can have.
     pub fn each_fitting(
         &self,
         need: Need,
-        score: impl Fn(f32, f32) -> u32,
+        score: &impl Score,
         mut take: impl FnMut(Fit) -> Option<Rival>,
     ) -> usize {
         let (mut count, mut rival) = (0, None);
@@ -149,7 +154,7 @@ impl Fleet {
             if known == Fitting::None {
                 continue;
             }
-            let hopeless = rival.is_some_and(|rival| bounds.best(need, &score) >= rival);
+            let hopeless = rival.is_some_and(|rival| bounds.best(need, score) >= rival);
             if let (Fitting::All(all), true) = (known, hopeless) {
                 count += all;
                 continue;
@@ -159,7 +164,7 @@ impl Fleet {
             if hopeless || fits == 0 {
                 continue;
             }
-            let scores = page.scores(need, &score);
+            let scores = page.scores(need, score);
             for place in bits(fits) {
                 let (node, score) = (page.node(place), scores[place]);
                 if rival.is_none_or(|rival| (score, node) < rival) {
@@ -176,8 +181,26 @@ impl Fleet {
     /// # Panics
     /// On a seat that this never gave out.
     #[must_use]
-    pub fn score(&self, seat: Seat, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
+    pub fn score(&self, seat: Seat, need: Need, score: &impl Score) -> u32 {
         self.leaves[seat.page()].page.score(seat.place(), need, score)
+    }
+
+    /// Returns what is in use of all nodes together that take new work.
+    #[must_use]
+    pub const fn load(&self) -> Load {
+        self.load
+    }
+
+    /// Returns the same of those of some kinds. Cost: one look at every node.
+    #[must_use]
+    pub fn load_of(&self, which: impl Fn(Class) -> bool) -> Load {
+        let mut load = Load::default();
+        for Leaf { page, .. } in &self.leaves {
+            bits(page.open())
+                .filter(|place| which(page.class(*place)))
+                .for_each(|place| load += Load::of(&page.row(place)));
+        }
+        load
     }
 
     /// Takes room for one allocation; what a node lacks stops at nothing.
@@ -208,6 +231,7 @@ impl Fleet {
         let Some(seat) = self.seats.remove(&node) else { return };
         self.vacant.insert(seat);
         if let Some(leaf) = self.leaves.get_mut(seat.page()) {
+            self.load -= Load::of(&leaf.page.row(seat.place()));
             Arc::make_mut(&mut leaf.page).vacate(seat.place());
             leaf.bounds = Bounds::of(&leaf.page);
         }
@@ -228,6 +252,8 @@ impl Fleet {
     fn set(&mut self, seat: Seat, row: &Row) {
         if let Some(Leaf { bounds, page }) = self.leaves.get_mut(seat.page()) {
             let page = Arc::make_mut(page);
+            self.load -= Load::of(&page.row(seat.place()));
+            self.load += Load::of(row);
             page.set(seat.place(), row);
             bounds.include(page, seat.place());
         }

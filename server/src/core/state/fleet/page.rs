@@ -2,7 +2,7 @@
 
 use proto::ids::NodeId;
 
-use super::Need;
+use super::{Need, Score};
 use crate::core::state::Class;
 
 /// Seats of a page: one bit each in a word.
@@ -74,10 +74,20 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Returns what `score` makes of a node once room is taken: of the parts of its cpu and memory that are in use then.
-    pub(super) fn score(&self, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
+    /// Returns the parts of cpu and memory that are in use once room is taken.
+    pub(super) fn with(&self, need: Need) -> (f32, f32) {
         let (cpu, memory) = (need.cpu_millis as f32, need.memory_bytes as f32);
-        score(self.cpu_used + cpu * self.cpu_unit, self.memory_used + memory * self.memory_unit)
+        (self.cpu_used + cpu * self.cpu_unit, self.memory_used + memory * self.memory_unit)
+    }
+
+    /// Takes one of two for each.
+    pub(super) fn each(self, other: Self, one: impl Fn(f32, f32) -> f32) -> Self {
+        Self {
+            cpu_used: one(self.cpu_used, other.cpu_used),
+            cpu_unit: one(self.cpu_unit, other.cpu_unit),
+            memory_used: one(self.memory_used, other.memory_used),
+            memory_unit: one(self.memory_unit, other.memory_unit),
+        }
     }
 }
 
@@ -152,13 +162,14 @@ impl Page {
     }
 
     /// Returns what `score` makes of each node once room is taken: of the parts of its cpu and memory that are in use then.
-    pub(super) fn scores(&self, need: Need, score: impl Fn(f32, f32) -> u32) -> [u32; SEATS] {
-        std::array::from_fn(|place| self.parts(place).score(need, &score))
+    pub(super) fn scores(&self, need: Need, score: &impl Score) -> [u32; SEATS] {
+        std::array::from_fn(|place| self.score(place, need, score))
     }
 
     /// Returns the same of one node.
-    pub(super) fn score(&self, place: usize, need: Need, score: impl Fn(f32, f32) -> u32) -> u32 {
-        self.parts(place).score(need, score)
+    pub(super) fn score(&self, place: usize, need: Need, score: &impl Score) -> u32 {
+        let (cpu, memory) = self.parts(place).with(need);
+        score.of(cpu, memory)
     }
 
     /// Returns a bit for each seat whose node takes new work.

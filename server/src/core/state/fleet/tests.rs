@@ -83,9 +83,18 @@ proptest! {
     }
 }
 
-/// Fuller is better, and never worse for being fuller.
-fn fuller(cpu: f32, memory: f32) -> u32 {
-    ((2.0 - cpu.min(1.0) - memory.min(1.0)) * 1000.0) as u32
+/// What is balanced is better, and then what is fuller.
+struct Balanced;
+
+impl Score for Balanced {
+    fn of(&self, cpu: f32, memory: f32) -> u32 {
+        self.least((cpu, cpu), (memory, memory))
+    }
+
+    fn least(&self, cpu: (f32, f32), memory: (f32, f32)) -> u32 {
+        let apart = (cpu.0 - memory.1).max(memory.0 - cpu.1).max(0.0);
+        ((2.0 - cpu.1.min(1.0) - memory.1.min(1.0)) * 100.0) as u32 + (apart * 1000.0) as u32
+    }
 }
 
 proptest! {
@@ -103,13 +112,16 @@ proptest! {
             }
         }
         let all: Vec<Rival> =
-            fleet.fitting(NEED).map(|(seat, row)| (fleet.score(seat, NEED, fuller), row.node)).collect();
+            fleet.fitting(NEED).map(|(seat, row)| (fleet.score(seat, NEED, &Balanced), row.node)).collect();
         let mut best: Option<Rival> = None;
-        let count = fleet.each_fitting(NEED, fuller, |fit| {
+        let count = fleet.each_fitting(NEED, &Balanced, |fit| {
             let rival = (fit.score, fit.node);
             best = Some(best.map_or(rival, |best| best.min(rival)));
             best
         });
         prop_assert_eq!((best, count), (all.iter().min().copied(), all.len()));
+        let mut load = Load::default();
+        fleet.all().for_each(|(_, row)| load += Load::of(&row));
+        prop_assert_eq!((fleet.load(), fleet.load_of(|_| true)), (load, load), "whatever came and went");
     }
 }
