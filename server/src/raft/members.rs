@@ -65,12 +65,15 @@ pub(super) async fn bootstrap<M: Machine>(raft: &Raft<M>, members: &[Member]) ->
     match raft.initialize(first.clone()).await {
         Ok(()) => Ok(()),
         Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {
-            let known = raft.server_metrics().borrow().membership_config.membership().clone();
+            let known =
+                raft.with_raft_state(|state| state.membership_state.effective().membership().clone()).await;
+            let known = known.map_err(|_| MembershipError::Stopped)?;
             let known: BTreeMap<u64, Peer> = known.nodes().map(|(id, peer)| (*id, peer.clone())).collect();
-            let same = known == first;
+            // Without members it was asked for its vote before it was told of the cluster: by one that names it.
+            let is_made = known.is_empty() || known == first;
             let refused =
                 "this server belongs to a cluster already; it is changed with add, promote and remove";
-            if same { Ok(()) } else { Err(MembershipError::Refused(refused.into())) }
+            if is_made { Ok(()) } else { Err(MembershipError::Refused(refused.into())) }
         }
         Err(RaftError::APIError(error)) => Err(MembershipError::Refused(error.to_string())),
         Err(RaftError::Fatal(_)) => Err(MembershipError::Stopped),

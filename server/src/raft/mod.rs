@@ -51,6 +51,9 @@ mod suite;
 /// A machine for tests.
 #[cfg(test)]
 mod testing;
+/// Three servers in one process, over real connections that can be cut.
+#[cfg(test)]
+mod trio;
 /// What openraft is told about our types.
 mod types;
 
