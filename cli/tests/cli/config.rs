@@ -66,7 +66,7 @@ listen: 10.0.0.1:4650           # --listen
 node_timeout: 6s                # MINIJOB_NODE_TIMEOUT
 raft:
   heartbeat: 100ms              # server.yml:3
-  election_timeout: 1s..2s      # default
+  election_timeout: 600ms..900ms # default
 log_level: \"info,openraft=off\"  # default
 log_json: false                 # default
 ";

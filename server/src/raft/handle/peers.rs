@@ -18,7 +18,8 @@ impl<M: Machine> Handle<M> {
     }
 
     /// Makes a new cluster of servers that all wait ([`crate::raft::Bootstrap::Wait`]); this one must be among them. Servers that are told
-    /// the same members, in whatever order and however often, make the same cluster.
+    /// the same members, in whatever order and however often, make the same cluster. Whoever was asked for its vote before waits for
+    /// the cluster that asked: then this changes nothing, and [`Handle::members`] stays empty until that one is made.
     ///
     /// # Errors
     /// [`MembershipError::Refused`] if this server belongs to a cluster with other members, or is not named, or an id is named twice;
