@@ -99,6 +99,9 @@ pub const REPLICATION_BYTES_MAX: usize = ENTRY_BYTES_MAX;
 /// The most entries in one message to a follower: lone writes are small, and a follower syncs once per message.
 pub const REPLICATION_ENTRIES_MAX: u64 = 512;
 
+/// How long a message with entries may be on its way: 256 KiB need as long on a link of 200 kbit/s.
+pub const PEER_APPEND_WITHIN: Duration = Duration::from_secs(10);
+
 /// The largest message between servers: one record with room for what is around it.
 pub const RAFT_MESSAGE_BYTES: usize = RECORD_BYTES_MAX + (64 << 10);
 

@@ -1,9 +1,11 @@
 //! Connections to other servers.
 //!
-//! openraft has one message to a follower on its way and drops it after one heartbeat; what is sent fits into that time on a slow
-//! link ([`crate::limits::REPLICATION_BYTES_MAX`]). A server that cannot be reached is tried again after pauses that grow, each server
-//! for itself.
+//! openraft has one message to a follower on its way and gives it up after one heartbeat; what is sent fits into that time on a usual
+//! link ([`crate::limits::REPLICATION_BYTES_MAX`]), and goes on where it does not. A server that cannot be reached is tried again after
+//! pauses that grow, each server for itself.
 
+/// Entries on their way.
+mod appends;
 /// How a server connects to another one.
 pub mod dial;
 /// All connections of one server.
@@ -13,7 +15,6 @@ mod snapshot;
 /// Messages as openraft's types.
 pub(crate) mod wire;
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tonic::Status;
 use self::dial::BadAddress;
 use self::links::{Link, Links};
 use super::applier::any;
+use super::codec::DecodeError;
 use super::machine::Machine;
 use super::types::{Peer, TypeConfig, Vote};
 use crate::limits::{PEER_PAUSE_MAX, PEER_PAUSE_MIN};
@@ -63,16 +65,21 @@ impl<M: Machine> RaftNetwork<TypeConfig<M>> for Connection {
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
         let link = self.link()?;
+        if let Some(last) = request.entries.last().map(|entry| entry.log_id) {
+            let sent = link.appends.clone().send(link, &request, last).await;
+            return sent.map_err(|error| error.of(link));
+        }
+        // Without entries it asks whether we lead at this moment, which no earlier answer tells.
         let answered = link.log.append(wire::append(link.route(), &request)).await;
-        let response = answered.map_err(|status| failed(link, &status))?.into_inner();
-        wire::appended_from(&response).map_err(|error| misread(&error))
+        let response = answered.map_err(|status| Failed::from(status).of(link))?.into_inner();
+        wire::appended_from(&response).map_err(|error| Failed::from(error).of(link))
     }
 
     async fn vote(&mut self, request: VoteRequest<u64>, _: RPCOption) -> Result<VoteResponse<u64>, RpcError> {
         let link = self.link()?;
         let answered = link.log.vote(wire::vote(link.route(), &request)).await;
-        let response = answered.map_err(|status| failed(link, &status))?.into_inner();
-        wire::voted_from(&response).map_err(|error| misread(&error))
+        let response = answered.map_err(|status| Failed::from(status).of(link))?.into_inner();
+        wire::voted_from(&response).map_err(|error| Failed::from(error).of(link))
     }
 
     async fn full_snapshot(
@@ -106,14 +113,36 @@ fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(PEER_PAUSE_MIN), |pause| Some((*pause * 2).min(PEER_PAUSE_MAX)))
 }
 
-/// Every failure of a connection or of the other server is a reason to wait a moment.
-fn failed(link: &Link, status: &Status) -> RpcError {
-    link.note(status);
-    RPCError::Unreachable(Unreachable::new(status))
+/// Why a message has no answer.
+enum Failed {
+    /// The connection or the other server failed: a reason to wait a moment.
+    Call(Box<Status>),
+    /// The answer cannot be read.
+    Answer(DecodeError),
 }
 
-fn misread(error: &(dyn StdError + 'static)) -> RpcError {
-    RPCError::Network(NetworkError::new(&any(error)))
+impl From<Status> for Failed {
+    fn from(status: Status) -> Self {
+        Failed::Call(Box::new(status))
+    }
+}
+
+impl From<DecodeError> for Failed {
+    fn from(error: DecodeError) -> Self {
+        Failed::Answer(error)
+    }
+}
+
+impl Failed {
+    fn of(self, link: &Link) -> RpcError {
+        match self {
+            Failed::Call(status) => {
+                link.note(&status);
+                RPCError::Unreachable(Unreachable::new(&*status))
+            }
+            Failed::Answer(error) => RPCError::Network(NetworkError::new(&any(&error))),
+        }
+    }
 }
 
 #[cfg(test)]

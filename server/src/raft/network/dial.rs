@@ -11,7 +11,7 @@ use crate::limits::{PEER_CONNECT_WITHIN, PEER_PING, PEER_PONG};
 pub enum Purpose {
     /// Entries, heartbeats and votes.
     Log,
-    /// Snapshots.
+    /// Snapshots; and, while the other one is full of entries, that the leader lives.
     Snapshots,
 }
 

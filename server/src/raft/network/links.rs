@@ -7,6 +7,7 @@ use proto::wire::v1::raft_client::RaftClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::appends::Appends;
 use super::dial::{BadAddress, Dial, Purpose};
 use crate::limits::RAFT_MESSAGE_BYTES;
 use crate::raft::route::Own;
@@ -34,6 +35,7 @@ pub(crate) struct Link {
     pub(crate) peer: Peer,
     pub(crate) log: RaftClient<Channel>,
     pub(crate) snapshots: RaftClient<Channel>,
+    pub(super) appends: Appends,
     /// What was last refused, so that it is told once and not five times a second.
     refusal: Arc<Mutex<Option<String>>>,
 }
@@ -61,6 +63,7 @@ impl Links {
             peer: peer.clone(),
             log: client(Purpose::Log)?,
             snapshots: client(Purpose::Snapshots)?,
+            appends: Appends::default(),
             refusal: Arc::default(),
         };
         known.insert(target, link.clone());

@@ -47,6 +47,27 @@ async fn a_server_that_is_far_behind_gets_a_snapshot_that_survives_a_broken_conn
     trio.all_have(63).await;
 }
 
+/// Promise: a write that needs longer than a heartbeat on its way arrives, and nobody stands for election meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_write_goes_over_a_slow_link() {
+    let trio = Trio::formed().await;
+    trio.add(1).await;
+    trio.all_have(1).await;
+    let leader = trio.leader().await;
+    let term = trio.servers[&leader].handle.metrics().term;
+    for other in trio.others(leader) {
+        trio.lines.line(leader, other).log_rate.store(300 << 10, SeqCst);
+    }
+    let mut large = add(2).to_vec();
+    large.resize(200 << 10, 0);
+    let handle = &trio.servers[&leader].handle;
+    let large = || handle.propose(large.clone().into());
+    let (one, other) = tokio::join!(large(), large());
+    assert_eq!((one, other), (Ok(Ok(3)), Ok(Ok(5))));
+    trio.all_have(5).await;
+    assert_eq!(trio.servers[&leader].handle.metrics().term, term);
+}
+
 /// Promise: one server becomes three and two again, while it works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_grows_and_shrinks() {

@@ -6,20 +6,27 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::Channel;
 use tower::service_fn;
 
 use crate::raft::{BadAddress, Dial, Purpose, endpoint};
 
+/// What a slow line takes at once.
+const SLOW_PIECE: usize = 8 << 10;
+
 /// One direction of dialling between two servers.
 #[derive(Debug)]
 pub(super) struct Line {
     is_cut: AtomicBool,
+    /// Bytes of the log that go over it in a second; 0 for any.
+    pub(super) log_rate: AtomicU64,
     /// Bytes of snapshots that went over it.
     pub(super) snapshot_bytes: AtomicU64,
     /// The connection for snapshots breaks, once, when that many have gone.
@@ -30,6 +37,7 @@ impl Default for Line {
     fn default() -> Self {
         Self {
             is_cut: AtomicBool::default(),
+            log_rate: AtomicU64::default(),
             snapshot_bytes: AtomicU64::default(),
             breaks_at: AtomicU64::new(u64::MAX),
         }
@@ -88,7 +96,12 @@ impl Dial for Dialer {
             async move {
                 line.check()?;
                 let stream = TcpStream::connect(addr_of).await?;
-                Ok::<_, io::Error>(TokioIo::new(Tapped { stream, line, purpose }))
+                Ok::<_, io::Error>(TokioIo::new(Tapped {
+                    stream,
+                    line,
+                    purpose,
+                    pause: Box::pin(sleep(Duration::ZERO)),
+                }))
             }
         });
         Ok(endpoint(addr)?.connect_with_connector_lazy(connector))
@@ -100,6 +113,8 @@ struct Tapped {
     stream: TcpStream,
     line: Arc<Line>,
     purpose: Purpose,
+    /// Until what was written has gone over a slow line.
+    pause: Pin<Box<Sleep>>,
 }
 
 impl AsyncRead for Tapped {
@@ -127,7 +142,16 @@ impl AsyncWrite for Tapped {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
         }
+        let rate = if self.purpose == Purpose::Log { self.line.log_rate.load(SeqCst) } else { 0 };
+        if rate > 0 {
+            ready!(self.pause.as_mut().poll(context));
+        }
+        let bytes = if rate > 0 { &bytes[..bytes.len().min(SLOW_PIECE)] } else { bytes };
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let (Poll::Ready(Ok(count)), true) = (&written, rate > 0) {
+            let gone_in = Duration::from_secs_f64(*count as f64 / rate as f64);
+            self.pause.as_mut().reset(Instant::now() + gone_in);
+        }
         if let (Poll::Ready(Ok(count)), Purpose::Snapshots) = (&written, self.purpose) {
             self.line.snapshot_bytes.fetch_add(*count as u64, SeqCst);
         }
