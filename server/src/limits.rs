@@ -94,8 +94,69 @@ pub const SLED_TREE_ENTRIES: u64 = 4096;
 /// replicated from here without a read.
 pub const RECENT_ENTRIES_BYTES: usize = 4 << 20;
 
-/// The most bytes read from the log for one message to a follower.
-pub const REPLICATION_BYTES_MAX: usize = 2 << 20;
+/// The most bytes read from the log for one message to a follower, but one entry at least: it must arrive within a heartbeat, as an
+/// entry must.
+pub const REPLICATION_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+
+/// The most entries in one message to a follower: lone writes are small, and a follower syncs once per message.
+pub const REPLICATION_ENTRIES_MAX: u64 = 512;
+
+/// How long a message with entries may be on its way: 256 KiB need as long on a link of 200 kbit/s.
+pub const PEER_APPEND_WITHIN: Duration = Duration::from_secs(10);
+
+/// The largest message between servers: one record with room for what is around it.
+pub const RAFT_MESSAGE_BYTES: usize = RECORD_BYTES_MAX + (64 << 10);
+
+/// How long it may take to connect to another server: a round trip around the world, and again for a lost packet.
+pub const PEER_CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between two signs of life on a connection to another server. One that is dead is given up after this and the next, and made anew.
+pub const PEER_PING: Duration = Duration::from_secs(1);
+
+/// How long another server may take to answer a sign of life.
+pub const PEER_PONG: Duration = Duration::from_secs(2);
+
+/// The first pause before a server that could not be reached is tried again; it doubles.
+pub const PEER_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// The longest such pause: shorter than the silence after which who comes back would stand for election.
+pub const PEER_PAUSE_MAX: Duration = Duration::from_millis(400);
+
+/// Bytes of a snapshot in one message: half a second on a link of 4 Mbit/s.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+
+/// Chunks read ahead of the connection: one on its way, one ready.
+pub const SNAPSHOT_CHUNKS_QUEUED: usize = 2;
+
+/// How long a follower may take for one chunk, or to answer an announcement: a slow disk does, a dead one does not.
+pub const SNAPSHOT_CHUNK_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a follower may take to check and load a snapshot that it has received whole: some hundred MiB on a slow disk.
+pub const SNAPSHOT_INSTALL_WITHIN: Duration = Duration::from_secs(300);
+
+/// How often a snapshot is tried without one more byte arriving; openraft begins anew after that.
+pub const SNAPSHOT_TRIES: u32 = 5;
+
+/// The pause between two such tries.
+pub const SNAPSHOT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a leader that stops waits for its successor: two tries to be elected, beside a lease that has to run out.
+pub const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a server that is asked to take over stands for election.
+pub const TAKE_OVER_TRIES: u32 = 4;
+
+/// Readers that wait for the leader to be confirmed: one round answers all.
+pub const READERS_QUEUED: usize = 4096;
+
+/// How long a reader waits until a majority has confirmed the leader: longer, and no leader is to be expected soon.
+pub const READ_INDEX_WITHIN: Duration = Duration::from_secs(2);
+
+/// The pause before a leader that was not confirmed asks again.
+pub const READ_INDEX_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a change of the membership may take: two entries that a majority of the new servers has to have, too.
+pub const MEMBERSHIP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes per checksummed block of a snapshot file.
 pub const SNAPSHOT_BLOCK_BYTES: usize = 256 << 10;

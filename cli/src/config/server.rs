@@ -74,7 +74,7 @@ pub struct Flags {
     /// How often a leading server says so to the others [default: 200ms]
     #[arg(long, env = "MINIJOB_RAFT_HEARTBEAT", value_name = "TIME", value_parser = values::duration, hide_env_values = true)]
     pub raft_heartbeat: Option<Duration>,
-    /// The shortest and the longest silence before a server stands for election [default: 1s..2s]
+    /// The shortest and the longest silence before a server stands for election [default: 600ms..900ms]
     #[arg(long, env = "MINIJOB_RAFT_ELECTION_TIMEOUT", value_name = "TIME..TIME", value_parser = values::span, hide_env_values = true)]
     pub raft_election_timeout: Option<Span>,
     /// What keeps the replicated log: segments or sled [default: what the data directory has; segments in a new one]

@@ -58,18 +58,18 @@ fn print_config_shows_what_a_server_goes_by_and_who_said_so() {
     let env = [("MINIJOB_CONFIG", file.as_str()), ("MINIJOB_NODE_TIMEOUT", "6s")];
     let shown = with(&world, &env, &["server", "--print-config", "--listen", "10.0.0.1:4650"]);
     let expected = "\
-name: s1                        # server.yml:1
-data_dir: /data/server          # server.yml:2
-listen: 10.0.0.1:4650           # --listen
-# advertise: not set            # default
-# heartbeat: not set            # default
-node_timeout: 6s                # MINIJOB_NODE_TIMEOUT
+name: s1                          # server.yml:1
+data_dir: /data/server            # server.yml:2
+listen: 10.0.0.1:4650             # --listen
+# advertise: not set              # default
+# heartbeat: not set              # default
+node_timeout: 6s                  # MINIJOB_NODE_TIMEOUT
 raft:
-  heartbeat: 100ms              # server.yml:3
-  election_timeout: 1s..2s      # default
-# log_store: not set            # default
-log_level: \"info,openraft=off\"  # default
-log_json: false                 # default
+  heartbeat: 100ms                # server.yml:3
+  election_timeout: 600ms..900ms  # default
+# log_store: not set              # default
+log_level: \"info,openraft=off\"    # default
+log_json: false                   # default
 ";
     shown.expect(0, expected, "");
     let json = with(&world, &env, &["server", "--print-config", "--json"]).json();

@@ -9,6 +9,8 @@ use openraft::SnapshotPolicy;
 use super::compaction;
 use super::error::StartError;
 use super::log_store;
+use super::network::dial::{Dial, Plain};
+use super::route::ClusterId;
 use crate::limits;
 
 /// Settings of a server's share of the replicated log.
@@ -30,25 +32,54 @@ pub struct Config {
     pub snapshots: compaction::Policy,
     /// How long a proposal waits for its outcome. 10 s by default.
     pub propose_timeout: Duration,
+    /// What the first start of a data directory makes.
+    pub bootstrap: Bootstrap,
+    /// The cluster, once it is known; messages of another one are refused.
+    pub cluster: ClusterId,
+    /// How other servers are reached.
+    pub dial: Arc<dyn Dial>,
+}
+
+/// What the first start of a data directory makes. Later starts go on as what it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// A cluster of this server alone. The default.
+    #[default]
+    Alone,
+    /// Nothing: it waits until [`super::Handle::bootstrap`] makes a cluster, or the leader of one adds it.
+    Wait,
 }
 
 /// Elections and heartbeats.
 #[derive(Clone, Copy, Debug)]
 pub struct Timings {
-    /// Between two heartbeats of a leader. 200 ms by default.
+    /// Between two heartbeats of a leader. 200 ms by default; at most half of the shortest silence.
     pub heartbeat: Duration,
-    /// The shortest silence before a server stands for election. 1 s by default.
+    /// The shortest silence before a server stands for election. 600 ms by default.
     pub election_min: Duration,
-    /// The longest silence before it does. 2 s by default.
+    /// The longest silence before it does. 900 ms by default.
     pub election_max: Duration,
+}
+
+impl Timings {
+    /// How long after a sign of life of the leader no vote is given to another one: shorter than the silence, or a server would stand
+    /// before anybody may vote for it.
+    pub(super) fn lease(&self) -> Duration {
+        self.election_min * 5 / 6
+    }
+
+    /// How long votes are waited for.
+    pub(super) fn vote_within(&self) -> Duration {
+        self.election_min * 2 / 3
+    }
 }
 
 impl Default for Timings {
     fn default() -> Self {
         Timings {
             heartbeat: Duration::from_millis(200),
-            election_min: Duration::from_secs(1),
-            election_max: Duration::from_secs(2),
+            election_min: Duration::from_millis(600),
+            election_max: Duration::from_millis(900),
         }
     }
 }
@@ -65,6 +96,9 @@ impl Config {
             timings: Timings::default(),
             snapshots: compaction::Policy::default(),
             propose_timeout: limits::PROPOSE_TIMEOUT,
+            bootstrap: Bootstrap::default(),
+            cluster: ClusterId::default(),
+            dial: Arc::new(Plain),
         }
     }
 }
@@ -75,8 +109,11 @@ pub(super) fn openraft_config(config: &Config) -> Result<Arc<openraft::Config>, 
     let openraft = openraft::Config {
         cluster_name: "minijob".into(),
         heartbeat_interval: millis(config.timings.heartbeat),
-        election_timeout_min: millis(config.timings.election_min),
-        election_timeout_max: millis(config.timings.election_max),
+        // Elections are ours. To openraft these are how long it waits for votes, and for how long it gives none after a heartbeat.
+        enable_elect: false,
+        election_timeout_min: millis(config.timings.vote_within()),
+        election_timeout_max: millis(config.timings.lease()),
+        max_payload_entries: limits::REPLICATION_ENTRIES_MAX,
         snapshot_policy: SnapshotPolicy::Never,
         // `compaction` says what is purged.
         max_in_snapshot_log_to_keep: u64::MAX,

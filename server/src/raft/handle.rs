@@ -13,14 +13,20 @@ use tokio::time::{Instant, timeout_at};
 use super::applier::{Applier, LoadError};
 use super::batcher::{self, Proposal};
 use super::compaction;
-use super::config::{Config, openraft_config};
+use super::config::{Bootstrap, Config, openraft_config};
+use super::elections::Elections;
 use super::error::{ProposeError, StartError};
+use super::hearing::Hearing;
 use super::leadership::{self, Leadership};
 use super::log::Log;
 use super::log_store;
 use super::log_store::writer::Writer;
 use super::machine::Machine;
 use super::network::Network;
+use super::network::links::Links;
+use super::reads::{self, Reader};
+use super::route::Own;
+use super::service::Service;
 use super::snapshot_file;
 use super::snapshots::Snapshots;
 use super::types::{Batch, Peer, Raft};
@@ -69,6 +75,9 @@ struct Shared<M: Machine> {
     raft: Raft<M>,
     writer: Writer,
     proposals: mpsc::Sender<Proposal<M::Outcome>>,
+    readers: mpsc::Sender<Reader>,
+    elections: Elections<M>,
+    service: Service<M>,
     leadership: watch::Receiver<Leadership>,
     fatal: watch::Receiver<Option<String>>,
     stopping: watch::Sender<bool>,
@@ -87,8 +96,9 @@ impl<M: Machine> Drop for Shared<M> {
 
 impl<M: Machine> Handle<M> {
     /// Opens log and snapshots, applies everything known to be committed to `machine`, and takes part in elections.
-    /// The first start of a data directory makes this server the only member. When this returns, the machine is as it
-    /// was; whether this server leads comes later, through [`Handle::leadership`].
+    /// The first start of a data directory makes what [`Config::bootstrap`] says. When this returns, the machine is as it
+    /// was; whether this server leads comes later, through [`Handle::leadership`]. Other servers reach it only through
+    /// [`Handle::service`], which the caller puts on a port.
     ///
     /// # Errors
     ///
@@ -126,6 +136,9 @@ impl<M: Machine> Handle<M> {
     pub async fn propose(&self, command: Bytes) -> Result<M::Outcome, ProposeError> {
         if command.len() > limits::COMMAND_BYTES_MAX {
             return Err(ProposeError::TooLarge { bytes: command.len(), max: limits::COMMAND_BYTES_MAX });
+        }
+        if *self.shared.stopping.borrow() {
+            return Err(ProposeError::Stopped);
         }
         let deadline = Instant::now() + self.shared.propose_timeout;
         let (proposal, fate, outcome) = Proposal::new(command);
@@ -196,10 +209,13 @@ impl<M: Machine> Handle<M> {
         }
     }
 
-    /// Stops: no more elections and proposals, a last sync, the store closed. Returns when the data directory may be
-    /// opened again; a second call waits for the same.
+    /// Stops: no more proposals, another server leads if this one does and there are others (at most
+    /// [`limits::HAND_OVER_WITHIN`]), a last sync, the store closed. Returns when the data directory may be opened again; a
+    /// second call waits for the same. [`Handle::service`] must be reachable until then: the successor asks for this server's vote.
     pub async fn stop(&self) {
-        self.shared.stopping.send_replace(true);
+        if !self.shared.stopping.send_replace(true) {
+            self.shared.elections.hand_over().await;
+        }
         if let Err(error) = self.shared.raft.shutdown().await {
             tracing::warn!(%error, "the consensus core did not stop in order");
         }
@@ -218,7 +234,11 @@ async fn start<M: Machine>(
     // Reading the log and the snapshots blocks, and takes seconds when they are large.
     let opened = tokio::task::spawn_blocking(move || open(&opening, machine)).await;
     let (writer, applier, snapshots) = opened.map_err(|panic| StartError::Core(panic.into()))??;
-    let raft = match core(&config, openraft, &writer, applier).await {
+    let own = Own { id: server_id, cluster: config.cluster.clone() };
+    let links = Links::new(own.clone(), config.dial.clone());
+    let hearing = Hearing::new();
+    let log = Log::new(writer.clone());
+    let raft = match core(&config, openraft, log.clone(), applier, Network(links.clone())).await {
         Ok(raft) => raft,
         Err(error) => {
             writer.stop().await;
@@ -226,16 +246,33 @@ async fn start<M: Machine>(
         }
     };
     let (proposals, queue) = mpsc::channel(limits::PROPOSALS_QUEUED);
+    let (readers, reading) = mpsc::channel(limits::READERS_QUEUED);
     let (leads, leadership) = watch::channel(Leadership::default());
     let (died, fatal) = watch::channel(None);
     let (stopping, stop) = watch::channel(false);
     let submitter = raft.clone();
     tokio::spawn(batcher::run(queue, move |batch| submit(submitter.clone(), batch)));
     tokio::spawn(leadership::follow(raft.clone(), leads));
+    tokio::spawn(reads::run(raft.clone(), reading));
+    let elections = Elections::new(server_id, raft.clone(), log, links, hearing.clone(), config.timings);
+    tokio::spawn(elections.clone().run());
+    let service = Service::new(own, raft.clone(), hearing, elections.clone(), snapshots.clone());
     tokio::spawn(compaction::run(raft.clone(), writer.clone(), snapshots, policy));
     tokio::spawn(watch_for_death(raft.clone(), writer.clone(), stop, died));
     tracing::info!(server = format_args!("{server_id:x}"), name = config.name, "the replicated log is open");
-    Ok(Shared { raft, writer, proposals, leadership, fatal, stopping, propose_timeout, runtime: None })
+    Ok(Shared {
+        raft,
+        writer,
+        proposals,
+        readers,
+        elections,
+        service,
+        leadership,
+        fatal,
+        stopping,
+        propose_timeout,
+        runtime: None,
+    })
 }
 
 type Opened<M> = (Writer, Applier<M>, Arc<Snapshots>);
@@ -255,15 +292,20 @@ fn open<M: Machine>(config: &Config, machine: M) -> Result<Opened<M>, StartError
     Ok((writer, applier, snapshots))
 }
 
-/// Starts openraft, which replays the log, and makes a fresh server the only member.
+/// Starts openraft, which replays the log, and makes a fresh server the only member if that is wanted.
 async fn core<M: Machine>(
     config: &Config,
     openraft: Arc<openraft::Config>,
-    writer: &Writer,
+    log: Log<M>,
     applier: Applier<M>,
+    network: Network,
 ) -> Result<Raft<M>, StartError> {
-    let raft = Raft::new(config.server_id, openraft, Network, Log::new(writer.clone()), applier).await;
+    let raft = Raft::new(config.server_id, openraft, network, log, applier).await;
     let raft = raft.map_err(|error| StartError::Core(error.into()))?;
+    if config.bootstrap == Bootstrap::Wait {
+        // Who is learning a log has not come to the entry that names it yet, so the check below says nothing.
+        return Ok(raft);
+    }
     let initialized = raft.is_initialized().await.map_err(|error| StartError::Core(error.into()))?;
     if !initialized {
         let own = Peer { addr: config.addr.clone(), name: config.name.clone() };
@@ -343,5 +385,7 @@ async fn watch_for_death<M: Machine>(
     }
 }
 
+/// Several servers.
+mod peers;
 #[cfg(test)]
 mod tests;

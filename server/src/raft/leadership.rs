@@ -41,9 +41,10 @@ pub(crate) async fn follow<M: Machine>(raft: Raft<M>, fact: watch::Sender<Leader
         let (now, is_alone) = {
             let metrics = metrics.borrow_and_update();
             let now = Leadership::of(&metrics);
-            // Whoever is to learn the log counts too: it hears heartbeats.
-            let members = metrics.membership_config.membership().nodes().count();
-            let is_alone = now.leading && members == 1;
+            // Whoever is to learn the log counts too: it hears heartbeats. A leader that was removed is not alone: its clock tells it
+            // when to step down.
+            let mut members = metrics.membership_config.membership().nodes();
+            let is_alone = now.leading && members.all(|(id, _)| *id == metrics.id);
             (now, is_alone)
         };
         raft.runtime_config().tick(!is_alone);

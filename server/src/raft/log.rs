@@ -42,6 +42,14 @@ impl<M: Machine> Log<M> {
         self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// The end of the log, what is not committed or not synced yet included. From memory unless nothing was appended lately.
+    pub(crate) async fn last(&self) -> Result<Option<LogId>, StorageError> {
+        if let Some(last) = self.recent().entries.back().map(|entry| entry.log_id) {
+            return Ok(Some(last));
+        }
+        Ok(self.clone().get_log_state().await?.last_log_id)
+    }
+
     async fn read(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<Entry<M>>, StorageError> {
         if range.is_empty() {
             return Ok(Vec::new());

@@ -52,7 +52,11 @@ impl Snapshots {
     /// consensus core.
     pub(crate) fn has_room(&self) -> bool {
         let last = self.newest().map_or(0, |known| known.size);
-        let wanted = last.saturating_mul(2).saturating_add(SNAPSHOT_ROOM_BYTES);
+        self.has_room_for(last.saturating_mul(2).saturating_add(SNAPSHOT_ROOM_BYTES))
+    }
+
+    /// Returns whether so many bytes are free.
+    pub(crate) fn has_room_for(&self, wanted: u64) -> bool {
         free_bytes(&self.dir).is_none_or(|free| free >= wanted)
     }
 
@@ -120,6 +124,16 @@ impl Snapshots {
         SnapshotFile { path: self.dir.join(INCOMING) }
     }
 
+    /// Reads a received snapshot whole; blocks. A damaged one that reached [`Self::install`] would end the consensus core.
+    pub(crate) fn check_received(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> Result<Known, Error> {
+        let received = check(&file.path)?;
+        if received.meta == *meta {
+            return Ok(received);
+        }
+        let what = "it holds another snapshot than was announced".into();
+        Err(Error::Damaged { path: file.path.clone(), what })
+    }
+
     /// Checks a received snapshot and takes it in; blocks.
     pub(crate) fn install(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> Result<Known, Error> {
         let incoming = self.incoming();
@@ -130,11 +144,7 @@ impl Snapshots {
                 source,
             })?;
         }
-        let received = check(&incoming.path)?;
-        if received.meta != *meta {
-            let what = "it holds another snapshot than was announced".into();
-            return Err(Error::Damaged { path: incoming.path, what });
-        }
+        let received = self.check_received(meta, &incoming)?;
         let path = self.path(meta);
         std::fs::File::open(&incoming.path)
             .and_then(|file| file.sync_all())

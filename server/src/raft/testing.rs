@@ -20,7 +20,12 @@ pub(crate) struct Sum {
 pub(crate) struct Adder {
     sum: Sum,
     pub(crate) published: Arc<Mutex<Sum>>,
+    /// Bytes that its snapshots carry for nothing.
+    pub(crate) ballast: usize,
 }
+
+/// A sum with its ballast.
+struct Heavy(Sum, usize);
 
 /// The command that adds a number.
 pub(crate) fn add(number: u64) -> Bytes {
@@ -44,7 +49,7 @@ impl Machine for Adder {
     }
 
     fn freeze(&self) -> Box<dyn Frozen> {
-        Box::new(self.sum)
+        Box::new(Heavy(self.sum, self.ballast))
     }
 
     fn restore(&mut self, _: u64, content: &mut dyn Read) -> Result<(), RestoreError> {
@@ -52,6 +57,7 @@ impl Machine for Adder {
         content.read_exact(&mut bytes)?;
         let number = |i: usize| u64::from_le_bytes(bytes[i * 8..][..8].try_into().unwrap());
         self.sum = Sum { total: number(0), commands: number(1), index: number(2) };
+        io::copy(content, &mut io::sink())?;
         Ok(())
     }
 }
@@ -61,5 +67,12 @@ impl Frozen for Sum {
         [self.total, self.commands, self.index]
             .iter()
             .try_for_each(|number| out.write_all(&number.to_le_bytes()))
+    }
+}
+
+impl Frozen for Heavy {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.0.write(out)?;
+        io::copy(&mut io::repeat(7).take(self.1 as u64), out).map(drop)
     }
 }
