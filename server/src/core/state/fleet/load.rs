@@ -34,19 +34,19 @@ impl Load {
 
     /// Returns how much of the cpu is in use, in thousandths; of nothing, nothing is.
     #[must_use]
-    pub const fn cpu_permille(&self) -> u64 {
+    pub fn cpu_permille(&self) -> u64 {
         permille(self.cpu_used, self.cpu_all)
     }
 
     /// Returns the same of memory.
     #[must_use]
-    pub const fn memory_permille(&self) -> u64 {
+    pub fn memory_permille(&self) -> u64 {
         permille(self.memory_used, self.memory_all)
     }
 }
 
-const fn permille(used: u128, all: u128) -> u64 {
-    if all == 0 { 0 } else { (used * 1000 / all) as u64 }
+fn permille(used: u128, all: u128) -> u64 {
+    (used * 1000).checked_div(all).unwrap_or(0) as u64
 }
 
 impl AddAssign for Load {
