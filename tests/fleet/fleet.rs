@@ -102,6 +102,12 @@ impl Fleet {
             self.settle();
             if self.now >= look_at {
                 self.look_at_laws();
+                println!(
+                    "{} h of {}: {}",
+                    (self.now - begin) / HOUR,
+                    self.size.ms / HOUR,
+                    self.tally.brief()
+                );
                 look_at = self.now + self.size.look_ms;
             }
             self.now = (self.now / self.size.step_ms + 1) * self.size.step_ms;

@@ -80,6 +80,15 @@ impl Tally {
         self.peak_bytes = kib.unwrap_or_default() << 10;
     }
 
+    /// Says how far it is, for who waits.
+    pub fn brief(&self) -> String {
+        let Self { placements, losses, began, .. } = self;
+        format!(
+            "{placements} placements, {losses} losses of nodes, after {:.0} s",
+            began.elapsed().as_secs_f64()
+        )
+    }
+
     pub fn told(&self, state: &State, size: Size) -> String {
         let real = self.began.elapsed().as_secs_f64();
         let deciding = self.deciding.as_secs_f64();
