@@ -53,9 +53,9 @@ pub fn make_room<'s>(
             taken.push(node);
         }
     }
-    // Elsewhere once on each node, where it costs least.
-    let mut offers: Vec<Offer> =
-        lacking.into_iter().filter_map(|node| offer(state, record, spec, node, look)).collect();
+    // Elsewhere once on each node, where it costs least, and where nothing gives way to another already.
+    let free = lacking.into_iter().filter(|node| !look.keepers.is_another_s(*node, record, group));
+    let mut offers: Vec<Offer> = free.filter_map(|node| offer(state, record, spec, node, look)).collect();
     offers.sort_by_key(|offer| offer.cost);
     for Offer { cost: (.., node), allocs } in offers {
         if left > 0 && rules.welcoming(state, &taken).contains(&node) {

@@ -36,6 +36,17 @@ pub fn turn(record: &JobRecord, group: &str) -> Turn {
 }
 
 impl Keepers {
+    /// By the priorities that jobs have now.
+    pub fn refreshed(&self, state: &State) -> Self {
+        let mut now = self.clone();
+        for keeper in now.0.values_mut() {
+            if let Some(record) = state.jobs.get(&keeper.job) {
+                keeper.turn = turn(record, &keeper.group);
+            }
+        }
+        now
+    }
+
     /// Keeps a node where others give way.
     pub fn keep(&mut self, node: NodeId, record: &JobRecord, group: &str) {
         self.0.insert(node, Keeper::of(record, group, true));
@@ -44,6 +55,11 @@ impl Keepers {
     /// Returns whether a group may be placed on a node: for itself it is kept, or for one that comes after it, or for nobody.
     pub fn allow(&self, node: NodeId, record: &JobRecord, group: &str) -> bool {
         self.0.get(&node).is_none_or(|keeper| keeper.is(record, group) || turn(record, group) < keeper.turn)
+    }
+
+    /// Returns whether others give way on a node to another group.
+    pub fn is_another_s(&self, node: NodeId, record: &JobRecord, group: &str) -> bool {
+        self.0.get(&node).is_some_and(|keeper| keeper.gives_way && !keeper.is(record, group))
     }
 
     pub fn is_for(&self, node: NodeId, record: &JobRecord, group: &str) -> bool {

@@ -25,6 +25,8 @@ pub struct Lack {
     pub stops: BTreeSet<AllocId>,
     /// How many must not begin yet, those that would replace older work included.
     pub held: u32,
+    /// Nodes lack it: older work elsewhere gives way when it is known how many of them have no room.
+    pub goes_on: bool,
 }
 
 /// The allocations of a group.

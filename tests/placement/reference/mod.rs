@@ -70,7 +70,7 @@ pub fn decide(state: &State, jobs: &[JobKey], keepers: &Keepers) -> (Verdict, Ke
         rooms: Rooms::of(state),
         soon: Rooms::without(state, |alloc| ends.contains(&alloc.id)),
         ends,
-        keepers: keepers.clone(),
+        keepers: keepers.refreshed(state),
         verdict: Verdict { stops, ..Verdict::default() },
     };
     for (record, lack, group) in lacks {
@@ -105,7 +105,7 @@ fn lack_of(state: &State, record: &JobRecord, group: &str) -> Lack {
 
 impl Look<'_> {
     fn decide_group(&mut self, record: &JobRecord, group: &str, lack: &Lack) {
-        if lack.wants.is_empty() && lack.held == 0 {
+        if lack.wants.is_empty() && lack.held == 0 && !lack.goes_on {
             return;
         }
         let state = self.state;
@@ -140,6 +140,15 @@ impl Look<'_> {
             let only: Vec<NodeId> = lost.iter().filter_map(|want| want.only).collect();
             let only = spec.kind.is_per_node().then_some(only.as_slice());
             give_way::make_room(state, record, group, only, lost.len(), &taken, self);
+        }
+        if lack.goes_on {
+            for id in lack_per_node::go_on(state, record, group, &rules, lost.len()) {
+                // Some may have given way already.
+                if self.ends.insert(id) {
+                    self.soon.end(state.allocs.get(id).unwrap());
+                    self.verdict.stops.insert(id);
+                }
+            }
         }
     }
 }

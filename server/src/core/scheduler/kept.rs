@@ -46,6 +46,15 @@ impl Kept {
         self.nodes.is_empty()
     }
 
+    /// Takes in what has become of the priorities of those for whom nodes are kept.
+    pub(super) fn refresh(&mut self, state: &State) {
+        for keeper in self.nodes.values_mut() {
+            if let Some(record) = state.jobs.get(&*keeper.job) {
+                keeper.precedence = Precedence::of(record);
+            }
+        }
+    }
+
     /// Keeps a node where something gives way to who asks.
     pub(super) fn keep(&mut self, node: NodeId, ask: &Ask) {
         self.nodes.insert(node, Keeper::of(ask, true));
@@ -54,6 +63,11 @@ impl Kept {
     /// Returns whether a node is kept for who asks.
     pub(super) fn is_for(&self, node: NodeId, ask: &Ask) -> bool {
         self.nodes.get(&node).is_some_and(|keeper| keeper.is(ask))
+    }
+
+    /// Returns whether something gives way on a node to somebody else than who asks.
+    pub(super) fn is_promised_to_another(&self, node: NodeId, ask: &Ask) -> bool {
+        self.nodes.get(&node).is_some_and(|keeper| keeper.is_promised && !keeper.is(ask))
     }
 
     /// Takes over what was promised and is not yet kept: something there is still to end.

@@ -47,7 +47,7 @@ use answers::Answers;
 use feasible::Ask;
 use place::{Outcome, find_places};
 use preempt::GivenWay;
-use reconcile::{GroupWork, reconcile};
+use reconcile::{GroupWork, go_on, reconcile};
 use room::Room;
 use runs::runs_of;
 
@@ -85,6 +85,7 @@ pub fn schedule_scored(
     // Whatever ends, ends for everybody: also what is looked at later than who needs its room.
     decision.plan.stops.extend(works.iter().flat_map(|(_, work)| &work.stop));
     let mut given_way = GivenWay::beside(&decision.plan.stops);
+    kept.refresh(state);
     let mut room = Room::keeping(state, kept);
     for (record, work) in works {
         decision.plan.updates.extend(&work.update);
@@ -95,6 +96,10 @@ pub fn schedule_scored(
         let lost = place_group(state, record, &work, &mut room, answers, scores, &mut decision);
         if lost.left > 0 && state.settings.preemption {
             given_way.make_room(state, record, &work, &lost, &mut room, answers);
+        }
+        if work.goes_on_later {
+            let stops = go_on(state, record, &work.group, lost.left as usize, answers);
+            decision.plan.stops.extend(given_way.note(stops));
         }
     }
     let keeps = room.into_kept();

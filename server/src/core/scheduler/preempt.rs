@@ -34,6 +34,11 @@ impl GivenWay {
         Self { stops: Vec::new(), ends: stops.iter().map(|stop| stop.alloc).collect() }
     }
 
+    /// Takes in what else the decision tells to end, and returns what of it has not given way already.
+    pub(super) fn note(&mut self, stops: Vec<PlanStop>) -> impl Iterator<Item = PlanStop> {
+        stops.into_iter().filter(|stop| self.ends.insert(stop.alloc))
+    }
+
     /// Lets others give way to what found no place, and keeps the nodes where they do.
     pub(super) fn make_room(
         &mut self,
@@ -89,6 +94,7 @@ impl GivenWay {
             let Some(node) = state.nodes.get(&row.node) else { continue };
             let on_node = OnNode::of(state, node, &row, ask, |alloc| self.ends(alloc));
             match on_node.times(on_node.free_soon) {
+                0 if room.is_promised_to_another(row.node, ask) => {}
                 0 => offers.extend(on_node.offer()),
                 takes => coming.push((!room.is_kept_for(row.node, ask), row.node, takes)),
             }

@@ -43,6 +43,11 @@ impl<'s> Room<'s> {
         self.kept.is_for(node, ask)
     }
 
+    /// Returns whether something gives way on a node to somebody else than who asks.
+    pub(super) fn is_promised_to_another(&self, node: NodeId, ask: &Ask) -> bool {
+        self.kept.is_promised_to_another(node, ask)
+    }
+
     /// Keeps a node where something gives way to who asks: whoever comes later in this decision finds it kept.
     pub(super) fn keep(&mut self, node: NodeId, ask: &Ask) {
         self.kept.to_mut().keep(node, ask);

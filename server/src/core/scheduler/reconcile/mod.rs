@@ -31,6 +31,8 @@ pub(super) struct GroupWork {
     pub(super) held: u32,
     /// For what they wait.
     pub(super) waits_for: String,
+    /// It runs once per node, and older work gives way when it is known how many nodes that lack it have no room: see [`go_on`].
+    pub(super) goes_on_later: bool,
     /// It runs once per node, and no node is right for it or takes work.
     pub(super) is_nowhere: bool,
 }
@@ -89,6 +91,21 @@ pub(super) fn reconcile(
         }
     };
     groups.into_iter().map(&mut work).collect()
+}
+
+/// Returns which older work of a group that runs once per node gives way when so many nodes that lack it have no room.
+pub(super) fn go_on(
+    state: &State,
+    record: &JobRecord,
+    name: &str,
+    without_room: usize,
+    answers: &mut Answers,
+) -> Vec<PlanStop> {
+    let Some(group) = record.current().job.groups.get(name) else { return Vec::new() };
+    let live = record.live.iter().filter_map(|id| state.allocs.get(*id));
+    let allocs: Vec<&Alloc> = live.filter(|alloc| alloc.group.as_ref() == name).collect();
+    let everywhere = Everywhere::of(state, group, answers);
+    GroupView::new(record, name, group, &allocs).go_on_per_node(state, &everywhere, without_room)
 }
 
 fn stop_all(name: &str, allocs: &[&Alloc], reason: StopReason) -> GroupWork {

@@ -9,7 +9,12 @@ use proto::time::Timestamp;
 use super::view::GroupView;
 use super::{GroupWork, Want};
 use crate::core::scheduler::everywhere::Everywhere;
-use crate::core::state::{Alloc, State};
+use crate::core::state::{Alloc, PlanStop, State};
+
+/// On a node that takes no work what runs is better than nothing.
+fn may_go(state: &State) -> impl Fn(&Alloc) -> bool {
+    |alloc| state.nodes.get(&alloc.node).is_some_and(|node| node.takes_work())
+}
 
 impl GroupView<'_> {
     /// Compares the nodes that are right for the group with those that have it.
@@ -23,13 +28,13 @@ impl GroupView<'_> {
         self.stop_unsuitable(everywhere, &mut work);
         self.stop_seconds(&mut work);
         let lacking = self.lacking(everywhere);
-        let waiting = self.remembered.wait.as_ref().map_or(0, |wait| wait.count as usize);
         self.target = self.active.len() + self.stopping.len() + lacking.len();
-        // What has no room on its node must not hold back the others.
-        self.without_room = waiting.min(lacking.len());
-        // On a node that takes no work what runs is better than nothing.
-        let takes_work = |alloc: &Alloc| state.nodes.get(&alloc.node).is_some_and(|node| node.takes_work());
-        let waits_for = self.replace_unless_held(state, takes_work, &mut work);
+        let waits_for = match lacking.is_empty() {
+            true => self.replace_unless_held(state, may_go(state), &mut work),
+            false => self.hold_outdated(state, &mut work),
+        };
+        // What has no room on its node must not hold back the others: how many that are is known when places were looked for.
+        work.goes_on_later = !lacking.is_empty() && waits_for.is_empty();
         self.take_over(&mut work);
         work.is_nowhere = self.active.is_empty()
             && self.stopping.is_empty()
@@ -38,6 +43,23 @@ impl GroupView<'_> {
         self.fill_nodes(state, &lacking, &mut work, now);
         self.hold_back(waits_for, &mut work, state);
         work
+    }
+
+    /// Returns which older work gives way, now that `without_room` of the nodes that lack the group are known to have none for it.
+    pub(super) fn go_on_per_node(
+        mut self,
+        state: &State,
+        everywhere: &Everywhere<'_>,
+        without_room: usize,
+    ) -> Vec<PlanStop> {
+        let mut known = GroupWork::default();
+        self.stop_unsuitable(everywhere, &mut known);
+        self.stop_seconds(&mut known);
+        let filled = self.active.len() + self.stopping.len();
+        self.target = (filled + self.lacking(everywhere).len()).saturating_sub(without_room);
+        let mut work = GroupWork::default();
+        self.replace_outdated(may_go(state), &mut work);
+        work.stop
     }
 
     fn stop_unsuitable(&mut self, everywhere: &Everywhere<'_>, work: &mut GroupWork) {

@@ -25,8 +25,6 @@ pub(super) struct GroupView<'a> {
     pub(super) remembered: &'a GroupState,
     /// Wanted, in all, less what is done.
     pub(super) target: usize,
-    /// Of these, how many found no room when they were looked at last: what waits for room holds back no other.
-    pub(super) without_room: usize,
     /// Fill their slots as they should.
     pub(super) active: Vec<&'a Alloc>,
     /// Told to end, and still there.
@@ -52,7 +50,6 @@ impl<'a> GroupView<'a> {
             at_once: group.kind.has_an_end() || version.at_once,
             remembered,
             target: (group.count as usize).saturating_sub(remembered.done.len()),
-            without_room: 0,
             active,
             stopping,
             lost: allocs.iter().filter(|alloc| alloc.lost).map(|alloc| alloc.index).collect(),
@@ -83,7 +80,7 @@ impl<'a> GroupView<'a> {
         let outdated: Vec<&Alloc> =
             self.active.iter().copied().filter(|alloc| alloc.work != self.work && may_go(alloc)).collect();
         let healthy = self.active.iter().filter(|alloc| alloc.healthy).count();
-        let down = (self.target - self.without_room).saturating_sub(healthy).max(self.stopping.len());
+        let down = self.target.saturating_sub(healthy).max(self.stopping.len());
         let mut budget = MAX_PARALLEL.saturating_sub(down);
         let mut victims = BTreeSet::new();
         for alloc in outdated {
@@ -103,10 +100,17 @@ impl<'a> GroupView<'a> {
         may_go: impl Fn(&Alloc) -> bool,
         work: &mut GroupWork,
     ) -> String {
-        let waits_for = self.waits_for(state);
+        let waits_for = self.hold_outdated(state, work);
         if waits_for.is_empty() {
             self.replace_outdated(may_go, work);
-        } else {
+        }
+        waits_for
+    }
+
+    /// Holds older work back where what is to take its place must wait: returns for what.
+    pub(super) fn hold_outdated(&self, state: &State, work: &mut GroupWork) -> String {
+        let waits_for = self.waits_for(state);
+        if !waits_for.is_empty() {
             let outdated = self.active.iter().filter(|alloc| alloc.work != self.work).count();
             work.held = u32::try_from(outdated).unwrap_or(u32::MAX);
         }

@@ -195,6 +195,28 @@ fn a_new_version_goes_from_node_to_node() {
 }
 
 #[test]
+fn a_node_without_room_holds_back_no_other_from_the_first_look_on() {
+    let mut world = World::new(3);
+    let mut big = job("big", 1);
+    big.groups.values_mut().flat_map(|group| group.tasks.values_mut()).for_each(|task| {
+        task.resources.cpu_millis = 4000;
+    });
+    world.put(big);
+    world.settle_healthy();
+    world.put(daemon());
+    world.settle_healthy();
+    let mut next = daemon();
+    next.groups.values_mut().flat_map(|group| group.tasks.values_mut()).for_each(|task| {
+        task.env.insert("RELEASE".into(), "2".into());
+    });
+    world.put(next);
+    let now = world.state.now;
+    let plan = schedule(&world.state, &[key()], now).plan;
+    let stops: Vec<StopReason> = plan.stops.iter().map(|stop| stop.reason).collect();
+    assert_eq!(stops, [StopReason::Replaced], "one of two goes, though the third node has no room");
+}
+
+#[test]
 fn one_that_fails_begins_anew_on_its_node_when_it_is_due() {
     let mut world = World::new(2);
     world.put(daemon());
