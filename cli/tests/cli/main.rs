@@ -4,6 +4,7 @@ mod asking;
 mod config;
 mod connecting; // which server is asked, with which token, how often
 mod convert;
+mod drain; // node drain
 mod dev; // dev, for real
 mod jobs; // run, stop
 mod reading; // status, logs, events

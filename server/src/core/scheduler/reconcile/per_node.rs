@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{AllocId, NodeId};
-use proto::model::StopReason;
+use proto::model::{Desired, StopReason};
 use proto::time::Timestamp;
 
 use super::view::GroupView;
@@ -20,6 +20,7 @@ impl GroupView<'_> {
         now: Timestamp,
     ) -> GroupWork {
         let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
+        self.keep_leaving();
         self.stop_unsuitable(everywhere, &mut work);
         self.stop_seconds(&mut work);
         let lacking = self.lacking(everywhere);
@@ -38,6 +39,15 @@ impl GroupView<'_> {
         self.fill_nodes(state, &lacking, &mut work, now);
         self.hold_back(waits_for, &mut work, state);
         work
+    }
+
+    /// Nothing of such a group moves. What began to when the group had a count is as any other.
+    fn keep_leaving(&mut self) {
+        let leaving = std::mem::take(&mut self.leaving);
+        let (run, stop): (Vec<&Alloc>, Vec<&Alloc>) =
+            leaving.into_iter().partition(|alloc| alloc.desired == Desired::Run);
+        self.active.extend(run);
+        self.stopping.extend(stop);
     }
 
     fn stop_unsuitable(&mut self, everywhere: &Everywhere<'_>, work: &mut GroupWork) {
