@@ -7,9 +7,9 @@ use proto::ids::{JobVersion, NodeId, Revision, ServerId};
 use proto::model::{AllocState, Eligibility, Liveness, Resources, Severity};
 use proto::time::Timestamp;
 use proto::view::{
-    Candidate, Change, Choice, Export, GroupLossView, GroupPlacement, GroupPlan, Health, History,
-    JobLoss, LossView, Move, NodeStatus, NodeView, Placement, Plan, Sentence, ServerView, Story, Version,
-    VersionView, Waiting,
+    Candidate, Change, Choice, Export, GroupLossView, GroupPlacement, GroupPlan, Health, History, JobLoss,
+    LossView, Move, NodeStatus, NodeView, Placement, Plan, Sentence, ServerView, Story, Version, VersionView,
+    Waiting,
 };
 use proto::wire::v1;
 use serde_json::{Value, json};
