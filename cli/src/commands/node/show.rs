@@ -86,7 +86,7 @@ fn word(node: &NodeView) -> Cell {
     let drain = node.drain.as_ref().map(|drain| drain.state.as_str());
     if let Some(state) = drain {
         return match node.liveness {
-            Liveness::Down => Cell::toned(Tone::Bad, &format!("down, {state}")),
+            Liveness::Down => Cell::toned(Tone::Bad, format!("down, {state}")),
             Liveness::Up => Cell::toned(Tone::Warn, state),
         };
     }

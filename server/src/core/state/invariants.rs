@@ -104,7 +104,7 @@ impl State {
             must(found, alloc.lost || leaves || slots.insert(slot), || {
                 format!("I2: slot {} is filled twice, also by {id}", alloc.name())
             });
-            must(found, (filler == Some(*id)) == !(alloc.lost || leaves), || {
+            must(found, (filler == Some(*id)) != (alloc.lost || leaves), || {
                 format!("the list of filled slots is off at {}", alloc.name())
             });
             must(found, !leaves || (!alloc.lost && filler > Some(*id)), || {

@@ -92,9 +92,7 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             at_once: *at_once,
         }),
         Kind::RestartAlloc { alloc } => Wire::RestartAlloc(v1::RestartAlloc { alloc: alloc.0 }),
-        Kind::DrainNode { node, step } => {
-            Wire::DrainNode(v1::DrainNode { node: node.0, step: Some(drain_to_wire(step)) })
-        }
+        Kind::DrainNode { node, step } => Wire::DrainNode(drain_to_wire(*node, step)),
         Kind::PurgeNode { node } => Wire::PurgeNode(v1::PurgeNode { node: node.0 }),
         Kind::ApplyPlan(plan) => Wire::ApplyPlan(plan_to_wire(plan)),
         Kind::RegisterNode { identity, held, seen } => Wire::RegisterNode(v1::RegisterNode {
@@ -194,15 +192,16 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
     })
 }
 
-fn drain_to_wire(step: &DrainStep) -> v1::drain_node::Step {
+fn drain_to_wire(node: NodeId, step: &DrainStep) -> v1::DrainNode {
     use v1::drain_node::{Advance, Begin, Cancel, Step};
-    match step {
+    let step = match step {
         DrainStep::Begin { deadline, message } => {
             Step::Begin(Begin { deadline_ms: deadline.map(millis), message: message.clone() })
         }
         DrainStep::Cancel => Step::Cancel(Cancel {}),
         DrainStep::Advance => Step::Advance(Advance {}),
-    }
+    };
+    v1::DrainNode { node: node.0, step: Some(step) }
 }
 
 fn drain_from_wire(step: v1::drain_node::Step) -> DrainStep {
