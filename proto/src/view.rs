@@ -20,7 +20,7 @@ use crate::model::{AllocState, Eligibility, Event, JobType, Liveness, Resources,
 use crate::time::Timestamp;
 
 pub use loss::{GroupLossView, JobLoss, LossView, Move};
-pub use machines::{NodeStatus, ServerList, ServerView};
+pub use machines::{DrainView, NodeStatus, ServerList, ServerView};
 pub use reach::{Signalled, TaskUsage};
 pub use settings::{SettingList, SettingView};
 pub use story::{Sentence, Story};
@@ -187,6 +187,9 @@ pub struct AllocView {
     pub healthy: bool,
     /// Whether its node is lost.
     pub lost: bool,
+    /// Whether its node is being drained: it moves, may finish or goes last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
     /// When it was placed.
     pub created_at: Timestamp,
     /// When it ended.
@@ -267,6 +270,9 @@ pub struct NodeView {
     /// What it fails together with, or none: with nothing but itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_domain: Option<String>,
+    /// It is being emptied, or was; none: its work stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
 }
 
 /// The answer to a write of a job: where it was placed, or why not.

@@ -251,3 +251,9 @@ pub const ENDED_ALLOCS_FOR: (Duration, Duration) =
     (Duration::from_secs(60), Duration::from_secs(30 * 24 * 3600));
 /// Versions kept per job: a hundred of at most 192 KiB stay far below what one record of a snapshot holds.
 pub const VERSIONS_MAX: u64 = 100;
+/// How long a drain may take that names no deadline: a service has moved long before, a batch job has had a chance to end.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(3600);
+/// The longest deadline of a drain: what may take longer has none.
+pub const DRAIN_DEADLINE_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Bytes of what a person says about a drain: it is kept with the node and in an event.
+pub const DRAIN_MESSAGE_BYTES: usize = 1024;

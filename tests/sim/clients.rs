@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, JobKey, JobVersion, RequestId};
 use proto::model::{
-    Backoff, Condition, Dependency, Eligibility, Group, Interval, Job, JobType, Lifecycle, OnExhausted, Port,
-    Reschedule, Resources, Restart, RestartOn, Task,
+    Backoff, Condition, Dependency, Eligibility, Group, Interval, Job, JobType, Lifecycle, Migrate,
+    OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Task,
 };
-use server::core::state::{Alloc, Command, Kind, Outcome, Settings};
+use server::core::state::{Alloc, Command, DrainStep, Kind, Outcome, Settings};
 
 use crate::event::Event;
 use crate::log::Asker;
@@ -34,6 +34,8 @@ enum Wish {
     Job(Kind),
     /// The machine with that number, which may have no node yet.
     Node(usize, Eligibility),
+    /// The same.
+    Drain(usize, DrainStep),
     /// One of the job's allocations, as they are when it is sent first.
     Alloc(JobKey, usize),
 }
@@ -74,6 +76,7 @@ impl Sim {
             Wish::Node(machine, eligibility) => {
                 Kind::NodeEligibility { node: self.machines[machine].disk.node, eligibility }
             }
+            Wish::Drain(machine, step) => Kind::DrainNode { node: self.machines[machine].disk.node, step },
             Wish::Alloc(key, number) => {
                 let is_of_job = |(id, alloc): (AllocId, &Alloc)| (*alloc.job == key).then_some(id);
                 let of_job: Vec<AllocId> = self.state.allocs.iter().filter_map(is_of_job).collect();
@@ -145,10 +148,20 @@ fn wish(dice: &mut Rng, name: &str, jobs: &mut BTreeMap<String, Job>, machines: 
             jobs.remove(name);
             Wish::Job(Kind::StopJob { key, purge: true })
         }
-        88..=90 => Wish::Job(Kind::PutSettings(some_settings(dice))),
-        91..=95 => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Cordoned),
+        88 => Wish::Job(Kind::PutSettings(some_settings(dice))),
+        89..=93 => Wish::Drain(dice.below(machines as u64) as usize, drain(dice)),
+        94..=96 => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Cordoned),
         _ => Wish::Node(dice.below(machines as u64) as usize, Eligibility::Eligible),
     }
+}
+
+/// Half of the drains are cancelled some day, some are in a hurry.
+fn drain(dice: &mut Rng) -> DrainStep {
+    if dice.chance(400) {
+        return DrainStep::Cancel;
+    }
+    let deadline = *dice.pick(&[None, Some(0), Some(3), Some(15), Some(60)]);
+    DrainStep::Begin { deadline: deadline.map(Duration::from_secs), message: String::new() }
 }
 
 /// Settings under which much is forgotten.
@@ -241,7 +254,13 @@ fn group(dice: &mut Rng, kind: JobType, machines: usize) -> Group {
         ..base
     };
     let count = if kind.is_per_node() { 1 } else { dice.within(1, 5) as u32 };
-    Group { count, ports, max_run, restart, reschedule, ..Group::new(kind, tasks) }
+    let least = dice.within(0, 4000);
+    let migrate = Migrate {
+        max_parallel: dice.within(1, 3) as u32,
+        min_healthy_time: Duration::from_millis(least),
+        healthy_deadline: Duration::from_millis(least + dice.within(1000, 20_000)),
+    };
+    Group { migrate, count, ports, max_run, restart, reschedule, ..Group::new(kind, tasks) }
 }
 
 /// Some groups have tasks that come before, beside and after the others.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::model::Desired;
-use server::core::state::{Alloc, Kind};
+use server::core::state::{Alloc, DrainStep, Kind};
 
 use crate::laws::{Step, must};
 use crate::sim::Broken;
@@ -73,12 +73,13 @@ fn observed(kind: &Kind, before: &Alloc, after: &Alloc) -> Result<(), Broken> {
     must(LAW, rests, || format!("{id} has ended and changed"))
 }
 
-/// Written by plans, by the return of a node whose work was replaced, and by a person who restarts this one.
+/// Written by plans, by the return of a node whose work was replaced, by a person who restarts this one, and by the drain of its node.
 fn desired(kind: &Kind, before: &Alloc, after: &Alloc) -> Result<(), Broken> {
     let id = before.id.0;
     let by_server = match kind {
         Kind::ApplyPlan(_) | Kind::RegisterNode { .. } => true,
         Kind::RestartAlloc { alloc } => *alloc == before.id,
+        Kind::DrainNode { node, step: DrainStep::Advance } => *node == before.node,
         _ => false,
     };
     let changed = before.desired != after.desired;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use proto::ids::AllocId;
 use proto::model::{AllocState, Desired, Liveness};
 use server::core::scheduler::{self, Wanted, is_held};
-use server::core::state::{Alloc, JobRecord, Slot, State};
+use server::core::state::{Alloc, JobRecord, NodeRecord, Slot, State};
 
 use crate::sim::Sim;
 
@@ -20,7 +20,8 @@ impl Sim {
             return Some(format!("request {at} was never acknowledged"));
         }
         let jobs = self.state.jobs.iter();
-        jobs.filter_map(|(_, record)| unsettled(&self.state, record)).next().or_else(|| self.untrue())
+        let unsettled = jobs.filter_map(|(_, record)| unsettled(&self.state, record)).next();
+        unsettled.or_else(|| undrained(&self.state)).or_else(|| self.untrue())
     }
 
     /// Compares what really runs with what the state says.
@@ -51,6 +52,17 @@ impl Sim {
         }
         None
     }
+}
+
+/// Returns which node is still being drained though its deadline has passed, or nothing is left on it.
+fn undrained(state: &State) -> Option<String> {
+    let up = state.nodes.draining().iter().filter_map(|id| state.nodes.get(id));
+    let mut up = up.filter(|node| node.liveness == Liveness::Up);
+    let is_late = |node: &&std::sync::Arc<NodeRecord>| {
+        node.taking == 0 || node.drain.as_ref().is_some_and(|drain| drain.deadline.is_some())
+    };
+    let late = up.find(is_late)?;
+    Some(format!("{} is drained, and {} are left", late.identity.name, late.taking))
 }
 
 /// Returns which part of a job neither is as it should be nor has a reason for that.
@@ -106,7 +118,10 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
         let older = of_group().filter(|alloc| Some(&alloc.work) != work).count();
         let held = if is_held(state, record, name) { older.min(waiting) } else { 0 };
         // What was done or given up before the count shrank is remembered, so there may be more reasons than slots.
-        let busy = of_group().count() + waiting - held;
+        // What is on a node that is drained and has no other place runs, and is told as waiting too.
+        let drained = of_group().filter(|alloc| state.nodes.is_draining(alloc.node)).count();
+        let stays = drained.min(waiting - held);
+        let busy = of_group().count() + waiting - held - stays;
         if busy > wanted || busy + done + given_up < wanted {
             return Some(format!(
                 "{key}.{name} wants {wanted}, {} run, {done} are done, {given_up} are given up, {waiting} wait",

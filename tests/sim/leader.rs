@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{Incarnation, JobKey, NodeId, Reign, RequestId, ServerId};
 use server::core::rules::liveness::Leases;
-use server::core::rules::{Collect, Health, Rule, Step};
+use server::core::rules::{Collect, Draining, Health, Rule, Step};
 use server::core::scheduler::{Memory, schedule_with};
 use server::core::state::{Changes, Kind, Outcome, Plan, Settings, State};
 use server::leader::desk::Desk;
@@ -17,6 +17,8 @@ use crate::planted::Bug;
 use crate::sessions::Session;
 use crate::sim::{Sim, say};
 
+/// The rules that a leader drives, beside leases and the scheduler.
+const RULES: [&dyn Rule; 3] = [&Health, &Collect, &Draining];
 const OWN: RequestId = RequestId(0);
 const JOBS_PER_DECISION: usize = 4;
 
@@ -46,7 +48,7 @@ pub struct Leader {
     /// The plan in flight, and the jobs it is about.
     pub plan: Option<(u64, Vec<JobKey>)>,
     seq: u64,
-    rules: [Duty; 2],
+    rules: [Duty; RULES.len()],
     pub sessions: BTreeMap<u64, Session>,
 }
 
@@ -242,7 +244,9 @@ impl Sim {
         let changes = std::mem::take(&mut leader.changes);
         leader.dirty.extend(changes.jobs);
         leader.gained.extend(changes.gained);
-        leader.rules[0].look = true;
+        for (duty, rule) in leader.rules.iter_mut().zip(RULES) {
+            duty.look |= rule.on_change();
+        }
         if let Some((seq, jobs)) = leader.plan.take_if(|(seq, _)| *seq <= leader.view.last_plan_seq) {
             // Its answer was lost, and here it is.
             let _ = seq;
@@ -274,14 +278,13 @@ impl Sim {
 
     fn run_rules(&mut self, lead: Lead) {
         let now = self.server_time(lead.server);
-        for at in 0..2 {
+        for (at, rule) in RULES.into_iter().enumerate() {
             let Some(leader) = self.leader(lead) else { return };
             let duty = &mut leader.rules[at];
             let due = duty.look || duty.wake_at.is_some_and(|wake_at| wake_at <= now);
             if duty.in_flight || !due {
                 continue;
             }
-            let rule: &dyn Rule = if at == 0 { &Health } else { &Collect };
             let Step { proposals, wake_at } = rule.decide(&leader.view, now);
             *duty = Duty { in_flight: !proposals.is_empty(), wake_at, look: false };
             for kind in proposals {

@@ -15,6 +15,7 @@ mod crash_loops;
 mod depends_on;
 mod dev_leaves_nothing;
 mod disk_full;
+mod drain;
 mod every_node;
 mod fair;
 mod hooks_in_order;

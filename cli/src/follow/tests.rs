@@ -56,6 +56,7 @@ fn alloc(index: u32, state: AllocState) -> AllocView {
         state,
         healthy: false,
         lost: false,
+        draining: false,
         created_at: Timestamp(0),
         ended_at: state.has_ended().then_some(Timestamp(5)),
         ports: BTreeMap::new(),

@@ -31,17 +31,17 @@ fn unchanged() -> Server {
     answering(v1::WriteReply { changed: false, version: 2, revision: 11, ..Default::default() })
 }
 
-fn list(items: Value) -> Value {
+pub fn list(items: Value) -> Value {
     json!({ "items": items, "next": null, "revision": 10 })
 }
 
 #[track_caller]
-fn shows(server: &Server, args: &[&str], expected: &str) {
+pub fn shows(server: &Server, args: &[&str], expected: &str) {
     World::new().ask(&server.url(), args).expect(0, expected, "");
 }
 
 #[track_caller]
-fn asked(server: &Server, expected: &str) {
+pub fn asked(server: &Server, expected: &str) {
     let asked = server.script().asked.join("\n");
     assert!(asked.contains(expected), "{asked}");
 }
@@ -324,7 +324,7 @@ fn why_tells_the_story_with_times_and_the_last_lines() {
     assert_eq!(json["present"][1]["tail"], "boom\n");
 }
 
-fn node(name: &str, liveness: Liveness) -> NodeView {
+pub fn node(name: &str, liveness: Liveness) -> NodeView {
     NodeView {
         id: NodeId(1),
         name: name.into(),
@@ -337,6 +337,7 @@ fn node(name: &str, liveness: Liveness) -> NodeView {
         allocs: 2,
         since: three_minutes_ago(),
         failure_domain: None,
+        drain: None,
         attributes: BTreeMap::from([("os".to_owned(), "linux".to_owned())]),
     }
 }

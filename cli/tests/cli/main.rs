@@ -5,6 +5,7 @@ mod config;
 mod connecting; // which server is asked, with which token, how often
 mod convert;
 mod dev; // dev, for real
+mod drain; // node drain
 mod jobs; // run, stop
 mod reading; // status, logs, events
 mod server; // the scripted server

@@ -229,6 +229,14 @@ fn an_event_tells_of_what_was_to_come_as_seen_from_its_own_time() {
 }
 
 #[test]
+fn what_is_on_a_node_that_is_drained_says_so() {
+    let leaves = AllocView { draining: true, ..healthy("web", 0) };
+    let server = Server::with_job(vec![job("web", Health::Healthy, 10, vec![leaves])]);
+    let shown = World::new().ask(&server.url(), &["status", "web"]).stdout;
+    assert!(shown.contains("healthy, draining"), "{shown}");
+}
+
+#[test]
 fn a_job_that_is_scaled_to_0_says_so_and_when_its_version_was_made() {
     let stopping = AllocView { desired: "stop".into(), ..healthy("web", 0) };
     let mut status = job("web", Health::Healthy, 10, vec![stopping]);

@@ -396,6 +396,19 @@ impl Control for Fake {
         .await
     }
 
+    async fn drain_node(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        let v1::DrainNodeRequest { request_id, .. } = request.get_ref();
+        assert_eq!(request_id.len(), 16, "a write has a name");
+        self.written(
+            "drain_node",
+            &v1::DrainNodeRequest { request_id: Default::default(), ..request.into_inner() },
+        )
+        .await
+    }
+
     async fn set_settings(
         &self,
         request: Request<v1::SetSettingsRequest>,

@@ -66,6 +66,7 @@ pub fn alloc(job: &str, index: u32, state: AllocState) -> AllocView {
         state,
         healthy: false,
         lost: false,
+        draining: false,
         created_at: three_minutes_ago(),
         ended_at: state.has_ended().then(three_minutes_ago),
         ports: BTreeMap::new(),

@@ -8,7 +8,7 @@ use super::names::Scope;
 use super::reader::Reader;
 use super::table::{Table, pairs};
 use super::tree::Node;
-use super::{confine, files, per_node, placement, ports, restart, rules, task};
+use super::{confine, files, migrate, per_node, placement, ports, restart, rules, task};
 use crate::limits;
 use crate::model::{Group, JobType, Lifecycle, Task, Volume};
 
@@ -34,6 +34,7 @@ pub(super) fn group(
     let ports = table.get("ports").map(|node| ports::ports(reader, node)).unwrap_or_default();
     let restart = table.get("restart").map(|node| restart::restart(reader, node, kind));
     let reschedule = table.get("reschedule").map(|node| restart::reschedule(reader, node, kind));
+    let migrate = table.get("migrate").map(|node| migrate::migrate(reader, node)).unwrap_or_default();
     let volumes = table.get("volumes").map(|node| files::volumes(reader, node)).unwrap_or_default();
     let max_run = max_run(reader, table, kind);
     let scope = Scope { meta, ports: &ports };
@@ -60,6 +61,7 @@ pub(super) fn group(
         placement: placement::placement(reader, table),
         // Known when all groups of the job are.
         depends_on: Vec::new(),
+        migrate,
     }
 }
 

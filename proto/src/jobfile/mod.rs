@@ -17,6 +17,7 @@ pub mod interpolate;
 mod job;
 mod keys;
 mod logs;
+mod migrate;
 mod mistake;
 mod names;
 mod paths;

@@ -52,6 +52,12 @@ pub fn is_fact(name: &str) -> bool {
     FACTS.contains(&fact) || FAMILIES.iter().any(|family| fact.starts_with(family))
 }
 
+/// Returns whether a pace can be kept: something moves, and its replacement has time to be healthy.
+#[must_use]
+pub fn is_pace(migrate: &crate::model::Migrate) -> bool {
+    migrate.max_parallel > 0 && migrate.healthy_deadline > migrate.min_healthy_time
+}
+
 /// Returns whether a text is `USER` or `USER:GROUP`, each a name or a number.
 #[must_use]
 pub fn is_user(text: &str) -> bool {

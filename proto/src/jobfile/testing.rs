@@ -15,8 +15,9 @@ use super::rules::{
 use crate::ids::JobKey;
 use crate::model::{
     Affinity, Backoff, CAPABILITIES, Condition, Confinement, Dependency, Group, Interval, Isolate, Job,
-    JobType, Lifecycle, Limits, LogPolicy, Mount, NodeEnvFile, OnExhausted, Placement, Port, Process,
-    RLIMITS, Reschedule, Resources, Restart, RestartOn, Rlimit, Spread, Task, TaskFile, Volume, VolumeSource,
+    JobType, Lifecycle, Limits, LogPolicy, Migrate, Mount, NodeEnvFile, OnExhausted, Placement, Port,
+    Process, RLIMITS, Reschedule, Resources, Restart, RestartOn, Rlimit, Spread, Task, TaskFile, Volume,
+    VolumeSource,
 };
 
 /// Texts that YAML readers like to take for something else.
@@ -267,14 +268,30 @@ fn placement() -> impl Strategy<Value = Placement> {
         })
 }
 
+fn migrate() -> impl Strategy<Value = Migrate> {
+    (1u32..=10_000, millis(0, 1 << 30), millis(1, 1 << 30)).prop_map(|(max_parallel, least, more)| Migrate {
+        max_parallel,
+        min_healthy_time: least,
+        healthy_deadline: least + more,
+    })
+}
+
 /// A group whose tasks mount some of its volumes, and of which at least one is a main task.
 fn group(kind: JobType) -> impl Strategy<Value = Group> {
-    let policies = (restart(), reschedule(), option::of(millis(1000, 1 << 35)));
+    let policies = (restart(), reschedule(), option::of(millis(1000, 1 << 35)), migrate());
     let volumes = btree_map(name(), volume(), 0..3);
     let mounts = vec((any::<sample::Index>(), absolute(), any::<bool>()), 0..3);
     (0u32..=10_000, btree_map(name(), task(), 1..3), ports(), policies, volumes, mounts, placement())
         .prop_map(
-            move |(count, mut tasks, ports, (restart, reschedule, max_run), volumes, mounts, placement)| {
+            move |(
+                count,
+                mut tasks,
+                ports,
+                (restart, reschedule, max_run, migrate),
+                volumes,
+                mounts,
+                placement,
+            )| {
                 if let Some(task) = tasks.values_mut().next() {
                     task.lifecycle = Lifecycle::Main;
                     for (index, to, read_only) in mounts.into_iter().filter(|_| !volumes.is_empty()) {
@@ -299,6 +316,7 @@ fn group(kind: JobType) -> impl Strategy<Value = Group> {
                     volumes,
                     max_run,
                     placement,
+                    migrate,
                     ..Group::new(kind, tasks)
                 }
             },

@@ -38,6 +38,10 @@ pub enum StopReason {
     NodeUnsuitable,
     /// Work of higher priority needs its room.
     Preempted,
+    /// Its node is drained.
+    Drained,
+    /// What it was to replace stays: it was not healthy in time, or that node is drained no more.
+    NotMoved,
 }
 
 /// What the agent saw, in the only order in which it may change.

@@ -82,6 +82,14 @@ kinds! {
     NodeUncordoned = "node_uncordoned", 44;
     /// A node that was down was forgotten.
     NodePurged = "node_purged", 45;
+    /// A person drains a node: its work moves to others.
+    NodeDrainBegun = "node_drain_begun", 46;
+    /// A node that was drained has nothing left.
+    NodeDrained = "node_drained", 47;
+    /// A person cancelled the drain of a node.
+    NodeDrainCancelled = "node_drain_cancelled", 48;
+    /// A drain's deadline has passed: what was left is told to end.
+    NodeDrainDeadline = "node_drain_deadline", 49;
     /// A server began to lead.
     LeaderElected = "leader_elected", 50;
     /// A person changed a setting of the cluster.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Dependency, JobType, Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource};
+use super::{
+    Dependency, JobType, Migrate, Placement, Reschedule, Resources, Restart, Task, Volume, VolumeSource,
+};
 use crate::ids::JobKey;
 
 pub use crate::ids::DEFAULT_NAMESPACE;
@@ -52,6 +54,8 @@ pub struct Group {
     pub placement: Placement,
     /// What must be so before an allocation of it is placed.
     pub depends_on: Vec<Dependency>,
+    /// How its allocations leave a node that is drained.
+    pub migrate: Migrate,
 }
 
 impl Job {
@@ -89,6 +93,7 @@ impl Group {
             max_run: None,
             placement,
             depends_on,
+            migrate: Migrate::default(),
         }
     }
 
@@ -113,7 +118,7 @@ impl Group {
     }
 
     /// Returns whether running allocations may stay as they are when this becomes `other`: whether all that differs is
-    /// count, restart, reschedule, what it depends on and logs.
+    /// count, restart, reschedule, migrate, what it depends on and logs.
     #[must_use]
     pub fn same_work(&self, other: &Self) -> bool {
         let only_logs_differ =

@@ -22,6 +22,6 @@ pub use job::{DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Job, Port, stored_size
 pub use job_type::JobType;
 pub use node::{Eligibility, Liveness, NodeIdentity};
 pub use placement::{Affinity, DEFAULT_WEIGHT, Placement, Spread};
-pub use policy::{Backoff, Interval, OnExhausted, Reschedule, Restart, RestartOn};
+pub use policy::{Backoff, Interval, Migrate, OnExhausted, Reschedule, Restart, RestartOn};
 pub use resources::Resources;
 pub use task::{Lifecycle, LogPolicy, Process, Task};

@@ -123,6 +123,27 @@ impl Reschedule {
     }
 }
 
+/// The pace at which a group's allocations leave a node that is drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrate {
+    /// How many of a group may move at once: that many more than its count may run meanwhile. At least 1.
+    pub max_parallel: u32,
+    /// How long a replacement must have run, and be healthy, before what it replaces ends.
+    pub min_healthy_time: Duration,
+    /// How long a replacement may take for that; then it ends and another one is tried. More than `min_healthy_time`.
+    pub healthy_deadline: Duration,
+}
+
+impl Default for Migrate {
+    fn default() -> Self {
+        Self {
+            max_parallel: 1,
+            min_healthy_time: Duration::from_secs(5),
+            healthy_deadline: Duration::from_secs(300),
+        }
+    }
+}
+
 /// Returns the delay after `done` earlier ones, without jitter.
 #[must_use]
 pub fn grown(first: Duration, backoff: Backoff, most: Duration, done: u32) -> Duration {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{AllocView, List, NodeView, Version};
 use crate::ids::{Revision, ServerId};
 use crate::model::Event;
+use crate::time::Timestamp;
 
 /// Everything about one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,31 @@ pub struct NodeStatus {
     pub events: Vec<Event>,
     /// The revision of the state that this shows.
     pub revision: Revision,
+}
+
+/// A node that is being emptied, or was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DrainView {
+    /// `draining`, or `drained` when nothing was left.
+    pub state: String,
+    /// Who wanted it.
+    pub by: String,
+    /// What they said about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Since when.
+    pub begun_at: Timestamp,
+    /// When what is left is told to end; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// Whether that has happened.
+    #[serde(default)]
+    pub overdue: bool,
+    /// Allocations that are left.
+    pub left: u32,
+    /// When nothing was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_at: Option<Timestamp>,
 }
 
 /// All servers of the cluster.

@@ -8,8 +8,8 @@ use super::task::{task_from_wire, task_to_wire};
 use super::{BadMessage, need, v1};
 use crate::ids::JobKey;
 use crate::model::{
-    Backoff, Group, Interval, Job, JobType, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn,
-    Volume, VolumeSource,
+    Backoff, Group, Interval, Job, JobType, Migrate, OnExhausted, Port, Reschedule, Resources, Restart,
+    RestartOn, Volume, VolumeSource,
 };
 use crate::time::millis;
 
@@ -89,6 +89,7 @@ pub fn group_to_wire(group: &Group) -> v1::Group {
         max_run_ms: group.max_run.map(millis),
         placement: placement_to_wire(&group.placement),
         depends_on: group.depends_on.iter().map(dependency_to_wire).collect(),
+        migrate: migrate_to_wire(&group.migrate),
     }
 }
 
@@ -119,7 +120,25 @@ pub fn group_from_wire(group: v1::Group, of_job: JobType) -> Result<Group, BadMe
         max_run: group.max_run_ms.map(Duration::from_millis),
         placement: group.placement.map(placement_from_wire).transpose()?.unwrap_or_default(),
         depends_on: group.depends_on.into_iter().map(dependency_from_wire).collect::<Result<_, _>>()?,
+        migrate: group.migrate.map_or_else(Migrate::default, |pace| migrate_from_wire(&pace)),
     })
+}
+
+/// The default is not written: a job is as large as it was before the key was there.
+fn migrate_to_wire(migrate: &Migrate) -> Option<v1::Migrate> {
+    (*migrate != Migrate::default()).then(|| v1::Migrate {
+        max_parallel: migrate.max_parallel,
+        min_healthy_ms: millis(migrate.min_healthy_time),
+        healthy_deadline_ms: millis(migrate.healthy_deadline),
+    })
+}
+
+const fn migrate_from_wire(migrate: &v1::Migrate) -> Migrate {
+    Migrate {
+        max_parallel: migrate.max_parallel,
+        min_healthy_time: Duration::from_millis(migrate.min_healthy_ms),
+        healthy_deadline: Duration::from_millis(migrate.healthy_deadline_ms),
+    }
 }
 
 fn volume_to_wire(volume: &Volume) -> v1::Volume {

@@ -67,7 +67,7 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
             | "Control/PlanJob"
             | "Control/Signal",
         ) => Capability::Submit,
-        Some("Control/SetEligibility" | "Control/PurgeNode") => Capability::Operator,
+        Some("Control/SetEligibility" | "Control/PurgeNode" | "Control/DrainNode") => Capability::Operator,
         Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
         Some(rest) if rest.starts_with("Agent/") => Capability::Node,
@@ -160,7 +160,7 @@ mod tests {
         for name in ["ScaleJob", "StartJob", "RevertJob", "RestartJob", "RestartAlloc", "PlanJob"] {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Submit), "{name}");
         }
-        for name in ["SetEligibility", "PurgeNode"] {
+        for name in ["SetEligibility", "PurgeNode", "DrainNode"] {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Operator), "{name}");
         }
         assert_eq!(post("/v1/nodes/n1/cordon"), Some(Capability::Operator));

@@ -112,6 +112,19 @@ impl v1::control_server::Control for Control {
         reply(ops::purge_node(&self.context.cluster, &caller, id, &ask.node).await?)
     }
 
+    async fn drain_node(&self, request: Request<v1::DrainNodeRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let id = request_id(&ask.request_id)?;
+        let (cluster, deadline) = (&self.context.cluster, ask.deadline_ms.map(Duration::from_millis));
+        reply(match ask.cancel {
+            true => ops::cancel_drain(cluster, &caller, id, &ask.node).await?,
+            false => {
+                let wish = ops::Drain { deadline, no_deadline: ask.no_deadline, message: ask.message };
+                ops::drain_node(cluster, &caller, id, &ask.node, wish).await?
+            }
+        })
+    }
+
     async fn set_settings(&self, request: Request<v1::SetSettingsRequest>) -> Reply<v1::WriteReply> {
         let (caller, ask) = opened(request)?;
         let id = request_id(&ask.request_id)?;

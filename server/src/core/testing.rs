@@ -1,6 +1,7 @@
 //! Small worlds for the tests of `core`: a state, changed by commands alone, with its invariants checked on the way.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proto::ids::{AllocId, Incarnation, JobKey, NodeId, ServerId};
 use proto::model::{
@@ -9,9 +10,9 @@ use proto::model::{
 };
 use proto::time::Timestamp;
 
-use super::rules::{Health, Rule};
+use super::rules::{Draining, Health, Rule};
 use super::scheduler::schedule;
-use super::state::{Alloc, Applied, Command, Kind, LivenessChange, Outcome, Plan, State};
+use super::state::{Alloc, Applied, Command, DrainStep, Kind, LivenessChange, Outcome, Plan, State};
 
 pub(crate) const INCARNATION: Incarnation = Incarnation(5);
 
@@ -141,10 +142,32 @@ impl World {
             self.report_on(alloc.node, status);
         }
         self.pass(2000);
-        for kind in Health.decide(&self.state, self.state.now).proposals {
-            self.apply(kind);
+        for rule in [&Health as &dyn Rule, &Draining] {
+            for kind in rule.decide(&self.state, self.state.now).proposals {
+                self.apply(kind);
+            }
         }
         self.settle();
+    }
+
+    /// Begins to drain the node of that number.
+    pub(crate) fn drain(&mut self, number: u64, deadline: Option<Duration>) -> Outcome {
+        let step = DrainStep::Begin { deadline, message: String::new() };
+        self.apply(Kind::DrainNode { node: self.node(number), step }).outcome
+    }
+
+    pub(crate) fn cancel_drain(&mut self, number: u64) -> Outcome {
+        self.apply(Kind::DrainNode { node: self.node(number), step: DrainStep::Cancel }).outcome
+    }
+
+    /// Returns for a node's live allocations their slots, and which of them are wanted.
+    pub(crate) fn on(&self, number: u64) -> Vec<(String, bool)> {
+        let node = self.node(number);
+        let here = self.state.allocs.iter().filter(|(_, alloc)| alloc.node == node && !alloc.has_ended());
+        let mut here: Vec<(String, bool)> =
+            here.map(|(_, alloc)| (alloc.name(), alloc.desired == proto::model::Desired::Run)).collect();
+        here.sort();
+        here
     }
 
     pub(crate) fn pass(&mut self, ms: u64) {

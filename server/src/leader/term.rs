@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{liveness, rule_loop, scheduler_loop};
 use crate::agents::LeaseBook;
 use crate::cluster::Cluster;
-use crate::core::rules::{Collect, Health};
+use crate::core::rules::{Collect, Draining, Health};
 use crate::core::state::{Kind, Settings};
 use crate::raft::Leadership;
 
@@ -93,6 +93,7 @@ fn spawn_loops(duties: &Duties, reign: Reign) -> JoinSet<()> {
     loops.spawn(liveness::run(cluster(), duties.leases.clone()));
     loops.spawn(rule_loop::run(cluster(), "health", Health));
     loops.spawn(rule_loop::run(cluster(), "collect", Collect));
+    loops.spawn(rule_loop::run(cluster(), "drain", Draining));
     loops
 }
 

@@ -61,6 +61,9 @@ fn check_group(faults: &mut Faults, name: &str, group: &Group) {
     check_ports(faults, name, group);
     check_restart(faults, name, &group.restart);
     faults.unless(group.reschedule.delay >= LEAST_DELAY, || at("`reschedule.delay` is below 100ms"));
+    faults.unless(rules::is_pace(&group.migrate), || {
+        at("`migrate` lets nothing move, or `migrate.healthy_deadline` is not above `migrate.min_healthy_time`")
+    });
     for (task_name, task) in &group.tasks {
         faults.name("a task's name", task_name);
         check_task(faults, &format!("task `{name}.{task_name}`"), task, group);

@@ -1,5 +1,6 @@
 //! `minijob node`: the machines, and whether they take work.
 
+mod drain; // a node is emptied
 mod show; // all nodes, or one
 
 use proto::time::now;
@@ -19,6 +20,8 @@ Examples:
   minijob node status n1     one: what it is, what runs there, what happened
   minijob node cordon n1     it keeps what it has and takes nothing new
   minijob node uncordon n1
+  minijob node drain n1      moves its work to other nodes, and follows that
+  minijob node drain n1 --cancel
   minijob node purge n1      forgets a node that is down for good";
 
 /// What `node` is asked.
@@ -42,6 +45,8 @@ pub enum What {
     Cordon(One),
     /// Lets a node take work again
     Uncordon(One),
+    /// Moves a node's work to others, and follows until nothing is left
+    Drain(drain::Args),
     /// Forgets a node that is down
     Purge(One),
 }
@@ -63,6 +68,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         Some(What::Status { node: Some(node) }) => status(node, global),
         Some(What::Cordon(One { node })) => eligibility(node, false, global),
         Some(What::Uncordon(One { node })) => eligibility(node, true, global),
+        Some(What::Drain(args)) => drain::main(args, global),
         Some(What::Purge(One { node })) => purge(node, global),
     }
 }

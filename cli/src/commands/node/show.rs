@@ -5,6 +5,7 @@ use proto::time::Timestamp;
 use proto::units::show_cpu;
 use proto::view::{NodeStatus, NodeView};
 
+use super::drain;
 use crate::commands::events;
 use crate::commands::status::job::state;
 use crate::exit::Failure;
@@ -44,6 +45,7 @@ pub(super) fn one(out: &mut Out, status: &NodeStatus, now: Timestamp) -> Result<
         ("cpu", cpu(node.used, node.capacity)),
         ("memory", memory(node.used, node.capacity)),
     ];
+    facts.extend(node.drain.as_ref().map(|one| ("drain", drain::told(one, now))));
     facts.extend(node.failure_domain.clone().map(|domain| ("failure domain", domain)));
     facts.extend(node.attributes.iter().map(|(key, value)| (key.as_str(), value.clone())));
     let width = facts.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0) + 2;
@@ -81,6 +83,13 @@ pub(super) fn one(out: &mut Out, status: &NodeStatus, now: Timestamp) -> Result<
 }
 
 fn word(node: &NodeView) -> Cell {
+    let drain = node.drain.as_ref().map(|drain| drain.state.as_str());
+    if let Some(state) = drain {
+        return match node.liveness {
+            Liveness::Down => Cell::toned(Tone::Bad, format!("down, {state}")),
+            Liveness::Up => Cell::toned(Tone::Warn, state),
+        };
+    }
     match (node.liveness, node.eligibility) {
         (Liveness::Down, Eligibility::Cordoned) => Cell::toned(Tone::Bad, "down, cordoned"),
         (Liveness::Down, Eligibility::Eligible) => Cell::toned(Tone::Bad, "down"),

@@ -190,6 +190,7 @@ pub(in crate::commands) fn state(alloc: &AllocView, only_task: Option<&TaskView>
         AllocState::Running if only_task.is_some_and(|task| task.phase == "backoff") => {
             (Tone::Bad, "backoff")
         }
+        AllocState::Running if alloc.healthy && alloc.draining => (Tone::Warn, "healthy, draining"),
         AllocState::Running if alloc.healthy => (Tone::Good, "healthy"),
         AllocState::Running => (Tone::Plain, "running"),
     };

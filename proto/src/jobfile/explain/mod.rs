@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::emit::Lines;
 use super::restart::{default_reschedule, default_restart};
 use crate::model::{
-    Backoff, DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Interval, Job, JobType, OnExhausted, Port,
+    Backoff, DEFAULT_NAMESPACE, DEFAULT_PRIORITY, Group, Interval, Job, JobType, Migrate, OnExhausted, Port,
     Reschedule, Restart, RestartOn, Volume, VolumeSource,
 };
 use crate::units::show_duration;
@@ -108,6 +108,7 @@ fn shared(lines: &mut Lines, group: &Group) {
     depends::explain(lines, &group.depends_on);
     restart(lines, &group.restart, &default_restart(group.kind));
     reschedule(lines, &group.reschedule, &default_reschedule(group.kind));
+    migrate(lines, &group.migrate, &Migrate::default());
 }
 
 fn volumes(lines: &mut Lines, volumes: &BTreeMap<String, Volume>) {
@@ -199,6 +200,22 @@ fn reschedule(lines: &mut Lines, reschedule: &Reschedule, usual: &Reschedule) {
     }
     if lines.wants(reschedule.max_delay != usual.max_delay.max(reschedule.delay)) {
         lines.yaml(6, "max_delay", &show_duration(reschedule.max_delay));
+    }
+}
+
+fn migrate(lines: &mut Lines, migrate: &Migrate, usual: &Migrate) {
+    if !lines.wants(migrate != usual) {
+        return;
+    }
+    lines.open(4, "migrate");
+    if lines.wants(migrate.max_parallel != usual.max_parallel) {
+        lines.yaml(6, "max_parallel", &migrate.max_parallel.to_string());
+    }
+    if lines.wants(migrate.min_healthy_time != usual.min_healthy_time) {
+        lines.yaml(6, "min_healthy_time", &show_duration(migrate.min_healthy_time));
+    }
+    if lines.wants(migrate.healthy_deadline != usual.healthy_deadline) {
+        lines.yaml(6, "healthy_deadline", &show_duration(migrate.healthy_deadline));
     }
 }
 

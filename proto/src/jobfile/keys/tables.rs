@@ -26,7 +26,6 @@ const fn later_within(name: &'static str, level: Level, why: &'static str) -> Ke
 const CONTAINERS: &str = "containers come later; this version runs processes (`command`)";
 const ROLLOUT: &str = "a new version replaces the old one step by step, the next when all others are healthy";
 const FENCES: &str = "a lost node's work is replaced when its lease has run out";
-const DRAINS: &str = "a drained node's work moves at once";
 const SERVICES: &str = "this version runs processes without registering them";
 const RENDERED: &str = "a file is put into a task's directory as it is written under `files`";
 const MAX: i64 = i64::MAX;
@@ -103,6 +102,7 @@ pub(super) const GROUP: &[Key] = &[
     ),
     acted("restart", Table(Level::Restart), "What the node does after an end"),
     acted("reschedule", Table(Level::Reschedule), "What the servers do when the node has given up"),
+    acted("migrate", Table(Level::Migrate), "How its allocations leave a node that is drained"),
     acted("volumes", Map(&Table(Level::Volume)), "Places of the node that tasks may mount, by name"),
     acted(
         "max_run",
@@ -121,7 +121,6 @@ pub(super) const GROUP: &[Key] = &[
     ),
     later("services", SERVICES),
     later_within("update", Level::Update, ROLLOUT),
-    later_within("migrate", Level::Migrate, DRAINS),
     later_within("disconnect", Level::Disconnect, FENCES),
     later_unless("singleton", "false", FENCES),
     later_unless("shutdown_delay", "0s", "the stop signal is sent at once"),
@@ -316,9 +315,21 @@ pub(super) const UPDATE: &[Key] = &[
 ];
 
 pub(super) const MIGRATE: &[Key] = &[
-    later_unless("max_parallel", "1", DRAINS),
-    later_unless("min_healthy_time", "5s", DRAINS),
-    later_unless("healthy_deadline", "5m", DRAINS),
+    acted(
+        "max_parallel",
+        Whole(1, ALLOCATIONS_PER_GROUP as i64),
+        "How many move at once; 1 if it is not written",
+    ),
+    acted(
+        "min_healthy_time",
+        Duration,
+        "How long a replacement must run before the one that it replaces ends; 5s if it is not written",
+    ),
+    acted(
+        "healthy_deadline",
+        Duration,
+        "How long a replacement may take for that before another one is tried; 5m if it is not written",
+    ),
 ];
 
 pub(super) const DISCONNECT: &[Key] = &[

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::{brief, explain, parse, parse_in};
 use crate::model::{
-    Backoff, Condition, Confinement, Dependency, Interval, Isolate, Job, JobType, Lifecycle, Limits, Mount,
-    NodeEnvFile, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Rlimit, Task, Volume,
+    Backoff, Condition, Confinement, Dependency, Interval, Isolate, Job, JobType, Lifecycle, Limits, Migrate,
+    Mount, NodeEnvFile, OnExhausted, Port, Reschedule, Resources, Restart, RestartOn, Rlimit, Task, Volume,
     VolumeSource,
 };
 
@@ -63,6 +63,7 @@ groups:
     ports: {http: {}, admin: {static: 8080}}
     restart: {attempts: -1, interval: forever, delay: 2s, backoff: constant, max_delay: 9s, jitter: 0%, on_exhausted: stay, on: failure}
     reschedule: {attempts: 4, delay: 1s, backoff: constant, max_delay: 1m}
+    migrate: {max_parallel: 2, min_healthy_time: 10s, healthy_deadline: 1m}
     tasks:
       t:
         command: /bin/b
@@ -100,6 +101,8 @@ groups:
         max_delay: Duration::from_secs(60),
     };
     assert_eq!(group.reschedule, reschedule);
+    let (min_healthy_time, healthy_deadline) = (Duration::from_secs(10), Duration::from_secs(60));
+    assert_eq!(group.migrate, Migrate { max_parallel: 2, min_healthy_time, healthy_deadline });
     let task = &group.tasks["t"];
     assert_eq!(task.process.args, ["x", "${port.admin}"]);
     assert_eq!(
@@ -411,6 +414,10 @@ groups:
       delay: 5s
       backoff: exponential
       max_delay: 10m
+    migrate:
+      max_parallel: 1
+      min_healthy_time: 5s
+      healthy_deadline: 5m
     tasks:
       web:
         command: /bin/sh

@@ -1,9 +1,12 @@
 //! Nodes and servers over HTTP.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use proto::model::Eligibility;
 use proto::view::{LossView, NodeList, NodeStatus, ServerList, Written};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Failure;
@@ -16,6 +19,24 @@ use crate::ops::{self, Caller};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PurgeParams {
+    #[serde(default)]
+    request_id: Option<String>,
+}
+
+/// How a node is drained.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DrainBody {
+    /// When what is left is told to end, from now; 0: at once; none: 1 h.
+    #[serde(default)]
+    deadline_ms: Option<u64>,
+    /// What is left may take as long as it needs.
+    #[serde(default)]
+    no_deadline: bool,
+    /// What is to be said about it.
+    #[serde(default)]
+    message: String,
+    /// Names the write.
     #[serde(default)]
     request_id: Option<String>,
 }
@@ -84,6 +105,28 @@ pub(super) async fn purge(
 ) -> Result<Json<Written>, Failure> {
     let id = request_id(params.request_id.as_deref())?;
     Ok(Json(ops::purge_node(&context.cluster, &caller, id, &name).await?))
+}
+
+pub(super) async fn drain(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Body(body): Body<DrainBody>,
+) -> Result<Json<Written>, Failure> {
+    let id = request_id(body.request_id.as_deref())?;
+    let deadline = body.deadline_ms.map(Duration::from_millis);
+    let wish = ops::Drain { deadline, no_deadline: body.no_deadline, message: body.message };
+    Ok(Json(ops::drain_node(&context.cluster, &caller, id, &name, wish).await?))
+}
+
+pub(super) async fn cancel_drain(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Params(params): Params<PurgeParams>,
+) -> Result<Json<Written>, Failure> {
+    let id = request_id(params.request_id.as_deref())?;
+    Ok(Json(ops::cancel_drain(&context.cluster, &caller, id, &name).await?))
 }
 
 pub(super) async fn servers(

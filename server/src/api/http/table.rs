@@ -145,6 +145,8 @@ fn of_machines() -> Vec<Endpoint> {
         endpoint!(delete "/v1/nodes/{name}", "forgets a node that is down", &[REQUEST_ID], json::<Written>(), machines::purge),
         endpoint!(post "/v1/nodes/{name}/cordon", "the node takes nothing new", &[], PlainBody, json::<Written>(), machines::cordon),
         endpoint!(post "/v1/nodes/{name}/uncordon", "the node takes work again", &[], PlainBody, json::<Written>(), machines::uncordon),
+        endpoint!(post "/v1/nodes/{name}/drain", "moves the node's work to others, or changes the deadline of that", &[], machines::DrainBody, json::<Written>(), machines::drain),
+        endpoint!(delete "/v1/nodes/{name}/drain", "cancels a drain: what has not moved stays", &[REQUEST_ID], json::<Written>(), machines::cancel_drain),
         endpoint!(get "/v1/servers", "the servers of the cluster", &[], json::<ServerList>(), machines::servers),
         endpoint!(get "/v1/settings", "the settings of the cluster", &[], json::<view::SettingList>(), settings::list),
         endpoint!(get "/v1/settings/{name}", "one setting", &[], json::<view::SettingView>(), settings::show),

@@ -79,6 +79,7 @@ async fn no_grpc_method_answers_without_the_token() {
         control.restart_alloc(v1::RestartAllocRequest::default()).await.map(drop).unwrap_err(),
         control.set_eligibility(v1::SetEligibilityRequest::default()).await.map(drop).unwrap_err(),
         control.purge_node(v1::PurgeNodeRequest::default()).await.map(drop).unwrap_err(),
+        control.drain_node(v1::DrainNodeRequest::default()).await.map(drop).unwrap_err(),
         control.plan_job(v1::PlanJobRequest::default()).await.map(drop).unwrap_err(),
         control.plan_loss(v1::PlanLossRequest::default()).await.map(drop).unwrap_err(),
         control.job_history(v1::JobHistoryRequest::default()).await.map(drop).unwrap_err(),

@@ -1,9 +1,11 @@
 //! Leader duties: each looks at the state and the time and says what to propose and when to look again.
 
+mod drain;
 mod gc;
 mod health;
 pub mod liveness;
 
+pub use drain::Draining;
 pub use gc::Collect;
 pub use health::{Health, MIN_HEALTHY_TIME};
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use proto::ids::{JobKey, JobVersion};
+use proto::ids::{AllocId, JobKey, JobVersion};
 use proto::model::{AllocState, Condition, Dependency, Group};
 
 use super::everywhere::{Wanted, wanted};
@@ -116,19 +116,24 @@ impl Progress {
     /// Counts the present work only: what is about to be replaced is not what is waited for.
     fn of(state: &State, record: &JobRecord, name: &str, condition: Condition) -> Self {
         let work = record.current().work.get(name);
-        let is_ready = |alloc: &&Alloc| match condition {
+        let is_ready = |alloc: &Alloc| match condition {
             Condition::Started => alloc.state == AllocState::Running,
             Condition::Healthy => alloc.healthy,
             Condition::Completed => false,
         };
-        let slots = record.filled.get(name).into_iter().flat_map(|slots| slots.values());
-        let active = slots.filter_map(|id| state.allocs.get(*id));
-        let active = active.filter(|alloc| alloc.is_active() && Some(&alloc.work) == work);
+        let filled = record.filled.get(name).into_iter().flat_map(|slots| slots.iter());
+        let one = |id: AllocId| state.allocs.get(id);
+        let counts = |alloc: &&Alloc| alloc.is_active() && Some(&alloc.work) == work && is_ready(alloc);
+        // What leaves a drained node is what it was until the one that fills its slot is.
+        let is_slot_ready = |(index, id): &(&u32, &AllocId)| {
+            let old = record.leaving_of(name, **index);
+            [Some(**id), old].into_iter().flatten().filter_map(one).any(|alloc| counts(&alloc))
+        };
         let memory = record.group(name);
         let Wanted { slots, done } = wanted(state, record, name);
         let given_up =
             memory.map_or(0, |memory| memory.failed.values().filter(|slot| slot.due.is_none()).count());
-        let ready = active.filter(is_ready).count() + done as usize;
+        let ready = filled.filter(is_slot_ready).count() + done as usize;
         Self { group: name.to_owned(), wanted: slots as usize, ready, given_up }
     }
 

@@ -156,6 +156,10 @@ fn place_group(
     let key = record.key.as_ref();
     let Outcome { placed, told, left, why: no_room } =
         find_places(state, record, work, room, answers, scores);
+    let no_room = match left as usize <= work.moves && left > 0 {
+        true => format!("its node is drained, and no other can take it: {no_room}"),
+        false => no_room,
+    };
     let why = [work.waits_for.as_str(), &no_room].into_iter().filter(|why| !why.is_empty());
     let why = why.collect::<Vec<_>>().join("; ");
     decision.placed.extend(told);

@@ -3,6 +3,7 @@
 mod advice;
 mod dependencies;
 mod domains;
+mod drain;
 mod everywhere;
 mod fairness;
 mod loss;

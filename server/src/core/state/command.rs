@@ -1,5 +1,7 @@
 //! What can be asked of the state. One command is one revision.
 
+use std::time::Duration;
+
 use proto::ids::{
     AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, Reign, RequestId, Revision, ServerId,
 };
@@ -112,6 +114,13 @@ pub enum Kind {
         /// What it shall be.
         eligibility: Eligibility,
     },
+    /// A step of a node's drain.
+    DrainNode {
+        /// Which.
+        node: NodeId,
+        /// What.
+        step: DrainStep,
+    },
     /// Forgets a node that is down.
     PurgeNode {
         /// Which.
@@ -155,6 +164,22 @@ pub struct LivenessChange {
     pub generation: Generation,
     /// What it is.
     pub liveness: Liveness,
+}
+
+/// A step of a node's drain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DrainStep {
+    /// A person wants the node to be emptied, or changes the deadline.
+    Begin {
+        /// From now on; none: there is none.
+        deadline: Option<Duration>,
+        /// What the person said about it.
+        message: String,
+    },
+    /// A person wants its work to stay.
+    Cancel,
+    /// Does what is due by now; what that is the state itself says.
+    Advance,
 }
 
 /// A decision of the scheduler. Refused as a whole only if it comes from another reign or out of order.

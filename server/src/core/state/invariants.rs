@@ -75,6 +75,9 @@ impl State {
         must(found, node.ports.iter().eq(ports.keys().copied()), || {
             format!("I1: the port table of node {id} is off")
         });
+        must(found, self.nodes.is_draining(id) == node.is_draining(), || {
+            format!("the list of nodes that are drained is off at {id}")
+        });
         let seen = self.nodes.fleet().seat(id).map(|seat| self.nodes.fleet().row(seat));
         must(found, seen == Some(row(node)), || format!("the columns say {seen:?} of node {id}"));
         // Nothing was placed beyond what the node has; what it brought with it is as it is.
@@ -84,25 +87,35 @@ impl State {
         });
     }
 
-    /// I2, the part of it that holds at every moment: a slot has at most one allocation that is not lost.
+    /// I2, the part of it that holds at every moment: a slot has at most one allocation that is not lost, and one more that leaves a
+    /// drained node and is older.
     fn check_job(&self, job: &JobRecord, found: &mut Vec<String>) {
-        let mut slots = BTreeSet::new();
+        let (mut slots, mut moves) = (BTreeSet::new(), 0);
         for id in &job.live {
             let Some(alloc) = self.allocs.get(*id) else {
                 found.push(format!("job {} lists {id}, which is gone", job.key));
                 continue;
             };
             must(found, !alloc.has_ended(), || format!("{id} has ended and is listed as live"));
-            must(found, alloc.lost || slots.insert((alloc.group.clone(), alloc.index)), || {
+            let filler = job.filler_of(&alloc.group, alloc.index);
+            let leaves = job.is_leaving(alloc);
+            moves += usize::from(leaves);
+            let slot = (alloc.group.clone(), alloc.index);
+            must(found, alloc.lost || leaves || slots.insert(slot), || {
                 format!("I2: slot {} is filled twice, also by {id}", alloc.name())
             });
-            let filled = job.filled.get(&alloc.group).and_then(|slots| slots.get(&alloc.index)) == Some(id);
-            must(found, filled != alloc.lost, || {
+            must(found, (filler == Some(*id)) != (alloc.lost || leaves), || {
                 format!("the list of filled slots is off at {}", alloc.name())
+            });
+            must(found, !leaves || (!alloc.lost && filler > Some(*id)), || {
+                format!("I2: {id} leaves {}, which nothing younger fills", alloc.name())
             });
         }
         must(found, job.filled.values().map(imbl::OrdMap::len).sum::<usize>() == slots.len(), || {
             format!("job {} lists slots that nothing fills", job.key)
+        });
+        must(found, job.leaving.values().map(imbl::OrdMap::len).sum::<usize>() == moves, || {
+            format!("job {} lists slots that nothing leaves", job.key)
         });
         self.check_per_node(job, found);
         for id in &job.ended {

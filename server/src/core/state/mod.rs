@@ -5,6 +5,7 @@ mod changes;
 mod classes;
 mod command;
 mod dependents;
+mod drain;
 mod encode;
 mod events;
 mod fleet;
@@ -22,10 +23,11 @@ pub use apply::stop_word;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
 pub use classes::{Class, Classes};
 pub use command::{
-    Command, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
-    PlanWait, RunnerUp,
+    Command, DrainStep, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop,
+    PlanUpdate, PlanWait, RunnerUp,
 };
 pub use dependents::Dependents;
+pub use drain::{Drain, Due};
 pub use encode::{
     BadRecord, STATE_VERSION, decode_command, decode_outcome, encode_command, encode_outcome, read_snapshot,
     write_snapshot,

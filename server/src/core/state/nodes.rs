@@ -19,6 +19,7 @@ pub struct Nodes {
     domains: imbl::OrdSet<(Arc<str>, NodeId)>,
     classes: Classes,
     fleet: Fleet,
+    draining: imbl::OrdSet<NodeId>,
 }
 
 impl Nodes {
@@ -43,7 +44,7 @@ impl Nodes {
     /// Returns the record of that node, to change all but its identity, which is put anew; the columns follow when the answer is dropped.
     pub fn get_mut(&mut self, id: &NodeId) -> Option<NodeMut<'_>> {
         let record = self.rows.get_mut(id)?;
-        Some(NodeMut { record, fleet: &mut self.fleet })
+        Some(NodeMut { record, fleet: &mut self.fleet, draining: &mut self.draining })
     }
 
     /// Returns the nodes of that name: at most one of them is up.
@@ -60,6 +61,19 @@ impl Nodes {
         self.domains.range(of_domain).filter_map(|(_, id)| self.rows.get(id))
     }
 
+    /// Returns the nodes whose work is to move to others, in the order of their ids.
+    #[must_use]
+    pub fn draining(&self) -> &imbl::OrdSet<NodeId> {
+        &self.draining
+    }
+
+    /// Returns whether the work of a node is to move to others.
+    #[must_use]
+    pub fn is_draining(&self, id: NodeId) -> bool {
+        // Most of the time nothing is drained, and this is asked of every allocation.
+        !self.draining.is_empty() && self.draining.contains(&id)
+    }
+
     /// Returns whether any node names what it fails together with.
     #[must_use]
     pub fn has_domains(&self) -> bool {
@@ -74,6 +88,7 @@ impl Nodes {
         self.names.insert((Arc::from(record.identity.name.as_str()), id));
         self.domains.extend(domain(&record).map(|domain| (domain, id)));
         self.fleet.put(id, row(&record), class);
+        note_drain(&mut self.draining, &record);
         self.rows.insert(id, record);
     }
 
@@ -81,6 +96,7 @@ impl Nodes {
     pub fn remove(&mut self, id: &NodeId) -> Option<Arc<NodeRecord>> {
         self.forget(*id);
         self.fleet.leave(*id);
+        self.draining.remove(id);
         self.rows.remove(id)
     }
 
@@ -118,6 +134,7 @@ impl Nodes {
 pub struct NodeMut<'a> {
     record: &'a mut NodeRecord,
     fleet: &'a mut Fleet,
+    draining: &'a mut imbl::OrdSet<NodeId>,
 }
 
 impl Deref for NodeMut<'_> {
@@ -137,6 +154,17 @@ impl DerefMut for NodeMut<'_> {
 impl Drop for NodeMut<'_> {
     fn drop(&mut self) {
         self.fleet.update(self.record.identity.id, row(self.record));
+        note_drain(self.draining, self.record);
+    }
+}
+
+/// Keeps the list of nodes that are drained in step with a record.
+fn note_drain(draining: &mut imbl::OrdSet<NodeId>, record: &NodeRecord) {
+    let id = record.identity.id;
+    if record.is_draining() {
+        draining.insert(id);
+    } else if !draining.is_empty() {
+        draining.remove(&id);
     }
 }
 

@@ -10,7 +10,7 @@ use proto::model::{
 };
 use proto::time::Timestamp;
 
-use super::{NodeSlots, PlaceReason, Ports};
+use super::{Drain, NodeSlots, PlaceReason, Ports};
 
 /// A job and its history.
 #[derive(Clone, Debug)]
@@ -35,6 +35,9 @@ pub struct JobRecord {
     pub ended: OrdSet<AllocId>,
     /// For every slot the allocation that fills it: has not ended and is not lost.
     pub filled: Slots,
+    /// For every slot whose allocation moves off a drained node the one that leaves: it runs until the one that fills the slot is
+    /// healthy, and fills it again should that one end.
+    pub leaving: Slots,
     /// The allocations that are lost, by slot: one slot may have lost several, one after the other.
     pub lost: OrdSet<(Arc<str>, u32, AllocId)>,
     /// What is remembered of a group beyond its allocations.
@@ -46,15 +49,18 @@ pub struct JobRecord {
 /// For every group and slot an allocation.
 pub type Slots = BTreeMap<Arc<str>, imbl::OrdMap<u32, AllocId>>;
 
-/// Takes an allocation out of its slot; another one there stays. A group without slots is not listed.
-fn vacate(list: &mut Slots, alloc: &Alloc) {
-    let Some(slots) = list.get_mut(&alloc.group) else { return };
-    if slots.get(&alloc.index) == Some(&alloc.id) {
-        slots.remove(&alloc.index);
+/// Takes an allocation out of its slot and returns whether it was there; another one there stays. A group without slots is not
+/// listed.
+fn vacate(list: &mut Slots, group: &Arc<str>, index: u32, id: AllocId) -> bool {
+    let Some(slots) = list.get_mut(group) else { return false };
+    let found = slots.get(&index) == Some(&id);
+    if found {
+        slots.remove(&index);
     }
     if slots.is_empty() {
-        list.remove(&alloc.group);
+        list.remove(group);
     }
+    found
 }
 
 /// One submitted version.
@@ -196,10 +202,53 @@ impl JobRecord {
             self.lost.remove(&lost);
         }
         if !alloc.has_ended() && !alloc.lost {
-            self.filled.entry(alloc.group.clone()).or_default().insert(alloc.index, alloc.id);
+            self.fill(alloc);
         } else {
-            vacate(&mut self.filled, alloc);
+            self.vacate(alloc);
         }
+    }
+
+    /// The youngest of a slot fills it; an older one beside it leaves.
+    fn fill(&mut self, alloc: &Alloc) {
+        let filled = self.filled.entry(alloc.group.clone()).or_default();
+        let other = filled.get(&alloc.index).copied().filter(|other| *other != alloc.id);
+        let youngest = other.map_or(alloc.id, |other| other.max(alloc.id));
+        filled.insert(alloc.index, youngest);
+        if let Some(other) = other {
+            let older = other.min(alloc.id);
+            self.leaving.entry(alloc.group.clone()).or_default().insert(alloc.index, older);
+        }
+    }
+
+    /// What leaves a slot fills it again when the one that was to take its place is gone.
+    fn vacate(&mut self, alloc: &Alloc) {
+        let (group, index) = (&alloc.group, alloc.index);
+        vacate(&mut self.leaving, group, index, alloc.id);
+        if !vacate(&mut self.filled, group, index, alloc.id) {
+            return;
+        }
+        if let Some(stays) = self.leaving_of(group, index) {
+            vacate(&mut self.leaving, group, index, stays);
+            self.filled.entry(group.clone()).or_default().insert(index, stays);
+        }
+    }
+
+    /// Returns the allocation that fills a slot.
+    #[must_use]
+    pub fn filler_of(&self, group: &str, index: u32) -> Option<AllocId> {
+        self.filled.get(group)?.get(&index).copied()
+    }
+
+    /// Returns the allocation of a slot that runs until the one that fills it is healthy.
+    #[must_use]
+    pub fn leaving_of(&self, group: &str, index: u32) -> Option<AllocId> {
+        self.leaving.get(group)?.get(&index).copied()
+    }
+
+    /// Returns whether an allocation runs only until the one that fills its slot is healthy.
+    #[must_use]
+    pub fn is_leaving(&self, alloc: &Alloc) -> bool {
+        self.leaving_of(&alloc.group, alloc.index) == Some(alloc.id)
     }
 
     /// Returns the youngest allocation of a slot that is lost.
@@ -223,7 +272,7 @@ impl JobRecord {
     pub(super) fn unlist(&mut self, alloc: &Alloc) {
         self.live.remove(&alloc.id);
         self.ended.remove(&alloc.id);
-        vacate(&mut self.filled, alloc);
+        self.vacate(alloc);
         self.lost.remove(&(alloc.group.clone(), alloc.index, alloc.id));
     }
 
@@ -266,6 +315,8 @@ pub struct NodeRecord {
     pub brought: Resources,
     /// When it registered last.
     pub registered: Revision,
+    /// It is being emptied, or was; none: its work stays.
+    pub drain: Option<Drain>,
 }
 
 impl NodeRecord {
@@ -276,6 +327,12 @@ impl NodeRecord {
             cpu_millis: self.identity.capacity.cpu_millis.saturating_sub(self.used.cpu_millis),
             memory_bytes: self.identity.capacity.memory_bytes.saturating_sub(self.used.memory_bytes),
         }
+    }
+
+    /// Returns whether its work is to move to other nodes.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| drain.complete.is_none())
     }
 
     /// Returns whether new work may be placed here.

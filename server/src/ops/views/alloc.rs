@@ -39,6 +39,7 @@ pub(super) fn alloc_of(state: &State, alloc: &Alloc, prospect: Option<&Prospect<
         state: alloc.state,
         healthy: alloc.healthy,
         lost: alloc.lost,
+        draining: alloc.is_active() && state.nodes.is_draining(alloc.node),
         created_at: alloc.created_at,
         ended_at: alloc.ended_at,
         ports: alloc.ports.iter().cloned().collect(),

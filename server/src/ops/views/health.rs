@@ -95,7 +95,10 @@ fn failures(state: &State, record: &JobRecord, now: Timestamp) -> Vec<Cause> {
             let next = prospect.as_ref().map(|told| told.next(*index, slot));
             failed_slot(state, record, name, *index, slot, next.as_ref())
         };
-        let wanted = move |(index, _): &(&u32, &Slot)| spec.is_some_and(|spec| spec.has_slot(**index));
+        // A replacement that failed leaves no gap where what it was to replace runs on.
+        let wanted = move |(index, _): &(&u32, &Slot)| {
+            spec.is_some_and(|spec| spec.has_slot(**index)) && record.filler_of(name, **index).is_none()
+        };
         group.failed.iter().filter(wanted).map(told)
     });
     let looping = live(state, record).filter(|alloc| alloc.is_active());

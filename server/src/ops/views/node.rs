@@ -1,9 +1,9 @@
 //! Nodes as people and scripts read them.
 
-use proto::view::{AllocView, NodeList, NodeStatus, NodeView};
+use proto::view::{AllocView, DrainView, NodeList, NodeStatus, NodeView};
 
 use super::alloc::alloc;
-use crate::core::state::{NodeRecord, State};
+use crate::core::state::{Drain, NodeRecord, State};
 use crate::limits;
 
 /// Shows all nodes, by name.
@@ -46,5 +46,19 @@ pub fn node(state: &State, record: &NodeRecord) -> NodeView {
         since: record.since,
         attributes: record.identity.attributes.clone(),
         failure_domain: record.identity.failure_domain.clone(),
+        drain: record.drain.as_ref().map(|one| drain(record, one)),
+    }
+}
+
+fn drain(record: &NodeRecord, drain: &Drain) -> DrainView {
+    DrainView {
+        state: if drain.complete.is_some() { "drained" } else { "draining" }.to_owned(),
+        by: drain.actor.clone(),
+        message: drain.message.clone(),
+        begun_at: drain.begun,
+        deadline: drain.deadline,
+        overdue: drain.overdue,
+        left: u32::try_from(record.taking).unwrap_or(u32::MAX),
+        complete_at: drain.complete,
     }
 }

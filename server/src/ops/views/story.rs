@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use proto::model::{AllocState, Desired, EndReason, Event, EventKind, TaskPhase, TaskStatus};
+use proto::model::{AllocState, Desired, EndReason, Event, EventKind, StopReason, TaskPhase, TaskStatus};
 use proto::time::Timestamp;
 use proto::view::{Health, Sentence, Story};
 
@@ -67,6 +67,7 @@ pub fn of_alloc(state: &State, alloc: &Alloc) -> Story {
     let mut present = vec![placed(state, alloc)];
     present.extend(replaced(state, alloc));
     present.extend(how_it_is(alloc));
+    present.extend(drained(state, alloc));
     let next = next_of_alloc(state, alloc);
     let past = past(state.events.of_job(&alloc.job), |event| {
         event.subject.alloc == Some(alloc.id) && event.kind != EventKind::AllocPlaced
@@ -183,6 +184,10 @@ fn replaced(state: &State, alloc: &Alloc) -> Option<Sentence> {
     let node = node_name(state, before.node);
     let how = match (before.desired, before.state) {
         _ if before.lost => format!("was lost with node {node}"),
+        (Desired::Run, _) if !before.has_ended() => {
+            format!("runs on {node} until this one is healthy, because {node} is drained")
+        }
+        (Desired::Stop(StopReason::Drained), _) => format!("moved off {node}, because {node} is drained"),
         (Desired::Stop(reason), _) => {
             format!("was stopped on {node}: {}", stop_word(reason).replace('_', " "))
         }
@@ -191,6 +196,45 @@ fn replaced(state: &State, alloc: &Alloc) -> Option<Sentence> {
     };
     let at = before.lost_at.or(before.ended_at);
     Some(Sentence::new(at, format!("it replaces {}, which {how}", before.id)))
+}
+
+/// That it moves because its node is drained.
+fn drained(state: &State, alloc: &Alloc) -> Option<Sentence> {
+    let node = state.nodes.get(&alloc.node).filter(|_| !alloc.has_ended() && !alloc.lost)?;
+    let drain = node.drain.as_ref().filter(|_| node.is_draining())?;
+    let (name, by) = (&node.identity.name, &drain.actor);
+    let said = if drain.message.is_empty() { String::new() } else { format!(": {}", drain.message) };
+    let text = format!("it moves because {name} is drained by {by}{said}");
+    Some(Sentence::new(Some(drain.begun), text))
+}
+
+/// What comes of what is on a node that is drained.
+fn moves(state: &State, record: Option<&Arc<JobRecord>>, alloc: &Alloc) -> Option<Sentence> {
+    if !alloc.is_active() {
+        return None;
+    }
+    let record = record?;
+    let filler = record.filler_of(&alloc.group, alloc.index).filter(|id| *id != alloc.id);
+    if let Some(new) = filler.and_then(|id| state.allocs.get(id)) {
+        let node = node_name(state, new.node);
+        let text = format!("it ends when {}, which takes its place on {node}, is healthy", new.id);
+        return Some(Sentence::new(None, text));
+    }
+    let node = state.nodes.get(&alloc.node)?;
+    let drain = node.drain.as_ref().filter(|_| node.is_draining())?;
+    let group = record.current().job.groups.get(&*alloc.group)?;
+    let until = if drain.deadline.is_some() { ", at the latest at the deadline" } else { "" };
+    let wait = record.group(&alloc.group).and_then(|memory| memory.wait.as_ref());
+    let text = if group.kind.is_per_node() {
+        format!("it ends when nothing else is left on {}{until}", node.identity.name)
+    } else if group.kind.has_an_end() {
+        format!("it may finish{}", if drain.deadline.is_some() { " until the deadline" } else { "" })
+    } else if let Some(wait) = wait {
+        format!("it stays until there is a place for it{until}: {}", wait.why)
+    } else {
+        format!("it moves when its turn comes, {} of its group at a time{until}", group.migrate.max_parallel)
+    };
+    Some(Sentence::new(drain.deadline, text))
 }
 
 fn cause(alloc: &Alloc) -> String {
@@ -291,6 +335,9 @@ fn next_of_alloc(state: &State, alloc: &Alloc) -> Vec<Sentence> {
         return vec![Sentence::new(None, start)];
     }
     let present = record.and_then(|record| record.filled.get(&alloc.group)?.get(&alloc.index).copied());
+    if let Some(next) = moves(state, record, alloc) {
+        return vec![next];
+    }
     if let Some(present) = present.filter(|present| *present != alloc.id) {
         return vec![Sentence::new(
             None,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proto::ids::AllocId;
+
 use crate::core::scheduler::{Wanted, wanted};
 use crate::core::state::{Alloc, JobRecord, State};
 
@@ -58,7 +60,7 @@ pub fn tally<'r>(state: &'r State, record: &'r JobRecord) -> BTreeMap<&'r str, T
         let wanted = if record.stopped { 0 } else { slots };
         tallies.insert(name, Tally { wanted, complete: done, ..Tally::default() });
     }
-    for alloc in live(state, record).filter(|alloc| alloc.is_active()) {
+    for alloc in live(state, record).filter(|alloc| alloc.is_active() && stands(state, record, alloc)) {
         let tally = tallies.entry(&alloc.group).or_default();
         let current = is_current(record, alloc);
         tally.running += u32::from(alloc.running_since.is_some());
@@ -67,6 +69,18 @@ pub fn tally<'r>(state: &'r State, record: &'r JobRecord) -> BTreeMap<&'r str, T
         tally.current_healthy += u32::from(current && alloc.healthy);
     }
     tallies
+}
+
+/// Returns whether an allocation is counted for its slot: of two, while one moves off a drained node, the one that is better.
+fn stands(state: &State, record: &JobRecord, alloc: &Alloc) -> bool {
+    let Some(old) = record.leaving_of(&alloc.group, alloc.index) else { return true };
+    let new = record.filler_of(&alloc.group, alloc.index);
+    let one = |id: Option<AllocId>| id.and_then(|id| state.allocs.get(id)).filter(|one| one.is_active());
+    let merit = |one: &Alloc| (one.healthy, one.running_since.is_some());
+    match (one(Some(old)), one(new)) {
+        (Some(old), Some(new)) => (alloc.id == new.id) == (merit(new) >= merit(old)),
+        _ => true,
+    }
 }
 
 /// Returns the allocations of a job that have not ended, oldest first.

@@ -19,21 +19,35 @@ impl GroupView<'_> {
     pub(super) fn work(mut self, state: &State, now: Timestamp) -> GroupWork {
         let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
         self.stop_doubles(&mut work);
-        self.scale_down(&mut work);
+        self.stop_done(&mut work);
+        self.scale_down(state, &mut work);
+        self.end_moves(state, &mut work, now);
         let waits_for = self.replace_unless_held(state, |_| true, &mut work);
         self.take_over(&mut work);
         self.fill(&mut work, now);
         self.hold_back(waits_for, &mut work, state);
+        self.begin_moves(state, &mut work, now);
         work
     }
 
-    /// Unhealthy ones first, then those that would be replaced anyway, then excess on one node; of equals the highest index.
-    fn scale_down(&mut self, work: &mut GroupWork) {
+    /// Of two of a slot that moves one has done its work: the other has nothing to do.
+    fn stop_done(&mut self, work: &mut GroupWork) {
+        if self.remembered.done.is_empty() {
+            return;
+        }
+        let done = self.active.iter().filter(|alloc| self.remembered.done.contains(&alloc.index));
+        let done: BTreeSet<AllocId> = done.map(|alloc| alloc.id).collect();
+        self.stop_all(&done, StopReason::ScaledDown, work);
+    }
+
+    /// Unhealthy ones first, then those that would be replaced or moved anyway, then excess on one node; of equals the highest index.
+    fn scale_down(&mut self, state: &State, work: &mut GroupWork) {
         let surplus = self.active.len().saturating_sub(self.target);
         if surplus == 0 {
             return;
         }
-        let is_outdated = |alloc: &Alloc| alloc.work != self.work;
+        let drained = self.drained(state);
+        let is_outdated = |alloc: &Alloc| alloc.work != self.work || drained.contains(&alloc.id);
         let mut first: Vec<&Alloc> =
             self.active.iter().copied().filter(|alloc| !alloc.healthy || is_outdated(alloc)).collect();
         first.sort_by_key(|alloc| (alloc.healthy, Reverse(is_outdated(alloc)), Reverse(alloc.index)));

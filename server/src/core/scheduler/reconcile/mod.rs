@@ -1,9 +1,10 @@
 //! What a job lacks and has too much of, without a thought about where.
 //!
 //! A slot is an index of a group. Stopping allocations still run, so they fill their slot until their end is known: a group never
-//! runs more than its count. Lost ones fill nothing: they are replaced at once.
+//! runs more than its count, but for what `migrate` lets move off a drained node at once. Lost ones fill nothing: they are replaced at once.
 
 mod counted;
+mod moves;
 mod per_node;
 mod view;
 
@@ -23,6 +24,8 @@ use view::GroupView;
 pub(super) struct GroupWork {
     pub(super) group: String,
     pub(super) place: Vec<Want>,
+    /// How many of these, the last ones, are for slots whose allocation leaves a drained node.
+    pub(super) moves: usize,
     pub(super) stop: Vec<PlanStop>,
     pub(super) update: Vec<PlanUpdate>,
     /// When a failed slot is due.

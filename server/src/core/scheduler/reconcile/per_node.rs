@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{AllocId, NodeId};
-use proto::model::StopReason;
+use proto::model::{Desired, StopReason};
 use proto::time::Timestamp;
 
 use super::view::GroupView;
@@ -25,6 +25,7 @@ impl GroupView<'_> {
         now: Timestamp,
     ) -> GroupWork {
         let mut work = GroupWork { group: self.name.to_owned(), ..GroupWork::default() };
+        self.keep_leaving();
         self.stop_unsuitable(everywhere, &mut work);
         self.stop_seconds(&mut work);
         let lacking = self.lacking(everywhere);
@@ -52,6 +53,7 @@ impl GroupView<'_> {
         everywhere: &Everywhere<'_>,
         without_room: usize,
     ) -> Vec<PlanStop> {
+        self.keep_leaving();
         let mut known = GroupWork::default();
         self.stop_unsuitable(everywhere, &mut known);
         self.stop_seconds(&mut known);
@@ -60,6 +62,15 @@ impl GroupView<'_> {
         let mut work = GroupWork::default();
         self.replace_outdated(may_go(state), &mut work);
         work.stop
+    }
+
+    /// Nothing of such a group moves. What began to when the group had a count is as any other.
+    fn keep_leaving(&mut self) {
+        let leaving = std::mem::take(&mut self.leaving);
+        let (run, stop): (Vec<&Alloc>, Vec<&Alloc>) =
+            leaving.into_iter().partition(|alloc| alloc.desired == Desired::Run);
+        self.active.extend(run);
+        self.stopping.extend(stop);
     }
 
     fn stop_unsuitable(&mut self, everywhere: &Everywhere<'_>, work: &mut GroupWork) {

@@ -16,7 +16,7 @@ const MAX_PARALLEL: usize = 1;
 /// A group of a running job with its allocations that have not ended.
 pub(super) struct GroupView<'a> {
     record: &'a JobRecord,
-    group: &'a Group,
+    pub(super) group: &'a Group,
     pub(super) name: &'a str,
     version: JobVersion,
     pub(super) work: JobVersion,
@@ -29,6 +29,8 @@ pub(super) struct GroupView<'a> {
     pub(super) active: Vec<&'a Alloc>,
     /// Told to end, and still there.
     pub(super) stopping: Vec<&'a Alloc>,
+    /// Run beside the younger ones that fill their slots, or are told to end by now; see `moves`.
+    pub(super) leaving: Vec<&'a Alloc>,
     /// Slots of what is on nodes that do not answer.
     pub(super) lost: Vec<u32>,
 }
@@ -40,7 +42,9 @@ impl<'a> GroupView<'a> {
         let version = record.current();
         let remembered = record.group(name).unwrap_or(&NOTHING);
         let present = allocs.iter().copied().filter(|alloc| !alloc.lost);
-        let (active, stopping) = present.partition(|alloc| alloc.desired == Desired::Run);
+        let (leaving, filling): (Vec<&Alloc>, Vec<&Alloc>) =
+            present.partition(|alloc| !record.leaving.is_empty() && record.is_leaving(alloc));
+        let (active, stopping) = filling.into_iter().partition(|alloc| alloc.desired == Desired::Run);
         Self {
             record,
             group,
@@ -52,6 +56,7 @@ impl<'a> GroupView<'a> {
             target: (group.count as usize).saturating_sub(remembered.done.len()),
             active,
             stopping,
+            leaving,
             lost: allocs.iter().filter(|alloc| alloc.lost).map(|alloc| alloc.index).collect(),
         }
     }
@@ -144,8 +149,8 @@ impl<'a> GroupView<'a> {
 
     /// Same work, newer version: the running allocation takes it over.
     pub(super) fn take_over(&self, work: &mut GroupWork) {
-        let older =
-            self.active.iter().filter(|alloc| alloc.work == self.work && alloc.version < self.version);
+        let running = self.active.iter().chain(self.leaving.iter().filter(|old| old.desired == Desired::Run));
+        let older = running.filter(|alloc| alloc.work == self.work && alloc.version < self.version);
         work.update.extend(older.map(|alloc| PlanUpdate { alloc: alloc.id, version: self.version }));
     }
 }

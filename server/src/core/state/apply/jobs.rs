@@ -58,6 +58,7 @@ impl State {
             versions: vec![Arc::new(first)],
             live: Default::default(),
             ended: Default::default(),
+            leaving: Default::default(),
             filled: Default::default(),
             lost: Default::default(),
             completion_announced: false,

@@ -1,5 +1,6 @@
 //! The only mutator of the state: deterministic, and a refused command changes nothing but the count of commands.
 
+mod drain;
 mod gc;
 mod jobs;
 mod nodes;
@@ -57,6 +58,7 @@ impl State {
             Kind::RevertJob { key, to } => self.revert_job(&key, to, command.actor, changes),
             Kind::RestartJob { key, at_once } => self.restart_job(&key, at_once, command.actor, changes),
             Kind::RestartAlloc { alloc } => self.restart_alloc(alloc, &command.actor, changes),
+            Kind::DrainNode { node, step } => self.drain_node(node, step, &command.actor, changes),
             Kind::PurgeNode { node } => self.purge_node(node, &command.actor, changes),
             Kind::ApplyPlan(plan) => self.apply_plan(plan, changes),
             Kind::RegisterNode { identity, held, seen } => self.register_node(identity, held, seen, changes),

@@ -270,5 +270,6 @@ fn new_node(identity: NodeIdentity, now: proto::time::Timestamp) -> NodeRecord {
         foreign: Default::default(),
         brought: Resources::default(),
         registered: Revision(0),
+        drain: None,
     }
 }

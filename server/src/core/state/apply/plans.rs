@@ -3,17 +3,18 @@
 //! The scheduler decided on a snapshot; others wrote since. So every run is compared with the totals that apply keeps anyway,
 //! and refused alone: the rest of the plan stands.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, JobVersion};
-use proto::model::{AllocState, Desired, EventKind, Severity, StopReason, Subject, SubjectJob};
+use proto::model::{AllocState, Desired, EventKind, Group, Severity, StopReason, Subject, SubjectJob};
 
 use super::room::{count_in, pick_ports};
 use crate::core::state::events::Fact;
 use crate::core::state::{
-    Alloc, Changes, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, Refusal,
-    RefusedRun, State, VersionRecord, Wait,
+    Alloc, Changes, JobRecord, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
+    Refusal, RefusedRun, State, VersionRecord, Wait,
 };
 
 impl State {
@@ -75,10 +76,7 @@ impl State {
         }
         let slots = run.first_index..run.first_index.saturating_add(run.count);
         let filled = record.filled.get(item.group.as_str());
-        let is_filled = |index: &u32| filled.is_some_and(|slots| slots.contains_key(index));
-        if slots.clone().any(|index| is_filled(&index)) {
-            return Err("slot is filled");
-        }
+        let moving = self.moving(record, &item.group, group, slots.clone())?;
         let remembered = record.group(&item.group);
         let may_begin = |index: u32| remembered.is_none_or(|group| group.may_begin(index, self.now));
         if !slots.clone().all(may_begin) {
@@ -92,7 +90,7 @@ impl State {
             if run.count != 1 || !accepts {
                 return Err("slot is another node's");
             }
-        } else if filled.map_or(0, imbl::OrdMap::len) + run.count as usize > group.count as usize {
+        } else if filled.map_or(0, imbl::OrdMap::len) + run.count as usize > group.count as usize + moving {
             // Something that was lost when the decision was made is back, in a slot of its own.
             return Err("group is full");
         }
@@ -100,6 +98,34 @@ impl State {
             self.place(item, &version, run, index, changes);
         }
         Ok(())
+    }
+
+    /// Counts the slots of a run that are filled by what moves off a drained node; says why it may not, or what fills the slot
+    /// is not told to move at all.
+    fn moving(
+        &self,
+        record: &JobRecord,
+        name: &str,
+        group: &Group,
+        mut slots: Range<u32>,
+    ) -> Result<usize, &'static str> {
+        let fillers = slots.clone().filter_map(|index| record.filler_of(name, index));
+        let fillers: Vec<&Alloc> = fillers.filter_map(|id| self.allocs.get(id)).collect();
+        if fillers.is_empty() {
+            return Ok(0);
+        }
+        let may_move = |alloc: &&Alloc| alloc.is_active() && self.nodes.is_draining(alloc.node);
+        if group.kind.is_per_node() || !fillers.iter().all(may_move) {
+            return Err("slot is filled");
+        }
+        if slots.any(|index| record.leaving_of(name, index).is_some()) {
+            return Err("slot moves already");
+        }
+        let leaving = record.leaving.get(name).map_or(0, imbl::OrdMap::len);
+        if leaving + fillers.len() > group.migrate.max_parallel as usize {
+            return Err("too many move at once");
+        }
+        Ok(fillers.len())
     }
 
     fn place(
@@ -255,6 +281,8 @@ pub const fn stop_word(reason: StopReason) -> &'static str {
         StopReason::Restarted => "restarted",
         StopReason::NodeUnsuitable => "node_unsuitable",
         StopReason::Preempted => "preempted",
+        StopReason::Drained => "drained",
+        StopReason::NotMoved => "not_moved",
     }
 }
 
@@ -267,6 +295,8 @@ const fn stop_words(reason: StopReason) -> &'static str {
         StopReason::Restarted => "a person asked for a restart",
         StopReason::NodeUnsuitable => "its node is not right for it any more",
         StopReason::Preempted => "work of higher priority needs its room",
+        StopReason::Drained => "its node is drained",
+        StopReason::NotMoved => "what it was to replace stays",
     }
 }
 

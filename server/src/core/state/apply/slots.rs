@@ -1,7 +1,7 @@
 //! What a slot remembers of its failures: when it is replaced, how often it was, and where its work can never start.
 
 use proto::ids::{AllocId, JobKey};
-use proto::model::{AllocState, EndReason, OnExhausted};
+use proto::model::{AllocState, Desired, EndReason, OnExhausted, StopReason};
 use proto::time::Timestamp;
 
 use super::plans::is_current_work;
@@ -30,6 +30,9 @@ impl State {
         if let Some(slot) = failed {
             return (Some(slot.last), slot.replacements + 1);
         }
+        if let Some(moves) = record.filler_of(group, index).and_then(|id| self.allocs.get(id)) {
+            return (Some(moves.id), moves.replacements);
+        }
         let lost = record.lost_of(group, index);
         let lost = lost.and_then(|id| self.allocs.get(id)).map(|alloc| (alloc.id, alloc.replacements));
         // A lost node's work uses up no attempt.
@@ -48,12 +51,20 @@ impl State {
             return;
         }
         let Some(group) = version.job.groups.get(alloc.group.as_ref()) else { return };
+        // What leaves has its replacement already, and needs no other however it ends.
+        let leaves = record.is_leaving(alloc);
+        let gave_up = alloc.desired == Desired::Stop(StopReason::NotMoved)
+            && record
+                .leaving_of(&alloc.group, alloc.index)
+                .and_then(|id| self.allocs.get(id))
+                .is_some_and(|stays| self.nodes.is_draining(stays.node));
         let state = record.groups.entry(alloc.group.to_string()).or_default();
         match alloc.state {
             // A service is complete where only failures are restarted: what it was meant to do is done, and not begun anew.
             AllocState::Complete => {
                 state.done.insert(alloc.index);
             }
+            AllocState::Failed if leaves => {}
             AllocState::Failed => {
                 let hopeless = never_starts(alloc);
                 if hopeless {
@@ -64,6 +75,14 @@ impl State {
                 let moves = hopeless || group.restart.on_exhausted == OnExhausted::Move;
                 let left = group.reschedule.attempts.is_none_or(|attempts| replacements < attempts);
                 let due = (moves && left).then(|| now.plus(group.reschedule.delay_after(replacements)));
+                let slot = Slot { last: alloc.id, node: alloc.node, replacements, failed_at: now, due };
+                state.failed.insert(alloc.index, slot);
+            }
+            // It was not healthy in time: another is tried, elsewhere and not at once.
+            AllocState::Stopped if gave_up => {
+                let replacements = alloc.replacements;
+                let left = group.reschedule.attempts.is_none_or(|attempts| replacements < attempts);
+                let due = left.then(|| now.plus(group.reschedule.delay_after(replacements)));
                 let slot = Slot { last: alloc.id, node: alloc.node, replacements, failed_at: now, due };
                 state.failed.insert(alloc.index, slot);
             }

@@ -17,12 +17,19 @@ impl State {
         changes: &mut Changes,
     ) -> Outcome {
         let Some(node) = self.nodes.get(&id) else { return Outcome::Refused(no_node(id)) };
+        let name = node.identity.name.clone();
+        if eligibility == Eligibility::Eligible && node.is_draining() {
+            let message = format!("node {name} is being drained");
+            let hint = format!("`minijob node drain {name} --cancel` lets it keep its work and take new");
+            return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
+        }
         if node.eligibility == eligibility {
             return self.written_node(false);
         }
-        let name = node.identity.name.clone();
         if let Some(mut node) = self.nodes.get_mut(&id) {
             node.eligibility = eligibility;
+            // What was drained is empty; from now on that says nothing.
+            node.drain = None;
         }
         let (kind, word) = match eligibility {
             Eligibility::Cordoned => (EventKind::NodeCordoned, "cordoned"),
@@ -81,11 +88,11 @@ impl State {
         changes.jobs.extend(self.per_node.iter().cloned());
     }
 
-    fn written_node(&self, changed: bool) -> Outcome {
+    pub(super) fn written_node(&self, changed: bool) -> Outcome {
         Outcome::Written { changed, version: JobVersion(0), revision: self.at() }
     }
 }
 
-fn no_node(id: NodeId) -> Refusal {
+pub(super) fn no_node(id: NodeId) -> Refusal {
     Refusal::new(ErrorKind::NotFound, format!("there is no node {id}"))
 }

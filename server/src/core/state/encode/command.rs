@@ -1,18 +1,20 @@
 //! Commands: what the log holds.
 
+use std::time::Duration;
+
 use prost::Message as _;
 use proto::ids::{
     AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, RequestId, Revision, ServerId,
 };
 use proto::model::{Eligibility, Liveness, StopReason};
-use proto::time::Timestamp;
+use proto::time::{Timestamp, millis};
 use proto::wire::{BadMessage, agent, job, status, v1};
 
 use super::settings::{change_from_wire, change_to_wire, settings_from_wire, settings_to_wire};
 use super::{BadRecord, need};
 use crate::core::state::{
-    Command, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
-    PlanWait, RunnerUp,
+    Command, DrainStep, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop,
+    PlanUpdate, PlanWait, RunnerUp,
 };
 
 /// Writes a command as bytes for the log.
@@ -90,6 +92,7 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             at_once: *at_once,
         }),
         Kind::RestartAlloc { alloc } => Wire::RestartAlloc(v1::RestartAlloc { alloc: alloc.0 }),
+        Kind::DrainNode { node, step } => Wire::DrainNode(drain_to_wire(*node, step)),
         Kind::PurgeNode { node } => Wire::PurgeNode(v1::PurgeNode { node: node.0 }),
         Kind::ApplyPlan(plan) => Wire::ApplyPlan(plan_to_wire(plan)),
         Kind::RegisterNode { identity, held, seen } => Wire::RegisterNode(v1::RegisterNode {
@@ -158,6 +161,9 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
             Kind::RestartJob { key: JobKey::new(restart.namespace, restart.name), at_once: restart.at_once }
         }
         Wire::RestartAlloc(restart) => Kind::RestartAlloc { alloc: AllocId(restart.alloc) },
+        Wire::DrainNode(drain) => {
+            Kind::DrainNode { node: NodeId(drain.node), step: drain_from_wire(need(drain.step, "step")?) }
+        }
         Wire::PurgeNode(purge) => Kind::PurgeNode { node: NodeId(purge.node) },
         Wire::ApplyPlan(plan) => Kind::ApplyPlan(plan_from_wire(plan)?),
         Wire::RegisterNode(register) => Kind::RegisterNode {
@@ -184,6 +190,30 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         }
         Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
+}
+
+fn drain_to_wire(node: NodeId, step: &DrainStep) -> v1::DrainNode {
+    use v1::drain_node::{Advance, Begin, Cancel, Step};
+    let step = match step {
+        DrainStep::Begin { deadline, message } => {
+            Step::Begin(Begin { deadline_ms: deadline.map(millis), message: message.clone() })
+        }
+        DrainStep::Cancel => Step::Cancel(Cancel {}),
+        DrainStep::Advance => Step::Advance(Advance {}),
+    };
+    v1::DrainNode { node: node.0, step: Some(step) }
+}
+
+fn drain_from_wire(step: v1::drain_node::Step) -> DrainStep {
+    use v1::drain_node::Step;
+    match step {
+        Step::Begin(begin) => DrainStep::Begin {
+            deadline: begin.deadline_ms.map(Duration::from_millis),
+            message: begin.message,
+        },
+        Step::Cancel(_) => DrainStep::Cancel,
+        Step::Advance(_) => DrainStep::Advance,
+    }
 }
 
 fn scale_to_wire(key: &JobKey, group: &str, count: u32) -> v1::ScaleJob {
@@ -349,6 +379,8 @@ pub(super) fn stop_to_wire(reason: StopReason) -> v1::StopReason {
         StopReason::Restarted => v1::StopReason::Restarted,
         StopReason::NodeUnsuitable => v1::StopReason::NodeUnsuitable,
         StopReason::Preempted => v1::StopReason::Preempted,
+        StopReason::Drained => v1::StopReason::Drained,
+        StopReason::NotMoved => v1::StopReason::NotMoved,
     }
 }
 
@@ -361,6 +393,8 @@ pub(super) fn stop_from_wire(reason: i32) -> Result<StopReason, BadMessage> {
         Ok(v1::StopReason::Restarted) => StopReason::Restarted,
         Ok(v1::StopReason::NodeUnsuitable) => StopReason::NodeUnsuitable,
         Ok(v1::StopReason::Preempted) => StopReason::Preempted,
+        Ok(v1::StopReason::Drained) => StopReason::Drained,
+        Ok(v1::StopReason::NotMoved) => StopReason::NotMoved,
         _ => return Err(BadMessage { field: "stop_reason" }),
     })
 }

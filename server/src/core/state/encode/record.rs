@@ -12,7 +12,9 @@ use proto::wire::{BadMessage, agent, job, status, v1};
 
 use super::command::{reason_from_wire, reason_to_wire, stop_from_wire, stop_to_wire};
 use super::need;
-use crate::core::state::{Alloc, GroupState, JobRecord, NodeRecord, Restarting, Slot, VersionRecord, Wait};
+use crate::core::state::{
+    Alloc, Drain, GroupState, JobRecord, NodeRecord, Restarting, Slot, VersionRecord, Wait,
+};
 
 pub(super) fn job_to_wire(record: &JobRecord) -> v1::JobRecord {
     let version = |version: &Arc<VersionRecord>| v1::JobVersionRecord {
@@ -66,6 +68,7 @@ pub(super) fn job_from_wire(record: v1::JobRecord) -> Result<JobRecord, BadMessa
         live: Default::default(),
         ended: Default::default(),
         filled: Default::default(),
+        leaving: Default::default(),
         lost: Default::default(),
         groups: record.groups.into_iter().map(|(name, group)| (name, group_from_wire(group))).collect(),
         completion_announced: record.completion_announced,
@@ -127,6 +130,7 @@ pub(super) fn node_to_wire(node: &NodeRecord) -> v1::NodeRecord {
         port_cursor: u32::from(node.port_cursor),
         registered_ms: node.registered_at.0,
         registered: node.registered.0,
+        drain: node.drain.as_ref().map(drain_to_wire),
         brought: (node.brought != Resources::default()).then(|| job::resources_to_wire(node.brought)),
     }
 }
@@ -150,7 +154,32 @@ pub(super) fn node_from_wire(node: v1::NodeRecord) -> Result<NodeRecord, BadMess
         foreign,
         registered: Revision(node.registered),
         brought: node.brought.map(job::resources_from_wire).unwrap_or_default(),
+        drain: node.drain.map(drain_from_wire),
     })
+}
+
+fn drain_to_wire(drain: &Drain) -> v1::DrainRecord {
+    v1::DrainRecord {
+        begun_ms: drain.begun.0,
+        deadline_ms: drain.deadline.map(|at| at.0),
+        actor: drain.actor.clone(),
+        message: drain.message.clone(),
+        was_cordoned: drain.was_cordoned,
+        complete_ms: drain.complete.map(|at| at.0),
+        overdue: drain.overdue,
+    }
+}
+
+fn drain_from_wire(drain: v1::DrainRecord) -> Drain {
+    Drain {
+        begun: Timestamp(drain.begun_ms),
+        deadline: drain.deadline_ms.map(Timestamp),
+        actor: drain.actor,
+        message: drain.message,
+        was_cordoned: drain.was_cordoned,
+        complete: drain.complete_ms.map(Timestamp),
+        overdue: drain.overdue,
+    }
 }
 
 pub(super) fn alloc_to_wire(alloc: &Alloc) -> v1::AllocRecord {

@@ -14,7 +14,7 @@ use proto::time::Timestamp;
 
 use super::*;
 use crate::core::rules::{Collect, Rule};
-use crate::core::state::{Command, Kind, Settings, State};
+use crate::core::state::{Command, DrainStep, Kind, Settings, State};
 use crate::core::testing::{World, batch, job};
 
 fn bytes_of(state: &State) -> Vec<u8> {
@@ -38,6 +38,7 @@ enum Turn {
     Settle,
     Lose(u64),
     Return(u64),
+    Drain(u64, DrainStep),
     Cordon(u64, bool),
     End { at: usize, code: i32, hopeless: bool },
     Collect,
@@ -59,12 +60,22 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         1 => (0u64..3).prop_map(Turn::Lose),
         1 => (0u64..3).prop_map(Turn::Return),
         1 => (0u64..3, any::<bool>()).prop_map(|(node, cordoned)| Turn::Cordon(node, cordoned)),
+        2 => (0u64..3, drain_step()).prop_map(|(node, step)| Turn::Drain(node, step)),
         3 => (0usize..9, 0i32..2, any::<bool>()).prop_map(|(at, code, hopeless)| Turn::End { at, code, hopeless }),
         1 => Just(Turn::Collect),
         1 => Just(Turn::Tighten),
         2 => (1u64..100_000).prop_map(Turn::Pass),
     ];
     proptest::collection::vec(turn, 0..25)
+}
+
+fn drain_step() -> impl Strategy<Value = DrainStep> {
+    let deadline = proptest::option::of((0u64..20_000).prop_map(std::time::Duration::from_millis));
+    prop_oneof![
+        deadline.prop_map(|deadline| DrainStep::Begin { deadline, message: "why not".into() }),
+        Just(DrainStep::Cancel),
+        Just(DrainStep::Advance),
+    ]
 }
 
 fn world_of(turns: Vec<Turn>) -> World {
@@ -123,6 +134,10 @@ fn take(world: &mut World, number: u128, turn: Turn) {
             let eligibility = if cordoned { Eligibility::Cordoned } else { Eligibility::Eligible };
             let node = world.node(node);
             world.apply(Kind::NodeEligibility { node, eligibility });
+        }
+        Turn::Drain(node, step) => {
+            let node = world.node(node);
+            world.apply(Kind::DrainNode { node, step });
         }
         Turn::End { at, code, hopeless } => end(world, at, code, hopeless),
         Turn::Collect => {

@@ -7,14 +7,14 @@ use proptest::option;
 use proptest::prelude::*;
 use proto::ids::{Generation, Incarnation, JobVersion, NodeId, RequestId, Revision, ServerId};
 use proto::model::{
-    Backoff, Group, Interval, Job, JobType, Liveness, LogPolicy, NodeIdentity, OnExhausted, Process,
+    Backoff, Group, Interval, Job, JobType, Liveness, LogPolicy, Migrate, NodeIdentity, OnExhausted, Process,
     Reschedule, Resources, Restart, RestartOn, StopReason, Task,
 };
 
 use super::*;
 use crate::core::state::{
-    Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait,
-    RunnerUp, Setting, SettingChange, SettingValue,
+    DrainStep, Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
+    PlanWait, RunnerUp, Setting, SettingChange, SettingValue,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
@@ -73,12 +73,18 @@ fn group() -> impl Strategy<Value = Group> {
         },
     );
     let tasks = btree_map("[a-z]{1,5}", task(), 1..3);
-    (any::<u32>(), tasks, btree_map("[a-z]{1,5}", port, 0..3), restart(), reschedule).prop_map(
-        |(count, tasks, ports, restart, reschedule)| Group {
+    let migrate = (any::<u32>(), millis(), millis()).prop_map(|(max_parallel, least, most)| Migrate {
+        max_parallel,
+        min_healthy_time: least,
+        healthy_deadline: most,
+    });
+    (any::<u32>(), tasks, btree_map("[a-z]{1,5}", port, 0..3), restart(), reschedule, migrate).prop_map(
+        |(count, tasks, ports, restart, reschedule, migrate)| Group {
             count,
             ports,
             restart,
             reschedule,
+            migrate,
             ..Group::new(JobType::Service, tasks)
         },
     )
@@ -190,6 +196,8 @@ fn plan() -> impl Strategy<Value = Plan> {
         StopReason::Replaced,
         StopReason::NodeLost,
         StopReason::Restarted,
+        StopReason::Drained,
+        StopReason::NotMoved,
     ];
     let stop = (1u64.., proptest::sample::select(reasons.to_vec()))
         .prop_map(|(id, reason)| PlanStop { alloc: AllocId(id), reason });
@@ -290,6 +298,15 @@ fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
+fn drain_step() -> impl Strategy<Value = DrainStep> {
+    prop_oneof![
+        (option::of(millis()), "\\PC{0,9}")
+            .prop_map(|(deadline, message)| DrainStep::Begin { deadline, message }),
+        Just(DrainStep::Cancel),
+        Just(DrainStep::Advance),
+    ]
+}
+
 /// What people ask for beside submitting and stopping.
 fn people() -> impl Strategy<Value = Kind> {
     prop_oneof![
@@ -302,6 +319,7 @@ fn people() -> impl Strategy<Value = Kind> {
         (key(), any::<u64>()).prop_map(|(key, to)| Kind::RevertJob { key, to: JobVersion(to) }),
         (key(), any::<bool>()).prop_map(|(key, at_once)| Kind::RestartJob { key, at_once }),
         (1u64..).prop_map(|alloc| Kind::RestartAlloc { alloc: AllocId(alloc) }),
+        (1u64.., drain_step()).prop_map(|(node, step)| Kind::DrainNode { node: NodeId(node), step }),
         (1u64..).prop_map(|node| Kind::PurgeNode { node: NodeId(node) }),
     ]
 }

@@ -1,0 +1,106 @@
+//! How allocations leave a node that is drained: the replacement is placed first, and what it replaces ends when it is healthy.
+//!
+//! A slot that moves has two allocations, the younger fills it. At most `migrate.max_parallel` slots of a group move at once.
+
+use std::collections::BTreeSet;
+
+use proto::ids::AllocId;
+use proto::model::{Desired, StopReason};
+use proto::time::Timestamp;
+
+use super::view::GroupView;
+use super::{GroupWork, Want};
+use crate::core::state::{Alloc, PlanStop, State};
+
+/// What becomes of a slot that moves.
+enum Next {
+    /// The old one ends.
+    Leave(StopReason),
+    /// The new one ends, and the old one stays.
+    Stay,
+    /// Nothing before then; none: before something changes.
+    Wait(Option<Timestamp>),
+}
+
+impl GroupView<'_> {
+    /// Looks at what moves: old ones end whose replacement is well, replacements end that are not in time or not needed any more.
+    pub(super) fn end_moves(&mut self, state: &State, work: &mut GroupWork, now: Timestamp) {
+        let moving = self.leaving.iter().copied().filter(|old| old.desired == Desired::Run);
+        let moving: Vec<&Alloc> = moving.collect();
+        let mut stay = BTreeSet::new();
+        for old in moving {
+            let fillers = self.active.iter().chain(&self.stopping);
+            let Some(new) = fillers.copied().find(|new| new.index == old.index) else { continue };
+            match self.next_of(new, state.nodes.is_draining(old.node), now) {
+                Next::Leave(reason) => work.stop.push(PlanStop { alloc: old.id, reason }),
+                Next::Stay => {
+                    stay.insert(new.id);
+                }
+                Next::Wait(at) => at.into_iter().for_each(|at| work.wake_by(at)),
+            }
+        }
+        self.stop_all(&stay, StopReason::NotMoved, work);
+    }
+
+    fn next_of(&self, new: &Alloc, is_draining: bool, now: Timestamp) -> Next {
+        match new.desired {
+            // The slot is not wanted any more, whoever fills it.
+            Desired::Stop(StopReason::ScaledDown) => return Next::Leave(StopReason::ScaledDown),
+            // The old one fills the slot again, and is looked at as any other.
+            Desired::Stop(_) => return Next::Wait(None),
+            Desired::Run => {}
+        }
+        let pace = &self.group.migrate;
+        let well_at = new.running_since.filter(|_| new.healthy).map(|at| at.plus(pace.min_healthy_time));
+        match well_at {
+            Some(at) if at <= now => return Next::Leave(StopReason::Drained),
+            Some(at) => return Next::Wait(Some(at)),
+            None if !is_draining => return Next::Stay,
+            None => {}
+        }
+        let in_time = new.created_at.plus(pace.healthy_deadline);
+        if in_time <= now { Next::Stay } else { Next::Wait(Some(in_time)) }
+    }
+
+    /// Begins to move what is on nodes that are drained, the oldest drain first. What ends by itself may do so; what is of older
+    /// work gives way to newer work as it would anywhere.
+    pub(super) fn begin_moves(&self, state: &State, work: &mut GroupWork, now: Timestamp) {
+        if state.nodes.draining().is_empty() || self.group.kind.has_an_end() {
+            return;
+        }
+        let budget = (self.group.migrate.max_parallel as usize).saturating_sub(self.leaving.len());
+        let is_moving = |alloc: &Alloc| self.leaving.iter().any(|old| old.index == alloc.index);
+        let here = |alloc: &&Alloc| {
+            alloc.work == self.work && state.nodes.is_draining(alloc.node) && !is_moving(alloc)
+        };
+        let mut order: Vec<&Alloc> = self.active.iter().copied().filter(here).collect();
+        let begun = |alloc: &Alloc| {
+            let node = state.nodes.get(&alloc.node);
+            node.and_then(|node| node.drain.as_ref()).map(|drain| drain.begun)
+        };
+        order.sort_by_key(|alloc| (begun(alloc), alloc.node, alloc.id));
+        let before = work.place.len();
+        for alloc in order {
+            if work.place.len() - before >= budget {
+                break;
+            }
+            // A replacement that failed is followed by another when that is due; after the last of them the old one stays until the
+            // deadline.
+            match self.remembered.failed.get(&alloc.index).map(|slot| (slot.due, slot.node)) {
+                None => work.place.push(Want::of(alloc.index)),
+                Some((Some(due), node)) if due <= now => {
+                    work.place.push(Want { avoid: Some(node), ..Want::of(alloc.index) });
+                }
+                Some((Some(due), _)) => work.wake_by(due),
+                Some((None, _)) => {}
+            }
+        }
+        work.moves = work.place.len() - before;
+    }
+
+    /// The allocations whose node is drained.
+    pub(super) fn drained(&self, state: &State) -> BTreeSet<AllocId> {
+        let drained = self.active.iter().filter(|alloc| state.nodes.is_draining(alloc.node));
+        drained.map(|alloc| alloc.id).collect()
+    }
+}
