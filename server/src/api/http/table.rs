@@ -146,6 +146,7 @@ fn of_machines() -> Vec<Endpoint> {
         endpoint!(post "/v1/nodes/{name}/cordon", "the node takes nothing new", &[], PlainBody, json::<Written>(), machines::cordon),
         endpoint!(post "/v1/nodes/{name}/uncordon", "the node takes work again", &[], PlainBody, json::<Written>(), machines::uncordon),
         endpoint!(get "/v1/servers", "the servers of the cluster", &[], json::<ServerList>(), machines::servers),
+        endpoint!(delete "/v1/servers/{name}", "removes a server from the cluster", &[], json::<Written>(), machines::remove_server),
         endpoint!(get "/v1/settings", "the settings of the cluster", &[], json::<view::SettingList>(), settings::list),
         endpoint!(get "/v1/settings/{name}", "one setting", &[], json::<view::SettingView>(), settings::show),
         endpoint!(post "/v1/settings", "changes settings; the others stay", &[], settings::SettingsBody, json::<Written>(), settings::set),
