@@ -1,6 +1,7 @@
 //! `minijob operator`: what concerns the cluster as a whole.
 
 mod key; // the secret by which members know each other
+mod raft; // which servers the cluster has
 mod settings; // what all servers go by
 
 use crate::args::Global;
@@ -30,6 +31,8 @@ pub enum What {
     Settings(settings::Args),
     /// Makes the key of a new cluster: one file, the same on every server
     Key(key::Args),
+    /// Changes which servers the cluster has
+    Raft(raft::Args),
 }
 
 /// Runs the command.
@@ -40,5 +43,6 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     match &args.what {
         What::Settings(args) => settings::main(args, global),
         What::Key(args) => key::main(args, global),
+        What::Raft(args) => raft::main(args, global),
     }
 }
