@@ -153,7 +153,7 @@ impl Forming {
             promise: self.promise().clone(),
             applied: cluster.raft_metrics().applied.unwrap_or(0),
         };
-        let fresh = self.heard_now().into_iter().filter(|peer| is_candidate(peer));
+        let fresh = self.heard_now().into_iter().filter(is_candidate);
         own.sees.extend(fresh.map(|peer| peer.server.id));
         own
     }
