@@ -67,6 +67,9 @@ pub struct Global {
     /// Prints JSON, errors too
     #[arg(long, global = true)]
     pub json: bool,
+    /// Reads what the server that is asked has, be it old: for when none leads
+    #[arg(long, global = true)]
+    pub stale: bool,
     /// When to use colour
     #[arg(
         long,

@@ -28,18 +28,26 @@ pub struct Servers {
     token: Option<Token>,
     /// The context that the addresses came from.
     context: Option<String>,
+    /// Whether what any server has will do, be it old.
+    stale: bool,
     /// The server that answered last, and its number in `addresses`.
     current: Mutex<Option<(usize, Client)>>,
 }
 
-/// Puts the token on every request.
+/// Puts the token on every request, and whether old news will do.
 #[derive(Clone)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
+pub struct Bearer {
+    token: Option<MetadataValue<Ascii>>,
+    stale: bool,
+}
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
+        if let Some(value) = &self.token {
             request.metadata_mut().insert("authorization", value.clone());
+        }
+        if self.stale {
+            request.metadata_mut().insert("minijob-stale", MetadataValue::from_static("true"));
         }
         Ok(request)
     }
@@ -62,7 +70,7 @@ impl Servers {
             let addresses = context.addresses.clone();
             let token = token.map_or_else(|| token::find(None, &addresses, None), |token| Ok(Some(token)))?;
             let context = Some(context.name.clone());
-            return Ok(Self { addresses, token, context, current: Mutex::new(None) });
+            return Ok(Self { addresses, token, context, stale: global.stale, current: Mutex::new(None) });
         }
         let dev = crate::devnote::read();
         let addresses = match (given, &dev) {
@@ -71,7 +79,7 @@ impl Servers {
             (None, None) => vec![Address::default()],
         };
         let token = token::find(global.token.as_deref(), &addresses, dev.as_ref())?;
-        Ok(Self { addresses, token, context: None, current: Mutex::new(None) })
+        Ok(Self { addresses, token, context: None, stale: global.stale, current: Mutex::new(None) })
     }
 
     /// Names one server whose address and token are known.
@@ -81,7 +89,7 @@ impl Servers {
     pub fn at(addr: &str, token: &str) -> Result<Self, Error> {
         let addresses = Address::list(addr)?;
         let token = token::find(Some(token), &addresses, None)?;
-        Ok(Self { addresses, token, context: None, current: Mutex::new(None) })
+        Ok(Self { addresses, token, context: None, stale: false, current: Mutex::new(None) })
     }
 
     /// Asks the servers in turn until one answers, each time with the same request: a write must carry its request id,
@@ -166,7 +174,7 @@ impl Servers {
             .keep_alive_timeout(limits::KEEPALIVE)
             .connect()
             .await?;
-        let bearer = Bearer(self.token.as_ref().map(Token::header));
+        let bearer = Bearer { token: self.token.as_ref().map(Token::header), stale: self.stale };
         let client = ControlClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(proto::limits::MESSAGE_BYTES)
             .max_encoding_message_size(proto::limits::MESSAGE_BYTES);

@@ -11,6 +11,7 @@ pub mod error;
 pub mod expr;
 pub mod ids;
 pub mod jobfile;
+pub mod key;
 pub mod limits;
 pub mod model;
 pub mod names;

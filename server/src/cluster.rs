@@ -186,6 +186,29 @@ impl Cluster {
         self.shared.raft.snapshot_now().await.map_err(said)
     }
 
+    /// Takes no more writes and lets another server lead, if there is one; [`Cluster::stop`] must follow. A lone server goes on until then.
+    pub async fn hand_over(&self) {
+        if !self.shared.raft.leads_alone() {
+            self.shared.raft.hand_over().await;
+        }
+    }
+
+    /// Waits until everything that was acknowledged anywhere before this call can be read here.
+    ///
+    /// # Errors
+    /// `not_leader`; `unavailable` when no majority of the servers confirms that this one leads, or it stops.
+    pub async fn confirm_lead(&self) -> Result<(), Error> {
+        if self.shared.raft.leads_alone() {
+            return Ok(());
+        }
+        self.shared.raft.read_index().await.map(drop).map_err(|error| match error {
+            raft::ReadError::NotLeader { addr } => said(ProposeError::NotLeader { addr }),
+            raft::ReadError::Stopped => said(ProposeError::Stopped),
+            raft::ReadError::Unconfirmed => Error::new(ErrorKind::Unavailable, error.to_string())
+                .hint("`minijob server members` shows who is missing; --stale reads what this server has"),
+        })
+    }
+
     /// Stops taking part; returns when the data directory may be opened again. A second call waits for the same.
     pub async fn stop(&self) {
         self.shared.raft.stop().await;
@@ -195,6 +218,11 @@ impl Cluster {
     #[cfg(test)]
     pub(crate) async fn propose_bytes(&self, bytes: &'static [u8]) -> Result<Outcome, ProposeError> {
         self.shared.raft.propose(Bytes::from_static(bytes)).await
+    }
+
+    /// The log itself, for who changes the membership.
+    pub(crate) fn raft(&self) -> &raft::Handle<StateMachine> {
+        &self.shared.raft
     }
 
     pub(crate) fn view(&self) -> &Arc<View> {

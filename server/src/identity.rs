@@ -94,12 +94,21 @@ impl Identity {
     /// # Errors
     /// See [`Error`]; [`Error::InUse`] while another process has it, a second call in the same process included.
     pub fn open(data_dir: &Path) -> Result<Self, Error> {
+        Self::open_with(data_dir, None)
+    }
+
+    /// The same; a first start writes that token, which all servers of a cluster derive from its key.
+    ///
+    /// # Errors
+    /// See [`Identity::open`].
+    pub fn open_with(data_dir: &Path, token: Option<&str>) -> Result<Self, Error> {
+        let made = token.map_or_else(|| random_request_id().to_string(), str::to_owned);
         let mut builder = DirBuilder::new();
         let created = builder.recursive(true).mode(0o700).create(data_dir);
         created.map_err(|source| Error::Create { path: data_dir.to_owned(), source })?;
         let lock = lock(data_dir)?;
         let server = server_id(&data_dir.join(SERVER_ID_FILE))?;
-        let (token, token_is_new) = token(&data_dir.join(TOKEN_FILE))?;
+        let (token, token_is_new) = read_token(&data_dir.join(TOKEN_FILE), made)?;
         let member = Member { server, boot_nonce: random_u64() };
         Ok(Self { member, token, token_is_new, _lock: lock })
     }
@@ -129,7 +138,7 @@ fn server_id(path: &Path) -> Result<ServerId, Error> {
     }
 }
 
-fn token(path: &Path) -> Result<(String, bool), Error> {
+fn read_token(path: &Path, made: String) -> Result<(String, bool), Error> {
     match read(path)? {
         Some(text) if text.is_empty() => Err(Error::Content { path: path.to_owned(), what: "a token" }),
         Some(text) => {
@@ -137,9 +146,8 @@ fn token(path: &Path) -> Result<(String, bool), Error> {
             Ok((text, false))
         }
         None => {
-            let token = random_request_id().to_string();
-            write_new(path, &token)?;
-            Ok((token, true))
+            write_new(path, &made)?;
+            Ok((made, true))
         }
     }
 }
@@ -165,17 +173,19 @@ fn keep_secret(path: &Path) -> Result<(), Error> {
 
 /// Writes a small file that only the owner reads: after a power cut it is there whole or not at all.
 fn write_new(path: &Path, text: &str) -> Result<(), Error> {
+    let written = write_whole(path, format!("{text}\n").as_bytes());
+    written.map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+/// The same with any bytes.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let write = || {
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(SECRET_MODE).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(|source| Error::Write { path: path.to_owned(), source })
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(SECRET_MODE).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

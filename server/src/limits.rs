@@ -158,6 +158,30 @@ pub const READ_INDEX_PAUSE: Duration = Duration::from_millis(50);
 /// How long a change of the membership may take: two entries that a majority of the new servers has to have, too.
 pub const MEMBERSHIP_WITHIN: Duration = Duration::from_secs(10);
 
+/// Servers that are greeted: those that were named and those that came by themselves; a cluster has five.
+pub const PEERS_KNOWN: usize = 32;
+
+/// Between two rounds of greetings: a person who starts the third server sees a cluster within a second or two.
+pub const GREET_EVERY: Duration = Duration::from_millis(300);
+
+/// How long another server may take to say who it is.
+pub const GREET_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long what another server said counts: three rounds, one of which may have waited for somebody who is silent.
+pub const GREETING_LASTS: Duration = Duration::from_secs(4);
+
+/// How long a leader may take to add a server: two changes of the membership.
+pub const JOIN_WITHIN: Duration = Duration::from_secs(25);
+
+/// Entries that a server which learns may be behind when it is let vote: what a busy cluster writes within a second.
+pub const LEARNED_WITHIN: u64 = 1000;
+
+/// How long a request waits for a server to lead: an election after a death takes about a second.
+pub const LEADER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The oldest wire version between servers that is understood, and the oldest that understands ours.
+pub const PEER_WIRE_OLDEST: u32 = 1;
+
 /// Bytes per checksummed block of a snapshot file.
 pub const SNAPSHOT_BLOCK_BYTES: usize = 256 << 10;
 

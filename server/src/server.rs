@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use proto::key::ClusterKey;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,10 +13,12 @@ use tonic::service::Routes;
 use crate::agents::{Hub, LeaseBook};
 use crate::api;
 use crate::cluster::Cluster;
+use crate::core::forming::Server;
+use crate::forming::{self, Forming};
 use crate::identity::{self, Identity};
 use crate::leader::{self, Duties, Overrides};
 use crate::metrics::Metrics;
-use crate::raft::{self, Backend, Timings};
+use crate::raft::{self, Backend, Bearer, Bootstrap, ClusterId, Dial, Keyed, Plain, Timings};
 
 /// What a server is given.
 #[derive(Debug)]
@@ -34,6 +37,12 @@ pub struct Config {
     pub timings: Timings,
     /// Settings that it puts into the state when it begins to lead.
     pub overrides: Overrides,
+    /// The cluster's key. Without one no other server can call it, and it calls none.
+    pub key: Option<ClusterKey>,
+    /// Addresses of other servers, host:port, and maybe its own. None: it is a cluster of its own, unless it belongs to one.
+    pub join: Vec<String>,
+    /// How many servers make a new cluster; 0: those that it joins belong to one, or it is alone.
+    pub expect: u32,
 }
 
 impl Config {
@@ -48,6 +57,9 @@ impl Config {
             backend: None,
             timings: Timings::default(),
             overrides: Overrides::default(),
+            key: None,
+            join: Vec::new(),
+            expect: 0,
         }
     }
 }
@@ -64,6 +76,14 @@ pub enum StartError {
     /// The listener cannot be used.
     #[error("cannot listen")]
     Listen(#[source] std::io::Error),
+    /// Several servers are wanted, and there is no key.
+    #[error(
+        "a cluster of several servers needs a key, the same file on each of them: `minijob operator key FILE` makes one, --key-file names it"
+    )]
+    NoKey,
+    /// What the server has agreed to cannot be read.
+    #[error("cannot tell which cluster this server belongs to")]
+    Forming(#[source] forming::Unreadable),
     /// The token in the data directory is none.
     #[error(
         "the file `token` in the data directory holds no token: put one there, or remove it to have a new one made"
@@ -87,40 +107,75 @@ pub struct Handle {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config) -> Result<Handle, StartError> {
-    let Config { data_dir, name, listener, advertise, backend, timings, overrides } = config;
+    let Config { data_dir, name, listener, advertise, backend, timings, overrides, key, join, expect } =
+        config;
+    let is_one_of_several = !join.is_empty() || expect > 1;
+    if is_one_of_several && key.is_none() {
+        return Err(StartError::NoKey);
+    }
     listener.set_nonblocking(true).map_err(StartError::Listen)?;
     let addr = listener.local_addr().map_err(StartError::Listen)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Listen)?;
-    let identity = Identity::open(&data_dir).map_err(StartError::Identity)?;
+    let secrets = key.as_ref().map(api::Secrets::of).map(Arc::new);
+    let shared = secrets.as_ref().map(|secrets| secrets.token.reveal());
+    let identity = Identity::open_with(&data_dir, shared).map_err(StartError::Identity)?;
     let token = api::Token::parse(&identity.token).map_err(StartError::Token)?;
     let reached_at = advertise.unwrap_or_else(|| addr.to_string());
+    let waits = is_one_of_several || forming::has_promised(&data_dir).map_err(StartError::Forming)?;
+    let (dial, cluster_id) = (dial(secrets.as_deref()), ClusterId::default());
     let log = raft::Config {
         store: raft::log_store::Options::new(backend),
         timings,
-        ..raft::Config::new(data_dir, identity.member.server.0, &reached_at, &name)
+        bootstrap: if waits { Bootstrap::Wait } else { Bootstrap::Alone },
+        cluster: cluster_id.clone(),
+        dial: dial.clone(),
+        ..raft::Config::new(&data_dir, identity.member.server.0, &reached_at, &name)
     };
     let cluster = Cluster::start(log, identity.member).await.map_err(StartError::Raft)?;
+    let own = Server { id: identity.member.server.0, addr: reached_at.clone(), name: name.clone() };
+    let forward = dial.clone();
+    let forming = forming::Config { data_dir, own, join, expect, dial, cluster: cluster_id };
+    let forming = Forming::new(forming, cluster.clone()).map_err(StartError::Forming)?;
     let leases = LeaseBook::default();
     let hub = Hub::new(cluster.clone(), leases.clone());
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let duties = Duties { cluster: cluster.clone(), leases, overrides };
     tasks.spawn(leader::run(duties, cluster.leadership(), stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(hub.clone().run()));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(forming.clone().run()));
+    let mut services = Routes::new(hub.service());
+    let is_keyed = secrets.is_some();
+    if is_keyed {
+        services = services.add_service(cluster.raft().service()).add_service(forming.service());
+    }
     let context = api::Context {
         cluster: cluster.clone(),
         sources: Arc::new(hub.clone()),
         hub: hub.clone(),
         token: Arc::new(token),
+        secrets,
+        forward: api::Forward::new(forward),
+        forming: is_keyed.then(|| forming.clone()),
         hosts: [reached_at.as_str(), name.as_str()].iter().map(|host| host_of(host)).collect(),
         name: name.as_str().into(),
         address: reached_at.as_str().into(),
         metrics: Metrics::default(),
     };
-    let router = api::router(context, Routes::new(hub.service()));
+    let router = api::router(context, services);
     tasks.spawn(api::serve(listener, router, stop.clone()));
     let (died, fatal) = watch::channel(None);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_for_failure(cluster.clone(), died)));
     Ok(Handle { cluster, hub, addr, identity, stop, tasks, fatal })
+}
+
+/// How other servers are reached: they are shown the secret that the key gives, if there is one.
+fn dial(secrets: Option<&api::Secrets>) -> Arc<dyn Dial> {
+    match secrets {
+        Some(secrets) => {
+            Arc::new(Keyed { dial: Arc::new(Plain), bearer: Bearer::new(secrets.peer.reveal()) })
+        }
+        None => Arc::new(Plain),
+    }
 }
 
 impl Handle {
@@ -160,11 +215,13 @@ impl Handle {
         self.fatal.clone()
     }
 
-    /// Stops: sessions are closed, open requests end, the log is synced and closed. When it returns the data directory may be
+    /// Stops: sessions are closed, another server leads if there is one, open requests end, the log is synced and closed. When it returns the data directory may be
     /// opened again.
     pub async fn stop(self) {
         // Agents first: they look for another server while this one still answers.
         self.hub.close();
+        // The port stays open until another server leads: it asks for this one's vote.
+        self.cluster.hand_over().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -194,3 +251,6 @@ fn host_of(address: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+/// Three servers that form one cluster over their real ports.
+#[cfg(test)]
+mod three;

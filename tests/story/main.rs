@@ -47,5 +47,6 @@ mod stop_reaches_all;
 mod supervise;
 mod thousand_tasks;
 mod three_run;
+mod three_servers;
 mod token_wanted;
 mod waits_for_room;

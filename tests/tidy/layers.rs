@@ -13,7 +13,7 @@ const HOUSES: &[House] = &[
         crate_name: "proto",
         floors: &[
             &["limits"],
-            &["ids", "names", "signals", "time", "units", "envfile"],
+            &["ids", "names", "signals", "time", "units", "envfile", "key"],
             &["model"],
             &["wire", "error", "expr"],
             &["view", "jobfile"],
@@ -28,7 +28,7 @@ const HOUSES: &[House] = &[
             &["identity", "raft"],
             &["machine"],
             &["cluster"],
-            &["agents"],
+            &["agents", "forming"],
             &["leader", "ops"],
             &["metrics"],
             &["api"],

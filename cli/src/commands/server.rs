@@ -3,8 +3,10 @@
 use std::net::{SocketAddr, TcpListener};
 
 use proto::error::{Error, Kind};
+use proto::key::ClusterKey;
 use tracing::info;
 
+use crate::address::Address;
 use crate::args::Global;
 use crate::config;
 use crate::config::server::{Config, Flags, load};
@@ -16,7 +18,8 @@ use crate::runtime;
 const EXAMPLES: &str = "\
 Examples:
   minijob server
-  minijob server --listen 10.0.0.1:4650 --data-dir /var/lib/minijob/server
+  minijob server --listen 10.0.0.1:4650 --key-file /etc/minijob/key
+  minijob server --listen 10.0.0.1:4650 --key-file /etc/minijob/key --join a,b,c --bootstrap-expect 3
   minijob server --config server.yml --print-config";
 
 /// What `server` is asked.
@@ -41,6 +44,9 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         config::show(&config.entries(), &mut Out::new(global))?;
         return Ok(Exit::DONE);
     }
+    config.check_reach()?;
+    let key = config.key_file.value.as_deref().map(ClusterKey::read).transpose();
+    let key = key.map_err(|error| Error::new(Kind::Refused, error.to_string()))?;
     let levels = logging::init(&config.log_level.value, config.log_json.value, global)?;
     let data_dir = config.data_dir.value.clone();
     daemon::check_data_dir(&data_dir)?;
@@ -48,7 +54,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?.rereading()?;
         let listener = listen(config.listen.value)?;
         let address = listener.local_addr().unwrap_or(config.listen.value);
-        let mut serving = daemon::server::start(options(&config, listener)).await?;
+        let mut serving = daemon::server::start(options(&config, listener, key)).await?;
         info!("serving at http://{address}, data in {}", data_dir.display());
         if serving.first_start {
             info!("first start: the token for the command line is in {}", serving.token_file.display());
@@ -74,7 +80,8 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     })
 }
 
-fn options(config: &Config, listener: TcpListener) -> daemon::server::Options {
+fn options(config: &Config, listener: TcpListener, key: Option<ClusterKey>) -> daemon::server::Options {
+    let expect = config.bootstrap_expect.value;
     let election = config.raft_election_timeout.value;
     daemon::server::Options {
         name: config.name.value.clone(),
@@ -91,6 +98,9 @@ fn options(config: &Config, listener: TcpListener) -> daemon::server::Options {
             heartbeat: config.heartbeat.value,
             node_timeout: config.node_timeout.value,
         },
+        key,
+        join: config.join.value.iter().map(Address::host_and_port).collect(),
+        expect: if expect > 1 { expect } else { 0 },
     }
 }
 

@@ -12,6 +12,7 @@ use super::entry::{self, Entry};
 use super::origin::{Given, Setting};
 use super::table::{Key, Table, acted, later, later_unless};
 use super::values::{self, Span};
+use crate::address::Address;
 use crate::daemon::server::Backend;
 use crate::daemon::{self, logging};
 use crate::{address, args};
@@ -28,9 +29,9 @@ const KEYS: &[Key] = &[
     acted("limits"),
     acted("log_level"),
     acted("log_json"),
-    later("join", "a cluster has one server for now"),
-    later_unless("bootstrap_expect", "1", "a cluster has one server for now"),
-    later("key_file", "agents and people show the token that the first start writes into the data directory"),
+    acted("join"),
+    acted("bootstrap_expect"),
+    acted("key_file"),
     later("failure_domain", "work is spread over the failure domains of nodes: agent.yml has it"),
     later(
         "snapshots",
@@ -80,6 +81,15 @@ pub struct Flags {
     /// What keeps the replicated log: segments or sled [default: what the data directory has; segments in a new one]
     #[arg(long, env = "MINIJOB_LOG_STORE", value_name = "STORE", value_parser = values::log_store, hide_env_values = true)]
     pub log_store: Option<Backend>,
+    /// The other servers of its cluster, tried in turn; its own address may be among them [default: it is alone]
+    #[arg(long, env = "MINIJOB_JOIN", value_name = "ADDR,..", hide_env_values = true)]
+    pub join: Option<String>,
+    /// How many servers make the new cluster, the same number on each; 1: it joins one that is there, or is alone [default: 1]
+    #[arg(long, env = "MINIJOB_BOOTSTRAP_EXPECT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9), hide_env_values = true)]
+    pub bootstrap_expect: Option<u32>,
+    /// The cluster's key, the same file on every server: `minijob operator key FILE` makes one
+    #[arg(long, env = "MINIJOB_KEY_FILE", value_name = "FILE", hide_env_values = true)]
+    pub key_file: Option<PathBuf>,
     /// How much it says.
     #[command(flatten)]
     pub logging: logging::Args,
@@ -112,6 +122,12 @@ pub struct Config {
     pub raft_election_timeout: Setting<Span>,
     /// What keeps the replicated log; none: as the data directory has it.
     pub log_store: Setting<Option<Backend>>,
+    /// The other servers, maybe with its own address.
+    pub join: Setting<Vec<Address>>,
+    /// How many servers make a new cluster; 1: it makes none with others.
+    pub bootstrap_expect: Setting<u32>,
+    /// The cluster's key; none: it is alone, on loopback.
+    pub key_file: Setting<Option<PathBuf>>,
     /// What is logged.
     pub log_level: Setting<String>,
     /// Whether as JSON.
@@ -130,6 +146,9 @@ struct File {
     raft_heartbeat: Option<Setting<Duration>>,
     raft_election_timeout: Option<Setting<Span>>,
     log_store: Option<Setting<Option<Backend>>>,
+    join: Option<Setting<Vec<Address>>>,
+    bootstrap_expect: Option<Setting<u32>>,
+    key_file: Option<Setting<Option<PathBuf>>>,
     log_level: Option<Setting<String>>,
     log_json: Option<Setting<bool>>,
 }
@@ -144,6 +163,7 @@ pub fn load(flags: &Flags) -> Result<Config, Error> {
     let defaults = server::raft::Timings::default();
     let election = Span { least: defaults.election_min, most: defaults.election_max };
     let json = Some(flags.logging.log_json);
+    let join = flags.join.as_deref().map(Address::list).transpose()?;
     let config = Config {
         name: given.choose("name", flags.name.clone(), file.name, daemon::host_name()),
         data_dir: given.choose(
@@ -169,6 +189,9 @@ pub fn load(flags: &Flags) -> Result<Config, Error> {
             election,
         ),
         log_store: given.choose("log_store", flags.log_store.map(Some), file.log_store, None),
+        join: given.choose("join", join, file.join, Vec::new()),
+        bootstrap_expect: given.choose("bootstrap_expect", flags.bootstrap_expect, file.bootstrap_expect, 1),
+        key_file: given.choose("key_file", flags.key_file.clone().map(Some), file.key_file, None),
         log_level: logging::level(given, &flags.logging, file.log_level),
         log_json: given.choose("log_json", json, file.log_json, false),
     };
@@ -204,12 +227,55 @@ fn decode(reader: &mut Reader<'_>, path: &str, root: Option<&Node>) -> File {
         log_store: table.get(reader, "log_store", |reader, node| {
             values::parsed(reader, node, "log_store", values::log_store).map(Some)
         }),
+        join: table.get(reader, "join", values::servers_or_none),
+        bootstrap_expect: table.get(reader, "bootstrap_expect", |reader, node| {
+            values::parsed(reader, node, "bootstrap_expect", expected)
+        }),
+        key_file: table
+            .get(reader, "key_file", |reader, node| values::path(reader, node, "key_file").map(Some)),
         log_level: table.get(reader, "log_level", logging::level_in_file),
         log_json: table.get(reader, "log_json", |reader, node| values::switch(reader, node, "log_json")),
     }
 }
 
+/// Reads how many servers make a cluster.
+fn expected(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=9).contains(number));
+    number.ok_or_else(|| format!("`{text}`: expected a number of servers from 1 to 9, best 3 or 5"))
+}
+
 impl Config {
+    /// Checks what only a start needs: that nobody can reach this server who does not know the cluster's key.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] without a key for a server beyond loopback or one of several; [`Kind::Invalid`] when others would be told an
+    /// address that is none.
+    pub fn check_reach(&self) -> Result<(), Error> {
+        let (listen, several) =
+            (self.listen.value, !self.join.value.is_empty() || self.bootstrap_expect.value > 1);
+        if self.key_file.value.is_none() && (several || !listen.ip().is_loopback()) {
+            let message = if several {
+                "servers of one cluster know each other by its key, and --key-file names none".to_owned()
+            } else {
+                format!("without a key a server does not listen beyond loopback, and {listen} is beyond")
+            };
+            let hint = "make a key once with `minijob operator key FILE`, copy it to every server, and give it with --key-file FILE";
+            return Err(Error::new(Kind::Refused, message).hint(hint));
+        }
+        if self.bootstrap_expect.value > 1 && self.join.value.is_empty() {
+            let message =
+                format!("--bootstrap-expect is {} and --join names no server", self.bootstrap_expect.value);
+            return Err(Error::new(Kind::Invalid, message).hint("name the servers: --join a,b,c"));
+        }
+        if several && listen.ip().is_unspecified() && self.advertise.value.is_none() {
+            let message = format!("others cannot reach this server at {listen}");
+            return Err(
+                Error::new(Kind::Invalid, message).hint("say where they do: --advertise ADDRESS:PORT")
+            );
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Error> {
         let (beat, election) = (self.raft_heartbeat.value, self.raft_election_timeout.value);
         if beat * 2 > election.least {
@@ -250,6 +316,12 @@ impl Config {
             Entry::new("raft.heartbeat", &self.raft_heartbeat, |beat| Some(show_duration(*beat))),
             Entry::new("raft.election_timeout", &self.raft_election_timeout, |election| Some(span(election))),
             Entry::new("log_store", &self.log_store, |store| store.map(|store| store.name().to_owned())),
+            Entry::new("join", &self.join, |join| {
+                let servers: Vec<String> = join.iter().map(Address::host_and_port).collect();
+                (!servers.is_empty()).then(|| entry::list(servers.iter().map(String::as_str)))
+            }),
+            Entry::new("bootstrap_expect", &self.bootstrap_expect, |expect| Some(expect.to_string())),
+            Entry::new("key_file", &self.key_file, |path| path.as_deref().map(entry::path)),
             Entry::new("log_level", &self.log_level, |level| Some(entry::text(level).into_owned())).live(),
             Entry::new("log_json", &self.log_json, |json| Some(json.to_string())),
         ]
@@ -276,7 +348,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back_as_the_same() {
         let text = "name: s1\ndata_dir: /data\nlisten: 10.0.0.1:4650\nadvertise: h:1\nheartbeat: 500ms\nnode_timeout: 4s\n\
-                    raft: {heartbeat: 100ms, election_timeout: 500ms..1s}\nlog_store: sled\nlimits: {job_file: 1MiB}\nlog_level: debug\nlog_json: true\n";
+                    raft: {heartbeat: 100ms, election_timeout: 500ms..1s}\nlog_store: sled\njoin: [a, b:1]\nbootstrap_expect: 3\nkey_file: /k\nlimits: {job_file: 1MiB}\nlog_level: debug\nlog_json: true\n";
         let config = of(text, &[]).expect("valid");
         let again = of(&config::print(&config.entries()), &[]).expect("valid");
         assert!(config::changes(&config.entries(), &again.entries()).is_empty(), "{again:?}");
@@ -298,9 +370,7 @@ mod tests {
 
     #[test]
     fn keys_of_a_later_version_are_refused_where_they_would_say_something() {
-        for text in
-            ["join: [10.0.0.1:4650]", "bootstrap_expect: 3", "key_file: /k", "limits: {job_file: 2MiB}"]
-        {
+        for text in ["failure_domain: r1", "raft: {snapshot_every: 1h}", "limits: {job_file: 2MiB}"] {
             let error = of(text, &[]).expect_err(text);
             assert!(error.details[0].contains("is not supported yet"), "{error:?}");
         }
@@ -320,6 +390,27 @@ mod tests {
     fn a_log_store_that_there_is_none_of_is_refused_with_those_that_there_are() {
         let error = of("log_store: rocks\n", &[]).expect_err("none of that name");
         assert!(error.details[0].contains("expected `segments` or `sled`"), "{error:?}");
+    }
+
+    #[test]
+    fn without_a_key_a_server_is_alone_and_on_loopback() {
+        let reach = |text: &str| of(text, &[]).expect("valid").check_reach();
+        assert_eq!(reach("listen: 127.0.0.1:1"), Ok(()));
+        for text in
+            ["listen: 10.0.0.1:4650", "listen: 0.0.0.0:4650", "join: [a]", "{join: [a], bootstrap_expect: 3}"]
+        {
+            let refused = reach(text).expect_err(text);
+            assert!(refused.hint.contains("`minijob operator key FILE`"), "{text}: {refused:?}");
+        }
+        assert_eq!(
+            reach("{listen: 10.0.0.1:4650, key_file: /k, join: [a, b, c], bootstrap_expect: 3}"),
+            Ok(())
+        );
+        let nowhere = reach("{listen: 0.0.0.0:4650, key_file: /k, join: [a]}").expect_err("no address");
+        assert!(nowhere.hint.contains("--advertise"), "{nowhere:?}");
+        let nobody = reach("{key_file: /k, bootstrap_expect: 3}").expect_err("nobody");
+        assert!(nobody.hint.contains("--join a,b,c"), "{nobody:?}");
+        assert!(of("bootstrap_expect: 0", &[]).is_err() && of("bootstrap_expect: many", &[]).is_err());
     }
 
     #[test]

@@ -98,6 +98,14 @@ pub(super) fn servers(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option
     Some(addresses)
 }
 
+/// Reads the addresses of servers; an empty list names none.
+pub(super) fn servers_or_none(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Address>> {
+    match &node.value {
+        Value::List(items) if items.is_empty() => Some(Vec::new()),
+        _ => servers(reader, node, "join"),
+    }
+}
+
 /// Reads paths.
 pub(super) fn paths(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<Vec<PathBuf>> {
     texts(reader, node, key)?.into_iter().map(|item| path(reader, item, key)).collect()

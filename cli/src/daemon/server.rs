@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use proto::error::{Error, Kind};
+use proto::key::ClusterKey;
 use server::server::Config;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,12 @@ pub struct Options {
     pub timings: Timings,
     /// Settings of the cluster that it puts when it begins to lead.
     pub overrides: Overrides,
+    /// The cluster's key.
+    pub key: Option<ClusterKey>,
+    /// Addresses of other servers, host:port, and maybe its own.
+    pub join: Vec<String>,
+    /// How many servers make a new cluster; 0: it makes none with others.
+    pub expect: u32,
 }
 
 /// A server that answers.
@@ -53,11 +60,13 @@ pub struct Serving {
 /// # Errors
 /// What keeps it from serving.
 pub async fn start(options: Options) -> Result<Serving, Error> {
-    let Options { name, data_dir, listener, advertise, log_store, timings, overrides } = options;
+    let Options { name, data_dir, listener, advertise, log_store, timings, overrides, key, join, expect } =
+        options;
     let token_file = data_dir.join(server::identity::TOKEN_FILE);
     let mut config = Config::new(data_dir, name, listener);
     (config.advertise, config.backend) = (advertise, log_store);
     (config.timings, config.overrides) = (timings, overrides);
+    (config.key, config.join, config.expect) = (key, join, expect);
     let handle = server::server::start(config).await;
     let handle = handle.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let (token, first_start) = (handle.token().to_owned(), handle.is_first_start());

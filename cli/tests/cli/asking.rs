@@ -415,6 +415,9 @@ fn server_members_shows_who_leads_and_alloc_status_what_status_shows() {
         name: "s1".into(),
         address: "10.0.0.1:4650".into(),
         leader: true,
+        voter: true,
+        reachable: true,
+        lag: Some(0),
         version,
     };
     let server = with("list_servers", &list(json!([member])));
@@ -423,8 +426,15 @@ fn server_members_shows_who_leads_and_alloc_status_what_status_shows() {
         &server,
         &["server", "members"],
         &format!(
-            "SERVER  ID             ADDRESS        ROLE    VERSION\ns1      {id}  10.0.0.1:4650  leader  0.1.0\n"
+            "SERVER  ID             ADDRESS        ROLE    LAG  VERSION\ns1      {id}  10.0.0.1:4650  leader  0    0.1.0\n"
         ),
+    );
+    let gone = v1::WriteReply { changed: true, revision: 11, ..Default::default() };
+    shows(&answering(gone), &["operator", "raft", "remove", "s3"], "s3: removed; stop it if it still runs\n");
+    shows(
+        &unchanged(),
+        &["operator", "raft", "remove", "s3"],
+        "s3: nothing changed, it is no server of this cluster\n",
     );
     let server = Server::start(Script {
         allocs: BTreeMap::from([("web".into(), healthy("web", 0))]),

@@ -477,6 +477,13 @@ impl Control for Fake {
         self.answer("list_servers", &request.into_inner())
     }
 
+    async fn remove_server(
+        &self,
+        request: Request<v1::RemoveServerRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        self.written("remove_server", &request.into_inner()).await
+    }
+
     async fn signal(&self, _: Request<v1::SignalRequest>) -> Result<Response<v1::SignalReply>, Status> {
         Err(Status::unimplemented("it is asked for with real tasks, in tests/story/reach.rs"))
     }

@@ -61,6 +61,13 @@ pub struct ServerView {
     pub address: String,
     /// Whether it leads.
     pub leader: bool,
+    /// Whether it decides with the others; if not, it still learns.
+    pub voter: bool,
+    /// Whether it answered the server that was asked, at this moment.
+    pub reachable: bool,
+    /// How many entries of the log it has not applied yet that the one that was asked, or the leader, has; none: it did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
     /// What it speaks; none: not known here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, Uri, header};
 use proto::error::{Error, Kind};
 
-use super::Context;
 use super::http::Failure;
 use super::serve::Gate;
+use super::{Context, forward};
 use crate::ops::{Caller, Capability};
 
 /// Every gRPC path begins so.
@@ -21,24 +21,42 @@ const GRPC: &str = "/minijob.v1.";
 pub(super) async fn check(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let grpc = request.uri().path().starts_with(GRPC);
     let response = match admit(&context, &request) {
-        Ok(caller) => {
-            if let Some(caller) = caller {
-                if let Some(gate) = request.extensions().get::<Arc<Gate>>() {
-                    gate.admit();
-                }
-                request.extensions_mut().insert(caller);
+        Ok(None) => next.run(request).await,
+        Ok(Some(caller)) => {
+            if let Some(gate) = request.extensions().get::<Arc<Gate>>() {
+                gate.admit();
             }
-            next.run(request).await
+            forward::take_stale(&mut request);
+            match forward::destination(&context, forward::Ask::of(&request)).await {
+                Ok(Some(leader)) => forward::pass_on(&context, &caller, &leader, request).await,
+                Ok(None) => {
+                    request.extensions_mut().insert(caller);
+                    next.run(request).await
+                }
+                Err(error) => refuse(grpc, error),
+            }
         }
-        Err(error) if grpc => tonic::Status::from(error).into_http::<axum::body::Body>(),
-        Err(error) => Failure(error).into_response(),
+        Err(error) => refuse(grpc, error),
     };
     context.metrics.count_request(if grpc { "grpc" } else { "http" }, response.status());
     response
 }
 
+/// Says no in the caller's protocol.
+pub(super) fn refuse(grpc: bool, error: Error) -> Response {
+    if grpc {
+        tonic::Status::from(error).into_http::<axum::body::Body>()
+    } else {
+        Failure(error).into_response()
+    }
+}
+
 /// Returns who asks; none for what anybody may ask.
 fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> {
+    if is_of_servers(request.uri().path()) {
+        // No browser knows what is shown here, and a server may be reached by a name that it does not know.
+        return identify_peer(context, request.headers()).map(Some);
+    }
     let host = host(request.uri(), request.headers())?;
     check_host(&context.hosts, &host)?;
     check_origin(&host, request.headers())?;
@@ -67,25 +85,68 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
             | "Control/PlanJob"
             | "Control/Signal",
         ) => Capability::Submit,
-        Some("Control/SetEligibility" | "Control/PurgeNode" | "Control/DrainNode") => Capability::Operator,
+        Some(
+            "Control/SetEligibility" | "Control/PurgeNode" | "Control/DrainNode" | "Control/RemoveServer",
+        ) => Capability::Operator,
         Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
         Some(rest) if rest.starts_with("Agent/") => Capability::Node,
+        Some(_) if is_of_servers(path) => Capability::Peer,
         Some(_) => Capability::Operator,
         None if *method == Method::GET || *method == Method::HEAD => Capability::Read,
-        None if path.starts_with("/v1/nodes/") => Capability::Operator,
+        None if path.starts_with("/v1/nodes/") || path.starts_with("/v1/servers/") => Capability::Operator,
         None => Capability::Submit,
     })
+}
+
+/// Whether servers call that path, and nobody else.
+fn is_of_servers(path: &str) -> bool {
+    let rest = path.strip_prefix(GRPC);
+    rest.is_some_and(|rest| rest.starts_with("Raft/") || rest.starts_with("Peer/"))
+}
+
+/// Lets in who knows the cluster's key.
+fn identify_peer(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
+    let Some(secrets) = &context.secrets else {
+        let error = Error::new(Kind::Forbidden, "this server has no key, so no other server may call it");
+        return Err(error.hint("start it with --key-file and the key file of the other servers"));
+    };
+    if bearer(headers).is_some_and(|shown| secrets.peer.is(shown)) {
+        return Ok(Caller::peer());
+    }
+    let error = Error::new(Kind::Forbidden, "the caller does not have the key of this server's cluster");
+    Err(error.hint("give all servers of a cluster the same key file"))
+}
+
+/// Returns for whom another server passes a request on. Where it came in its token was checked for what it asks; what a caller may do must
+/// travel with the name as soon as tokens differ.
+fn passed_on_by_a_server(context: &Context, headers: &HeaderMap) -> Option<Caller> {
+    let actor = headers.get(forward::ACTOR)?.to_str().ok()?;
+    let is_peer = context.secrets.as_ref()?.peer.is(bearer(headers)?);
+    is_peer.then(|| Caller { actor: actor.to_owned(), ..Caller::operator() })
+}
+
+/// Returns what follows `Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let bytes = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let scheme = bytes.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    scheme.map(|_| bytes[7..].trim_ascii())
 }
 
 fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
     let hint = "give the token with --token or MINIJOB_TOKEN, over HTTP with the header `Authorization: Bearer TOKEN`; it is in the file `token` of a server's data directory";
     let forbidden = |message: &str| Error::new(Kind::Forbidden, message).hint(hint);
-    let value = headers.get(header::AUTHORIZATION).ok_or_else(|| forbidden("a token is required"))?;
-    let bytes = value.as_bytes();
-    let scheme = bytes.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-    let token = scheme.map(|_| bytes[7..].trim_ascii());
-    if token.is_some_and(|token| context.token.is(token)) {
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return Err(forbidden("a token is required"));
+    }
+    if let Some(caller) = passed_on_by_a_server(context, headers) {
+        return Ok(caller);
+    }
+    // A server that was alone before it had a key has a token of its own beside the cluster's.
+    let known = |shown: &[u8]| {
+        context.token.is(shown) || context.secrets.as_ref().is_some_and(|secrets| secrets.token.is(shown))
+    };
+    if bearer(headers).is_some_and(known) {
         return Ok(Caller::operator());
     }
     Err(forbidden("the token is not the one of this cluster"))
@@ -160,7 +221,7 @@ mod tests {
         for name in ["ScaleJob", "StartJob", "RevertJob", "RestartJob", "RestartAlloc", "PlanJob"] {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Submit), "{name}");
         }
-        for name in ["SetEligibility", "PurgeNode", "DrainNode"] {
+        for name in ["SetEligibility", "PurgeNode", "DrainNode", "RemoveServer"] {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Operator), "{name}");
         }
         assert_eq!(post("/v1/nodes/n1/cordon"), Some(Capability::Operator));
@@ -169,7 +230,8 @@ mod tests {
         assert_eq!(post("/minijob.v1.Control/Signal"), Some(Capability::Submit));
         assert_eq!(post("/minijob.v1.Control/Exec"), Some(Capability::Exec));
         assert_eq!(post("/minijob.v1.Agent/Session"), Some(Capability::Node));
-        assert_eq!(post("/minijob.v1.Raft/Append"), Some(Capability::Operator));
+        assert_eq!(post("/minijob.v1.Raft/Append"), Some(Capability::Peer));
+        assert_eq!(post("/minijob.v1.Peer/Greet"), Some(Capability::Peer));
     }
 
     #[test]

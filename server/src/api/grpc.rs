@@ -181,8 +181,14 @@ impl v1::control_server::Control for Control {
 
     async fn list_servers(&self, request: Request<v1::ListServersRequest>) -> Reply<v1::Document> {
         let (caller, _) = opened(request)?;
-        let Context { cluster, name, address, .. } = &self.context;
-        document(&ops::list_servers(cluster, &caller, name, address)?)
+        let Context { cluster, forming, name, address, .. } = &self.context;
+        document(&ops::list_servers(cluster, forming.as_ref(), &caller, name, address).await?)
+    }
+
+    async fn remove_server(&self, request: Request<v1::RemoveServerRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let Context { cluster, forming, .. } = &self.context;
+        reply(ops::remove_server(cluster, forming.as_ref(), &caller, &ask.server).await?)
     }
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Reply<v1::Document> {

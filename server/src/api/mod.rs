@@ -4,6 +4,8 @@
 mod access;
 /// A call that runs a command.
 mod exec;
+/// Requests that only the leader answers.
+mod forward;
 /// The control service.
 mod grpc;
 /// The JSON endpoints.
@@ -23,11 +25,13 @@ use proto::limits::MESSAGE_BYTES;
 use proto::wire::v1::control_server::ControlServer;
 use tonic::service::Routes;
 
+pub use forward::Forward;
 pub use serve::serve;
-pub use token::{BadToken, Token};
+pub use token::{BadToken, Secrets, Token};
 
 use crate::agents::Hub;
 use crate::cluster::Cluster;
+use crate::forming::Forming;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::ops::logs::Sources;
@@ -43,6 +47,12 @@ pub struct Context {
     pub hub: Hub,
     /// What every request but `/health` must bring.
     pub token: Arc<Token>,
+    /// What the cluster's key lets in; none: this server has no key, and no other server may call it.
+    pub secrets: Option<Arc<Secrets>>,
+    /// The way to the server that leads.
+    pub forward: Forward,
+    /// How other servers are met; none: this one is alone.
+    pub forming: Option<Forming>,
     /// Names that this server is reached by, beside addresses and `localhost`: what it advertises, its host name.
     pub hosts: Arc<[String]>,
     /// What people call this server.

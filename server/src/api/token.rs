@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use proto::key::{ClusterKey, base32};
 use subtle::ConstantTimeEq;
 
 /// The fewest characters that are accepted: an empty or forgotten line must never open the door.
@@ -50,6 +51,24 @@ impl Token {
     #[must_use]
     pub fn is(&self, presented: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(presented).into()
+    }
+}
+
+/// What follows from the cluster's key, and is the same on every server.
+#[derive(Debug)]
+pub struct Secrets {
+    /// What servers show each other.
+    pub peer: Token,
+    /// The token of people and agents.
+    pub token: Token,
+}
+
+impl Secrets {
+    /// Derives them.
+    #[must_use]
+    pub fn of(key: &ClusterKey) -> Self {
+        let derived = |purpose| Token(base32(&key.secret(purpose)).into());
+        Self { peer: derived("peer"), token: derived("token") }
     }
 }
 

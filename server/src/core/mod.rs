@@ -3,6 +3,7 @@
 //! `now` and seeds are arguments. `core` does not know that Raft, gRPC or a disk exist.
 
 pub mod election;
+pub mod forming;
 pub mod job_diff;
 pub mod rules;
 

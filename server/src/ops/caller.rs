@@ -18,10 +18,12 @@ pub enum Capability {
     Operator,
     /// See secret values.
     Secrets,
+    /// Be a server of this cluster. No token allows it, only the cluster's key.
+    Peer,
 }
 
 impl Capability {
-    /// All of them.
+    /// All that a token may allow.
     pub const ALL: [Self; 6] =
         [Self::Read, Self::Submit, Self::Exec, Self::Node, Self::Operator, Self::Secrets];
 
@@ -35,6 +37,7 @@ impl Capability {
             Self::Node => "node",
             Self::Operator => "operator",
             Self::Secrets => "secrets",
+            Self::Peer => "peer",
         }
     }
 
@@ -83,6 +86,13 @@ impl Caller {
     #[must_use]
     pub fn operator() -> Self {
         Self { actor: "operator".to_owned(), capabilities: Capabilities::all(), namespace: None }
+    }
+
+    /// Another server of the cluster, speaking for itself.
+    #[must_use]
+    pub fn peer() -> Self {
+        let capabilities = Capabilities::default().with(Capability::Peer);
+        Self { actor: "server".to_owned(), capabilities, namespace: None }
     }
 
     /// Returns nothing if the caller may do that.
@@ -139,7 +149,9 @@ mod tests {
                 assert!(error.message.contains(capability.word()));
             }
             assert!(Caller::operator().need(capability).is_ok());
+            assert!(Caller::peer().need(capability).is_err(), "a server is no person");
         }
+        assert!(Caller::operator().need(Capability::Peer).is_err(), "and no person is a server");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use exec::exec;
 pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
 pub use loss::{Lost, plan_loss};
 pub use nodes::{Drain, cancel_drain, drain_node, list_nodes, node_status, purge_node, set_eligibility};
-pub use servers::list_servers;
+pub use servers::{list_servers, remove_server};
 pub use settings::{list_settings, set_settings, setting};
 pub use signal::{RunningTask, TaskQuery, signal};
 pub use stats::add_usage;

@@ -209,13 +209,20 @@ impl<M: Machine> Handle<M> {
         }
     }
 
+    /// Takes no more proposals and lets another server lead, if this one does and there are others; takes at most
+    /// [`limits::HAND_OVER_WITHIN`]. [`Handle::stop`] must follow, and [`Handle::service`] be reachable until this returns. A second call
+    /// does nothing.
+    pub async fn hand_over(&self) {
+        if !self.shared.stopping.send_replace(true) {
+            self.shared.elections.hand_over().await;
+        }
+    }
+
     /// Stops: no more proposals, another server leads if this one does and there are others (at most
     /// [`limits::HAND_OVER_WITHIN`]), a last sync, the store closed. Returns when the data directory may be opened again; a
     /// second call waits for the same. [`Handle::service`] must be reachable until then: the successor asks for this server's vote.
     pub async fn stop(&self) {
-        if !self.shared.stopping.send_replace(true) {
-            self.shared.elections.hand_over().await;
-        }
+        self.hand_over().await;
         if let Err(error) = self.shared.raft.shutdown().await {
             tracing::warn!(%error, "the consensus core did not stop in order");
         }

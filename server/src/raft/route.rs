@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proto::wire::{WIRE_VERSION, v1};
 
-/// The oldest version of messages between servers that is understood, and the oldest that understands ours.
-const WIRE_OLDEST: u32 = 1;
+use crate::limits::PEER_WIRE_OLDEST as WIRE_OLDEST;
 
 /// The cluster that a server belongs to, once it knows. Clones share it.
 ///

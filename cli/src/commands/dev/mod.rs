@@ -143,6 +143,9 @@ impl Cluster {
             log_store: None,
             timings: daemon::server::Timings::default(),
             overrides: daemon::server::Overrides::default(),
+            key: None,
+            join: Vec::new(),
+            expect: 0,
         })
         .await?;
         let agent = daemon::agent::start(daemon::agent::Options {

@@ -1,5 +1,7 @@
 //! `minijob operator`: what concerns the cluster as a whole.
 
+mod key; // the secret by which members know each other
+mod raft; // which servers the cluster has
 mod settings; // what all servers go by
 
 use crate::args::Global;
@@ -10,7 +12,8 @@ Examples:
   minijob operator settings                      all of them, with what each is for
   minijob operator settings get node_timeout
   minijob operator settings set node_timeout=30s versions=20
-  minijob operator settings set node_timeout=default";
+  minijob operator settings set node_timeout=default
+  minijob operator key /etc/minijob/key          makes the key of a new cluster";
 
 /// What `operator` is asked.
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,10 @@ pub struct Args {
 pub enum What {
     /// Shows what all servers go by, and changes it; no server is restarted for it
     Settings(settings::Args),
+    /// Makes the key of a new cluster: one file, the same on every server
+    Key(key::Args),
+    /// Changes which servers the cluster has
+    Raft(raft::Args),
 }
 
 /// Runs the command.
@@ -35,5 +42,7 @@ pub enum What {
 pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     match &args.what {
         What::Settings(args) => settings::main(args, global),
+        What::Key(args) => key::main(args, global),
+        What::Raft(args) => raft::main(args, global),
     }
 }

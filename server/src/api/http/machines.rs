@@ -133,5 +133,14 @@ pub(super) async fn servers(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ServerList>, Failure> {
-    Ok(Json(ops::list_servers(&context.cluster, &caller, &context.name, &context.address)?))
+    let Context { cluster, forming, name, address, .. } = &context;
+    Ok(Json(ops::list_servers(cluster, forming.as_ref(), &caller, name, address).await?))
+}
+
+pub(super) async fn remove_server(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<Written>, Failure> {
+    Ok(Json(ops::remove_server(&context.cluster, context.forming.as_ref(), &caller, &name).await?))
 }

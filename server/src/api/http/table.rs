@@ -148,6 +148,7 @@ fn of_machines() -> Vec<Endpoint> {
         endpoint!(post "/v1/nodes/{name}/drain", "moves the node's work to others, or changes the deadline of that", &[], machines::DrainBody, json::<Written>(), machines::drain),
         endpoint!(delete "/v1/nodes/{name}/drain", "cancels a drain: what has not moved stays", &[REQUEST_ID], json::<Written>(), machines::cancel_drain),
         endpoint!(get "/v1/servers", "the servers of the cluster", &[], json::<ServerList>(), machines::servers),
+        endpoint!(delete "/v1/servers/{name}", "removes a server from the cluster", &[], json::<Written>(), machines::remove_server),
         endpoint!(get "/v1/settings", "the settings of the cluster", &[], json::<view::SettingList>(), settings::list),
         endpoint!(get "/v1/settings/{name}", "one setting", &[], json::<view::SettingView>(), settings::show),
         endpoint!(post "/v1/settings", "changes settings; the others stay", &[], settings::SettingsBody, json::<Written>(), settings::set),

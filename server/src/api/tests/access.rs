@@ -86,6 +86,7 @@ async fn no_grpc_method_answers_without_the_token() {
         control.export_job(v1::ExportJobRequest::default()).await.map(drop).unwrap_err(),
         control.why(v1::WhyRequest::default()).await.map(drop).unwrap_err(),
         control.node_status(v1::NodeStatusRequest::default()).await.map(drop).unwrap_err(),
+        control.remove_server(v1::RemoveServerRequest::default()).await.map(drop).unwrap_err(),
         control.list_servers(v1::ListServersRequest::default()).await.map(drop).unwrap_err(),
     ];
     let mut agent = AgentClient::new(channel);

@@ -98,6 +98,9 @@ fn more(world: &World, alloc: AllocId) -> BTreeMap<&'static str, Value> {
         name: "s1".into(),
         address: "10.0.0.1:4650".into(),
         leader: true,
+        voter: true,
+        reachable: true,
+        lag: Some(0),
         version: Some(ops::version()),
     };
     let story = views::of_alloc(state, state.allocs.get(alloc).expect("it"));

@@ -10,9 +10,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tonic::service::Routes;
 
-use crate::api::{Context, Token, router, serve};
+use crate::api::{Context, Forward, Token, router, serve};
 use crate::metrics::Metrics;
 pub(super) use crate::ops::testing::live::{Live, SOON};
+use crate::raft::Plain;
 
 pub(super) struct Rig {
     pub(super) addr: SocketAddr,
@@ -58,6 +59,9 @@ impl Rig {
             sources: Arc::new(live.hub.clone()),
             hub: live.hub.clone(),
             token: Arc::new(token),
+            secrets: None,
+            forward: Forward::new(Arc::new(Plain)),
+            forming: None,
             hosts: Arc::new(["s1.example".to_owned()]),
             name: "s1".into(),
             address: addr.to_string().into(),

@@ -60,6 +60,15 @@ impl<M: Machine> Handle<M> {
         members::status(&self.shared.raft)
     }
 
+    /// Returns whether this server leads and no other belongs to the cluster: then nobody else can lead meanwhile.
+    #[must_use]
+    pub fn leads_alone(&self) -> bool {
+        let metrics = self.shared.raft.server_metrics();
+        let metrics = metrics.borrow();
+        let mut members = metrics.membership_config.membership().nodes();
+        metrics.state.is_leader() && members.all(|(id, _)| *id == metrics.id)
+    }
+
     /// Waits until every write that was acknowledged anywhere before this call is applied here, and returns the index up to which the
     /// machine was applied at least: what is read then is linearizable. Takes at most [`crate::limits::READ_INDEX_WITHIN`], twice that
     /// when a round was on its way; all who wait share a round.

@@ -1,8 +1,12 @@
 //! How a server connects to another one. The only place that TLS has to change.
 
 use std::fmt;
+use std::sync::Arc;
 
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 use crate::limits::{PEER_CONNECT_WITHIN, PEER_PING, PEER_PONG};
 
@@ -13,6 +17,8 @@ pub enum Purpose {
     Log,
     /// Snapshots; and, while the other one is full of entries, that the leader lives.
     Snapshots,
+    /// Everything else: greetings, and requests of clients that only the leader answers.
+    Calls,
 }
 
 /// An address that is none.
@@ -32,6 +38,67 @@ pub trait Dial: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`BadAddress`]
     fn dial(&self, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress>;
+
+    /// Returns what every call shows to be let in. Nothing by default.
+    fn bearer(&self) -> Bearer {
+        Bearer::default()
+    }
+}
+
+/// What shows a server that a server calls; it is put on every call, and never shown otherwise.
+#[derive(Clone, Default)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    /// Shows that secret, which must be letters and digits.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        let value = format!("Bearer {secret}").parse::<MetadataValue<Ascii>>().ok();
+        Self(value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        }))
+    }
+
+    /// Returns the value of the header `authorization`.
+    #[must_use]
+    pub fn header(&self) -> Option<&MetadataValue<Ascii>> {
+        self.0.as_ref()
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(..)")
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Connections of another kind that show the servers' secret on every call.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    /// How connections are made.
+    pub dial: Arc<dyn Dial>,
+    /// What is shown.
+    pub bearer: Bearer,
+}
+
+impl Dial for Keyed {
+    fn dial(&self, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
+        self.dial.dial(addr, purpose)
+    }
+
+    fn bearer(&self) -> Bearer {
+        self.bearer.clone()
+    }
 }
 
 /// Connections without TLS, for loopback.

@@ -1,0 +1,275 @@
+//! Three servers in this process, each on its own port of loopback, that know each other by the cluster's key.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use proto::error::{Error, Kind as ErrorKind};
+use proto::ids::random_request_id;
+use proto::view::ServerList;
+use proto::wire::v1;
+use proto::wire::v1::control_client::ControlClient;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+use tonic::Request;
+use tonic::transport::Channel;
+
+use super::*;
+use crate::core::testing::job;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+struct Three {
+    key: ClusterKey,
+    dirs: Vec<TempDir>,
+    addrs: Vec<SocketAddr>,
+    servers: Vec<Option<Handle>>,
+}
+
+impl Three {
+    /// Places for that many servers; nothing runs.
+    fn planned(servers: usize) -> Self {
+        let bound: Vec<TcpListener> =
+            (0..servers).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        Self {
+            key: ClusterKey::generate().unwrap(),
+            dirs: (0..servers).map(|_| tempfile::tempdir().unwrap()).collect(),
+            addrs: bound.iter().map(|listener| listener.local_addr().unwrap()).collect(),
+            servers: (0..servers).map(|_| None).collect(),
+        }
+    }
+
+    /// One cluster of three.
+    async fn formed() -> Self {
+        let mut three = Self::planned(3);
+        for number in [2, 0, 1] {
+            three.start(number, 3).await;
+        }
+        three.leader().await;
+        three
+    }
+
+    fn config(&self, number: usize, expect: u32) -> Config {
+        let millis = Duration::from_millis;
+        let listener = TcpListener::bind(self.addrs[number]).unwrap();
+        Config {
+            backend: Some(Backend::Segments),
+            timings: Timings { heartbeat: millis(100), election_min: millis(400), election_max: millis(700) },
+            key: Some(self.key.clone()),
+            join: self.addrs.iter().take(3).map(ToString::to_string).collect(),
+            expect,
+            ..Config::new(self.dirs[number].path(), format!("s{number}"), listener)
+        }
+    }
+
+    async fn start(&mut self, number: usize, expect: u32) {
+        self.servers[number] = Some(start(self.config(number, expect)).await.expect("it starts"));
+    }
+
+    async fn stop(&mut self, number: usize) {
+        self.servers[number].take().expect("it runs").stop().await;
+    }
+
+    fn running(&self) -> impl Iterator<Item = (usize, &Handle)> {
+        self.servers.iter().enumerate().filter_map(|(number, server)| Some((number, server.as_ref()?)))
+    }
+
+    /// Waits until one reigns.
+    async fn leader(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((number, _)) = self.running().find(|(_, server)| server.cluster().reign().is_some()) {
+                return number;
+            }
+            assert!(Instant::now() < deadline, "one leads");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn control(&self, number: usize) -> ControlClient<Channel> {
+        ControlClient::connect(format!("http://{}", self.addrs[number])).await.expect("a connection")
+    }
+
+    fn request<T>(&self, body: T) -> Request<T> {
+        let mut request = Request::new(body);
+        let token = self.running().next().expect("one runs").1.token().to_owned();
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
+    }
+
+    /// Writes a job through a server, as often as nobody leads or the outcome is not known.
+    async fn put(&self, number: usize, name: &str) -> v1::PutJobReply {
+        let put = v1::PutJobRequest {
+            request_id: random_request_id().0.to_be_bytes().to_vec().into(),
+            job: Some(proto::wire::job::to_wire(&job(name, 1))),
+            ..v1::PutJobRequest::default()
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = match self.control(number).await.put_job(self.request(put.clone())).await {
+                Ok(reply) => return reply.into_inner(),
+                Err(status) => Error::from(&status),
+            };
+            let again = matches!(status.kind, ErrorKind::NotLeader | ErrorKind::Unavailable);
+            assert!(again && Instant::now() < deadline, "{status:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The names of all jobs, as a server says.
+    async fn jobs(&self, number: usize) -> BTreeSet<String> {
+        let list = self.control(number).await.list_jobs(self.request(v1::ListJobsRequest::default())).await;
+        let list = list.expect("a list").into_inner().json;
+        let list: proto::view::JobList = serde_json::from_slice(&list).unwrap();
+        list.items.into_iter().map(|job| job.name).collect()
+    }
+
+    async fn members(&self, number: usize) -> ServerList {
+        let list =
+            self.control(number).await.list_servers(self.request(v1::ListServersRequest::default())).await;
+        serde_json::from_slice(&list.expect("a list").into_inner().json).unwrap()
+    }
+
+    async fn until_members(
+        &self,
+        number: usize,
+        what: &str,
+        are_so: impl Fn(&ServerList) -> bool,
+    ) -> ServerList {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let members = self.members(number).await;
+            if are_so(&members) {
+                return members;
+            }
+            assert!(Instant::now() < deadline, "{what}: {members:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn three_servers_form_one_cluster_in_any_order_and_every_one_takes_writes_and_shows_them_all() {
+    let mut three = Three::planned(3);
+    three.start(1, 3).await;
+    three.start(2, 3).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(
+        three.running().all(|(_, server)| server.cluster().raft().members().is_empty()),
+        "two of three wait"
+    );
+    three.start(0, 3).await;
+    three.leader().await;
+    let mut written = BTreeSet::new();
+    for number in 0..3 {
+        let name = format!("job{number}");
+        assert!(three.put(number, &name).await.changed);
+        written.insert(name);
+        for reader in 0..3 {
+            assert_eq!(three.jobs(reader).await, written, "read at {reader} after a write at {number}");
+        }
+    }
+    let members =
+        three.until_members(1, "all are there", |list| list.items.iter().all(|one| one.reachable)).await;
+    assert_eq!(members.items.len(), 3);
+    assert!(members.items.iter().all(|server| server.voter && server.version.is_some()), "{members:?}");
+    assert_eq!(members.items.iter().filter(|server| server.leader).count(), 1);
+    let clusters: BTreeSet<_> =
+        three.running().map(|(_, server)| server.cluster().snapshot().incarnation).collect();
+    assert_eq!(clusters.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_leader_that_stops_hands_over_and_a_restart_changes_nothing() {
+    let mut three = Three::formed().await;
+    three.put(0, "web").await;
+    let leader = three.leader().await;
+    let began = Instant::now();
+    three.stop(leader).await;
+    let stopped = began.elapsed();
+    let next = three.leader().await;
+    assert_ne!(next, leader);
+    let other = (0..3).find(|number| ![leader, next].contains(number)).unwrap();
+    assert!(three.put(other, "shop").await.changed);
+    assert!(stopped < Duration::from_secs(10), "{stopped:?}");
+    three.start(leader, 3).await;
+    let members = three.until_members(leader, "it is back", |list| {
+        list.items.len() == 3 && list.items.iter().all(|server| server.reachable && server.lag == Some(0))
+    });
+    assert!(members.await.items.iter().all(|server| server.voter));
+    assert_eq!(three.jobs(leader).await, names(&["shop", "web"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_comes_later_is_added_and_votes_and_one_that_was_removed_stays_away() {
+    let mut three = Three::planned(4);
+    for number in 0..3 {
+        three.start(number, 3).await;
+    }
+    three.put(0, "web").await;
+    three.start(3, 0).await;
+    let voting = |list: &ServerList| list.items.iter().filter(|server| server.voter).count();
+    three.until_members(3, "the fourth votes", |list| voting(list) == 4).await;
+    assert!(three.put(3, "shop").await.changed);
+    let remove = v1::RemoveServerRequest { server: "s3".into() };
+    let removed = three.control(3).await.remove_server(three.request(remove)).await.expect("removed");
+    assert!(removed.into_inner().changed);
+    three.until_members(0, "three are left", |list| list.items.len() == 3).await;
+    three.stop(3).await;
+    three.start(3, 0).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(three.members(0).await.items.len(), 3, "it does not come back by itself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_empty_server_takes_the_place_of_one_that_lost_its_disk() {
+    let mut three = Three::formed().await;
+    three.put(0, "web").await;
+    let before = three.members(0).await;
+    three.stop(2).await;
+    three.dirs[2] = tempfile::tempdir().unwrap();
+    three.start(2, 3).await;
+    let after = three.until_members(0, "it votes again", |list| {
+        list.items.len() == 3 && list.items.iter().all(|server| server.voter && server.reachable)
+    });
+    let ids = |list: &ServerList| list.items.iter().map(|server| server.id).collect::<Vec<_>>();
+    assert_ne!(ids(&before), ids(&after.await));
+    assert_eq!(three.jobs(2).await, names(&["web"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_has_another_key_or_none_is_not_heard() {
+    let three = Three::formed().await;
+    let stranger = ClusterKey::generate().unwrap();
+    for shown in [
+        None,
+        Some(three.running().next().unwrap().1.token().to_owned()),
+        Some(api::Secrets::of(&stranger).peer.reveal().to_owned()),
+    ] {
+        let channel =
+            Channel::from_shared(format!("http://{}", three.addrs[0])).unwrap().connect().await.unwrap();
+        let mut peer = v1::peer_client::PeerClient::new(channel);
+        let mut request = Request::new(v1::PeerGreeting::default());
+        if let Some(shown) = &shown {
+            request.metadata_mut().insert("authorization", format!("Bearer {shown}").parse().unwrap());
+        }
+        let refused = Error::from(&peer.greet(request).await.unwrap_err());
+        assert_eq!(refused.kind, ErrorKind::Forbidden, "{shown:?}: {refused:?}");
+        assert!(refused.hint.contains("the same key file"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn several_servers_without_a_key_do_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = Config { join: vec!["127.0.0.1:1".into()], ..Config::new(dir.path(), "s1", listener) };
+    let refused = start(config).await.err().expect("refused").to_string();
+    assert!(refused.contains("`minijob operator key FILE`"), "{refused}");
+    assert!(!Path::new(dir.path()).join("server_id").exists(), "and touches nothing");
+}
