@@ -68,6 +68,9 @@ raft:
   heartbeat: 100ms                # server.yml:3
   election_timeout: 600ms..900ms  # default
 # log_store: not set              # default
+# join: not set                   # default
+bootstrap_expect: 1               # default
+# key_file: not set               # default
 log_level: \"info,openraft=off\"    # default
 log_json: false                   # default
 ";
