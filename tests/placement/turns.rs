@@ -176,7 +176,7 @@ proptest! {
 fn random_histories_keep_room_and_make_others_give_way() {
     let mut runner = TestRunner::deterministic();
     let (mut keeps, mut gives_way, mut for_two) = (0, 0, 0);
-    for _ in 0..100 {
+    for _ in 0..130 {
         let history = crowded_histories().new_tree(&mut runner).unwrap().current();
         let play = history.play(|before, decision, after| {
             keeps += usize::from(before.has_just_kept_room && before.memory.keeps_room());
