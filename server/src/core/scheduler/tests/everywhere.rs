@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use proto::model::{Desired, JobType, StopReason};
+use proto::ids::Generation;
+use proto::model::{Condition, Dependency, Desired, JobType, Liveness, StopReason};
 
 use super::*;
 use crate::core::scheduler::{Wanted, wanted};
-use crate::core::state::{read_snapshot, write_snapshot};
+use crate::core::state::{DrainStep, LivenessChange, read_snapshot, write_snapshot};
 use crate::core::testing::system;
 
 fn key() -> JobKey {
@@ -106,6 +107,37 @@ fn a_lost_nodes_work_goes_nowhere_else_and_is_found_again_in_its_slot() {
     world.settle_healthy();
     assert_eq!(slots(&world), [(0, 0), (1, 1), (7, 2)].into());
     assert!(world.live("web").contains(&id), "the same one");
+    world.check();
+}
+
+#[test]
+fn what_waits_on_every_node_waits_on_fewer_when_one_is_lost_cordoned_or_drained() {
+    let mut world = World::new(4);
+    let other = Dependency { job: Some("db".into()), group: None, condition: Condition::Healthy };
+    let mut job = daemon();
+    job.groups.values_mut().for_each(|group| group.depends_on = vec![other.clone()]);
+    world.put(job);
+    world.settle_healthy();
+    assert_eq!(wait(&world).map(|(count, _)| count), Some(4));
+    let of = |world: &World, number| world.node(number);
+    let steps = [
+        Kind::NodeLiveness(vec![LivenessChange {
+            node: of(&world, 0),
+            generation: Generation(1),
+            liveness: Liveness::Down,
+        }]),
+        Kind::NodeEligibility { node: of(&world, 1), eligibility: Eligibility::Cordoned },
+        Kind::DrainNode {
+            node: of(&world, 2),
+            step: DrainStep::Begin { deadline: None, message: String::new() },
+        },
+    ];
+    for (step, left) in steps.into_iter().zip([3, 2, 1]) {
+        let applied = world.apply(step);
+        assert!(applied.changes.jobs.contains(&key()), "nothing of it is there, and yet it is concerned");
+        world.settle_healthy();
+        assert_eq!(wait(&world).map(|(count, _)| count), Some(left));
+    }
     world.check();
 }
 

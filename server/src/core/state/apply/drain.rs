@@ -78,6 +78,7 @@ impl State {
         });
         drop(node);
         self.mark_jobs_of(id, changes);
+        self.mark_per_node(changes);
         self.record(changes, Fact::info(EventKind::NodeDrainBegun, Subject::node(id), said));
         true
     }

@@ -229,6 +229,7 @@ impl State {
         for job in &jobs {
             self.purge_if_over(job, changes);
         }
+        self.mark_per_node(changes);
     }
 
     fn lose_alloc(&mut self, id: AllocId, node_name: &str, changes: &mut Changes) {

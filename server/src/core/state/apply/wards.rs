@@ -35,8 +35,9 @@ impl State {
             Eligibility::Cordoned => (EventKind::NodeCordoned, "cordoned"),
             Eligibility::Eligible => (EventKind::NodeUncordoned, "uncordoned"),
         };
-        if eligibility == Eligibility::Eligible {
-            self.gain_node(id, changes);
+        match eligibility {
+            Eligibility::Eligible => self.gain_node(id, changes),
+            Eligibility::Cordoned => self.mark_per_node(changes),
         }
         let said = format!("node {name} was {word} by {actor}");
         self.record(changes, Fact::info(kind, Subject::node(id), said));
@@ -85,6 +86,11 @@ impl State {
     /// A node may take work, or work that it could not take before.
     pub(super) fn gain_node(&self, id: NodeId, changes: &mut Changes) {
         changes.gained.insert(id);
+        self.mark_per_node(changes);
+    }
+
+    /// Other nodes take work than before: what runs once on each is looked at again, also where it only waits.
+    pub(super) fn mark_per_node(&self, changes: &mut Changes) {
         changes.jobs.extend(self.per_node.iter().cloned());
     }
 
