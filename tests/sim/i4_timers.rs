@@ -118,10 +118,8 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
         let older = of_group().filter(|alloc| Some(&alloc.work) != work).count();
         let held = if is_held(state, record, name) { older.min(waiting) } else { 0 };
         // What was done or given up before the count shrank is remembered, so there may be more reasons than slots.
-        // What is on a node that is drained and has no other place runs, and is told as waiting too.
-        let drained = of_group().filter(|alloc| state.nodes.is_draining(alloc.node)).count();
-        let stays = drained.min(waiting - held);
-        let busy = of_group().count() + waiting - held - stays;
+        let stays = told_while_they_run(state, record, name, of_group().copied());
+        let busy = (of_group().count() + waiting).saturating_sub(held + stays);
         if busy > wanted || busy + done + given_up < wanted {
             return Some(format!(
                 "{key}.{name} wants {wanted}, {} run, {done} are done, {given_up} are given up, {waiting} wait",
@@ -130,4 +128,24 @@ fn unsettled(state: &State, record: &JobRecord) -> Option<String> {
         }
     }
     None
+}
+
+/// Returns how many are on nodes that are drained, have no other place and run, and are told as waiting too: as many as may move at
+/// once of what does the present work and whose replacements were not given up.
+fn told_while_they_run<'s>(
+    state: &State,
+    record: &JobRecord,
+    group: &str,
+    present: impl Iterator<Item = &'s Alloc>,
+) -> usize {
+    let spec = &record.current().job.groups[group];
+    if spec.kind.is_per_node() || spec.kind.has_an_end() {
+        return 0;
+    }
+    let is_given_up = |index: &u32| {
+        record.group(group).and_then(|memory| memory.failed.get(index)).is_some_and(|slot| slot.due.is_none())
+    };
+    let work = record.current().work.get(group);
+    let drained = present.filter(|alloc| state.nodes.is_draining(alloc.node) && Some(&alloc.work) == work);
+    drained.filter(|alloc| !is_given_up(&alloc.index)).count().min(spec.migrate.max_parallel as usize)
 }
