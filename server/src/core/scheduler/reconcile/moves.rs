@@ -15,11 +15,17 @@ use crate::core::state::{Alloc, PlanStop, State};
 /// What becomes of a slot that moves.
 enum Next {
     /// The old one ends.
-    Leave(StopReason),
+    Leave,
     /// The new one ends, and the old one stays.
     Stay,
-    /// Nothing before then; none: before something changes.
-    Wait(Option<Timestamp>),
+    /// Nothing before then.
+    Wait(Timestamp),
+}
+
+/// Returns whether what fills a slot ends because the slot is not wanted any more, whoever fills it; else the old one has it again, and is
+/// looked at as any other. What is told so only by this decision, before moves are looked at, is not wanted either.
+fn is_unwanted(new: &Alloc) -> bool {
+    matches!(new.desired, Desired::Run | Desired::Stop(StopReason::ScaledDown))
 }
 
 impl GroupView<'_> {
@@ -29,37 +35,31 @@ impl GroupView<'_> {
         let moving: Vec<&Alloc> = moving.collect();
         let mut stay = BTreeSet::new();
         for old in moving {
-            let fillers = self.active.iter().chain(&self.stopping);
-            let Some(new) = fillers.copied().find(|new| new.index == old.index) else { continue };
-            match self.next_of(new, state.nodes.is_draining(old.node), now) {
-                Next::Leave(reason) => work.stop.push(PlanStop { alloc: old.id, reason }),
-                Next::Stay => {
-                    stay.insert(new.id);
+            let fills = |new: &&Alloc| new.index == old.index;
+            if let Some(new) = self.active.iter().copied().find(fills) {
+                match self.next_of(new, state.nodes.is_draining(old.node), now) {
+                    Next::Leave => work.stop.push(PlanStop { alloc: old.id, reason: StopReason::Drained }),
+                    Next::Stay => drop(stay.insert(new.id)),
+                    Next::Wait(at) => work.wake_by(at),
                 }
-                Next::Wait(at) => at.into_iter().for_each(|at| work.wake_by(at)),
+            } else if self.stopping.iter().copied().find(fills).is_some_and(is_unwanted) {
+                work.stop.push(PlanStop { alloc: old.id, reason: StopReason::ScaledDown });
             }
         }
         self.stop_all(&stay, StopReason::NotMoved, work);
     }
 
     fn next_of(&self, new: &Alloc, is_draining: bool, now: Timestamp) -> Next {
-        match new.desired {
-            // The slot is not wanted any more, whoever fills it.
-            Desired::Stop(StopReason::ScaledDown) => return Next::Leave(StopReason::ScaledDown),
-            // The old one fills the slot again, and is looked at as any other.
-            Desired::Stop(_) => return Next::Wait(None),
-            Desired::Run => {}
-        }
         let pace = &self.group.migrate;
         let well_at = new.running_since.filter(|_| new.healthy).map(|at| at.plus(pace.min_healthy_time));
         match well_at {
-            Some(at) if at <= now => return Next::Leave(StopReason::Drained),
-            Some(at) => return Next::Wait(Some(at)),
+            Some(at) if at <= now => return Next::Leave,
+            Some(at) => return Next::Wait(at),
             None if !is_draining => return Next::Stay,
             None => {}
         }
         let in_time = new.created_at.plus(pace.healthy_deadline);
-        if in_time <= now { Next::Stay } else { Next::Wait(Some(in_time)) }
+        if in_time <= now { Next::Stay } else { Next::Wait(in_time) }
     }
 
     /// Begins to move what is on nodes that are drained, the oldest drain first. What ends by itself may do so; what is of older

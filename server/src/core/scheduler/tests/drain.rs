@@ -295,6 +295,20 @@ fn fewer_are_wanted_while_some_move_and_the_right_ones_go() {
 }
 
 #[test]
+fn what_is_not_wanted_any_more_while_it_moves_ends_on_both_nodes_by_one_decision() {
+    let mut world = running(2, paced("web", 1, 1, 5, 300));
+    let home = world.index_of(world.alloc(world.live("web")[0]).node);
+    world.drain(home, HOUR);
+    world.settle();
+    let both = world.live("web");
+    assert_eq!(both.len(), 2, "it moves");
+    world.put(paced("web", 0, 1, 5, 300));
+    world.settle();
+    let told: Vec<Desired> = both.iter().map(|id| world.alloc(*id).desired).collect();
+    assert_eq!(told, [Desired::Stop(StopReason::ScaledDown); 2]);
+}
+
+#[test]
 fn new_work_goes_on_while_a_node_is_drained() {
     let mut world = running(3, paced("web", 6, 1, 5, 300));
     world.drain(0, HOUR);
