@@ -1,13 +1,14 @@
 //! What happens to a cluster, at random: jobs come and change, agents do what they are told or not, work ends, nodes go and return.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proto::model::{AllocState, EndReason, JobType, Liveness};
 use server::core::scheduler::Decision;
-use server::core::state::Kind;
+use server::core::state::{DrainStep, Kind};
 
 use crate::plots::{JOBS, JobPlot, NodePlot, jobs, key, node_id, nodes};
 use crate::world::World;
@@ -39,11 +40,17 @@ enum Step {
     Lose(Index),
     Return(Index, bool),
     Cordon(Index, bool),
+    /// A node is drained, within so many milliseconds or however long it takes.
+    Drain(Index, Option<u64>),
+    CancelDrain(Index),
     /// An agent registers anew, in another rack.
     Move(Index, usize),
     Pass(u64),
     AllowPreemption(bool),
 }
+
+/// Of drains, in milliseconds.
+const DEADLINES: [Option<u64>; 4] = [None, Some(0), Some(30_000), Some(100_000)];
 
 /// Histories that a test plays unless `PROPTEST_CASES` says how many.
 pub fn cases(few: u32) -> ProptestConfig {
@@ -112,6 +119,8 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => which().prop_map(Step::Lose),
         2 => (which(), any::<bool>()).prop_map(|(at, with_all)| Step::Return(at, with_all)),
         2 => (which(), any::<bool>()).prop_map(|(at, is_cordoned)| Step::Cordon(at, is_cordoned)),
+        2 => (which(), select(DEADLINES.to_vec())).prop_map(|(at, within)| Step::Drain(at, within)),
+        1 => which().prop_map(Step::CancelDrain),
         1 => (which(), 0usize..4).prop_map(|(at, rack)| Step::Move(at, rack)),
         3 => select(vec![500u64, 2_000, 20_000, 40_000]).prop_map(Step::Pass),
         1 => proptest::bool::weighted(0.7).prop_map(Step::AllowPreemption),
@@ -174,9 +183,12 @@ impl History {
             Step::End(..) | Step::Restart(_) => self.happen_to_alloc(step, world),
             Step::Pass(ms) => world.pass(*ms),
             Step::AllowPreemption(is_on) => world.allow_preemption(*is_on),
-            Step::Lose(_) | Step::Return(..) | Step::Cordon(..) | Step::Move(..) => {
-                self.happen_to_node(step, world)
-            }
+            Step::Lose(at)
+            | Step::Return(at, _)
+            | Step::Cordon(at, _)
+            | Step::Drain(at, _)
+            | Step::CancelDrain(at)
+            | Step::Move(at, _) => self.happen_to_node(at.index(self.nodes.len()), step, world),
         }
     }
 
@@ -194,17 +206,15 @@ impl History {
         }
     }
 
-    fn happen_to_node(&self, step: &Step, world: &mut World) {
-        let (Step::Lose(at) | Step::Return(at, _) | Step::Cordon(at, _) | Step::Move(at, _)) = step else {
-            return;
-        };
-        let number = at.index(self.nodes.len());
+    fn happen_to_node(&self, number: usize, step: &Step, world: &mut World) {
         let node = node_id(number as u64);
         let is_up = world.state.nodes.get(&node).is_some_and(|node| node.liveness == Liveness::Up);
         match step {
             Step::Lose(_) if is_up => world.lose(node),
             Step::Return(_, with_all) if !is_up => world.come_back(node, *with_all),
             Step::Cordon(_, is_cordoned) => world.cordon(node, *is_cordoned),
+            Step::Drain(_, within) => world.drain(node, within.map(Duration::from_millis)),
+            Step::CancelDrain(_) => drop(world.apply(Kind::DrainNode { node, step: DrainStep::Cancel })),
             Step::Move(_, rack) if is_up => {
                 let held = world.held_by(node);
                 world.register(self.nodes[number].in_rack(*rack).identity(number as u64), held);

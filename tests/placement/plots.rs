@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -12,8 +13,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proto::ids::{JobKey, NodeId};
 use proto::model::{
-    Affinity, Condition, Dependency, Group, Job, JobType, NodeIdentity, Placement, Port, Resources, Spread,
-    Task,
+    Affinity, Condition, Dependency, Group, Job, JobType, Migrate, NodeIdentity, Placement, Port, Resources,
+    Spread, Task,
 };
 
 /// Jobs of a world.
@@ -62,6 +63,7 @@ pub struct GroupPlot {
     static_port: Option<u16>,
     dynamic_ports: usize,
     placement: Placement,
+    migrate: Migrate,
     /// Waits for the group before it, or for another job.
     waits: Option<(bool, Condition)>,
 }
@@ -83,14 +85,21 @@ fn groups() -> impl Strategy<Value = GroupPlot> {
     let ports = (weighted(0.2, 80u16..83), 0usize..2);
     let conditions = select(vec![Condition::Started, Condition::Healthy, Condition::Completed]);
     let waits = weighted(0.2, (any::<bool>(), conditions));
-    (size, ports, placements(), waits).prop_map(
-        |((count, cpu, memory), (static_port, dynamic_ports), placement, waits)| GroupPlot {
+    let seconds = Duration::from_secs;
+    let migrate = (1u32..4, 0u64..10, 11u64..60).prop_map(move |(max_parallel, healthy, deadline)| Migrate {
+        max_parallel,
+        min_healthy_time: seconds(healthy),
+        healthy_deadline: seconds(deadline),
+    });
+    (size, ports, placements(), waits, migrate).prop_map(
+        |((count, cpu, memory), (static_port, dynamic_ports), placement, waits, migrate)| GroupPlot {
             count,
             cpu,
             memory,
             static_port,
             dynamic_ports,
             placement,
+            migrate,
             waits,
         },
     )
@@ -207,6 +216,7 @@ impl GroupPlot {
         let task = Task { resources, ..Task::new("/bin/true") };
         let mut group = Group::new(kind, BTreeMap::from([(group_name(at), task)]));
         group.placement = self.placement.clone();
+        group.migrate = self.migrate;
         if kind.is_per_node() {
             let Placement { constraints, node, .. } = self.placement.clone();
             group.placement = Placement { constraints, node, ..Placement::default() };

@@ -1,6 +1,7 @@
 //! A state that is changed by commands alone, with agents that are played in a few lines.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proto::ids::{AllocId, Incarnation, JobKey, NodeId, ServerId};
 use proto::model::{
@@ -8,9 +9,11 @@ use proto::model::{
     TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
-use server::core::rules::{Health, Rule};
+use server::core::rules::{Draining, Health, Rule};
 use server::core::scheduler::{Decision, Memory, schedule_with};
-use server::core::state::{Alloc, Applied, Command, Kind, LivenessChange, Outcome, Plan, Settings, State};
+use server::core::state::{
+    Alloc, Applied, Command, DrainStep, Kind, LivenessChange, Outcome, Plan, Settings, State,
+};
 
 const INCARNATION: Incarnation = Incarnation(5);
 /// Rounds in which a world must come to rest.
@@ -43,6 +46,8 @@ impl World {
             seq: 0,
             reports: 0,
         };
+        // In stored records 0 is no time at all, and no clock shows it.
+        world.state.now = Timestamp(1000);
         world.apply(Kind::BeginReign { server: ServerId(1), boot_nonce: 1, incarnation: INCARNATION });
         world
     }
@@ -90,6 +95,12 @@ impl World {
     pub fn cordon(&mut self, node: NodeId, is_cordoned: bool) {
         let eligibility = if is_cordoned { Eligibility::Cordoned } else { Eligibility::Eligible };
         self.apply(Kind::NodeEligibility { node, eligibility });
+    }
+
+    /// A node is to be emptied; what is due of that at once is done.
+    pub fn drain(&mut self, node: NodeId, deadline: Option<Duration>) {
+        self.apply(Kind::DrainNode { node, step: DrainStep::Begin { deadline, message: String::new() } });
+        self.pass(0);
     }
 
     pub fn jobs(&self) -> Vec<JobKey> {
@@ -189,11 +200,13 @@ impl World {
         self.report(alloc.node, status);
     }
 
-    /// Time passes, and what has run long enough is believed healthy.
+    /// Time passes: what has run long enough is believed healthy, and drains do what is due.
     pub fn pass(&mut self, ms: u64) {
         self.state.now = Timestamp(self.state.now.0 + ms);
-        for kind in Health.decide(&self.state, self.state.now).proposals {
-            self.apply(kind);
+        for rule in [&Health as &dyn Rule, &Draining] {
+            for kind in rule.decide(&self.state, self.state.now).proposals {
+                self.apply(kind);
+            }
         }
     }
 

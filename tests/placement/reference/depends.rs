@@ -39,7 +39,9 @@ fn is_as_it_must_be(state: &State, record: &JobRecord, group: &str, condition: C
         Condition::Healthy => alloc.healthy,
         Condition::Completed => false,
     });
-    ready.count() + done.len() >= record.current().job.groups[group].count as usize
+    // A slot that moves has two, and one of them is enough.
+    let ready: BTreeSet<u32> = ready.map(|alloc| alloc.index).collect();
+    ready.len() + done.len() >= record.current().job.groups[group].count as usize
 }
 
 /// Returns whether a slot has had its turn: it failed, was restarted by a person, or was lost with its node.

@@ -6,7 +6,7 @@ use proto::ids::{AllocId, NodeId};
 use proto::model::Desired;
 use server::core::state::{Alloc, JobRecord, State};
 
-use super::{depends, present};
+use super::{depends, moves, present};
 
 /// A slot that wants an allocation.
 pub struct Want {
@@ -80,13 +80,18 @@ impl Lack {
     pub fn of(state: &State, record: &JobRecord, group: &str) -> Self {
         let mut lack = Self::default();
         let mut has = Has::of(state, record, group);
+        let leaving = moves::take_leaving(&mut has);
         let memory = record.group(group).cloned().unwrap_or_default();
         let spec = &record.current().job.groups[group];
         let target = (spec.count as usize).saturating_sub(memory.done.len());
+        // Of two of a slot that moves one may have done its work: the other has nothing to do.
+        let done = has.active.iter().filter(|alloc| memory.done.contains(&alloc.index)).map(|alloc| alloc.id);
+        done.collect::<Vec<AllocId>>().into_iter().for_each(|id| has.stop(id, &mut lack));
         while has.active.len() > target {
-            let id = least_wanted(&has.active, record.current().work[group]);
+            let id = least_wanted(state, &has.active, record.current().work[group]);
             has.stop(id, &mut lack);
         }
+        moves::end(state, spec, &leaving, &mut has, &mut lack);
         let work = record.current().work[group];
         let is_complete = has.active.len() == target && has.active.iter().all(|alloc| alloc.work == work);
         let must_wait = !is_complete && !depends::are_met(state, record, group);
@@ -117,6 +122,7 @@ impl Lack {
             lack.wants.push(Want { index, avoid: None, prefer, only: None });
         }
         lack.hold(state, record, group, must_wait);
+        moves::begin(state, record, group, &leaving, &has, &mut lack);
         lack
     }
 
@@ -130,14 +136,16 @@ impl Lack {
     }
 }
 
-/// What goes first when fewer are wanted: what is not healthy, then older work, then excess on one node; of equals the highest index.
-fn least_wanted(active: &[&Alloc], work: proto::ids::JobVersion) -> AllocId {
-    let is_good = |alloc: &Alloc| alloc.healthy && alloc.work == work;
+/// What goes first when fewer are wanted: what is not healthy, then older work and what is on a node that is drained, then excess on one
+/// node; of equals the highest index.
+fn least_wanted(state: &State, active: &[&Alloc], work: proto::ids::JobVersion) -> AllocId {
+    let goes_anyway = |alloc: &Alloc| alloc.work != work || moves::drain_of(state, alloc).is_some();
+    let is_good = |alloc: &Alloc| alloc.healthy && !goes_anyway(alloc);
     let beside =
         |alloc: &Alloc| active.iter().filter(|other| other.node == alloc.node && is_good(other)).count();
     let merit = |alloc: &Alloc| {
         let excess = if is_good(alloc) { beside(alloc) } else { 0 };
-        (!alloc.healthy, alloc.work != work, excess, alloc.index)
+        (!alloc.healthy, goes_anyway(alloc), excess, alloc.index)
     };
     active.iter().max_by_key(|alloc| merit(alloc)).unwrap().id
 }

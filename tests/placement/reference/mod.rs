@@ -1,5 +1,5 @@
 //! Placement as the documentation tells it (`docs/job-file.md`, "Placement", "Once on every node", "Dependencies",
-//! "Who comes first", and what `ARCHITECTURE.md` says of the order), in the plainest way that says it: for one group after the other, for one allocation after
+//! "Who comes first", "Leaving a drained node", and what `ARCHITECTURE.md` says of the order), in the plainest way that says it: for one group after the other, for one allocation after
 //! the other, every node is looked at, all is counted anew from the records, and the least of a plain tuple is taken.
 //!
 //! It knows no columns, no kinds of nodes, no heaps and no answers that are remembered, so that it cannot be wrong where those are.
@@ -9,6 +9,7 @@ mod give_way;
 mod keep;
 mod lack;
 mod lack_per_node;
+mod moves;
 mod rank;
 mod room;
 mod rules;
