@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, Incarnation, JobKey, NodeId, RequestId, ServerId};
 use proto::model::{
-    AllocState, AllocStatus, Eligibility, EndReason, Group, Job, JobType, NodeIdentity, Port, Process,
-    Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
+    AllocState, AllocStatus, Eligibility, EndReason, Group, Job, JobType, Migrate, NodeIdentity, Port,
+    Process, Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
 use server::core::rules::{Health, Rule};
 use server::core::scheduler::schedule;
 use server::core::state::{
-    Command, Gc, Kind, LivenessChange, Plan, Setting, SettingChange, SettingValue, Settings, State,
-    decode_command, encode_command, read_snapshot, write_snapshot,
+    Command, DrainStep, Gc, Kind, LivenessChange, Plan, Setting, SettingChange, SettingValue, Settings,
+    State, decode_command, encode_command, read_snapshot, write_snapshot,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -178,6 +178,7 @@ fn history() -> History {
     story.settle();
     story.own(Kind::Gc(Gc { allocs: vec![AllocId(3)] }));
     people(&mut story);
+    drains(&mut story);
     story.own(Kind::BeginReign { server: ServerId(8), boot_nonce: 1, incarnation: Incarnation(1) });
     story
 }
@@ -202,6 +203,29 @@ fn people(story: &mut History) {
     story.say(14, Kind::SetSettings(changes));
 }
 
+/// One node is drained while something moves off it; what was begun of another was cancelled.
+fn drains(story: &mut History) {
+    let begin = |deadline, message: &str| DrainStep::Begin { deadline, message: message.into() };
+    let mut tidy = job("tidy", 1);
+    for group in tidy.groups.values_mut() {
+        let time = Duration::from_secs;
+        group.migrate = Migrate { max_parallel: 2, min_healthy_time: time(3), healthy_deadline: time(60) };
+    }
+    story.say(15, Kind::PutJob { job: Box::new(tidy), expected: None, message: String::new() });
+    story.settle();
+    let home = story.state.allocs.iter().find(|(_, alloc)| alloc.job.name == "tidy");
+    let home = home.expect("it has a place").1.node;
+    let other = NodeId(if home == NodeId(100) { 102 } else { 100 });
+    story.say(16, Kind::DrainNode { node: other, step: begin(None, "") });
+    story.say(17, Kind::DrainNode { node: other, step: DrainStep::Cancel });
+    let step = begin(Some(Duration::from_secs(600)), "new kernel");
+    story.say(18, Kind::DrainNode { node: home, step });
+    story.own(Kind::DrainNode { node: home, step: DrainStep::Advance });
+    story.settle();
+    let record = story.state.jobs.get(&JobKey::new("default", "tidy")).expect("job");
+    assert!(!record.leaving.is_empty(), "it moves");
+}
+
 /// What people would see of a state, so that a change of meaning shows even when bytes still read.
 fn summary(state: &State) -> String {
     let mut text = format!(
@@ -224,6 +248,9 @@ fn summary(state: &State) -> String {
             id.0, node.ports, node.foreign
         )
         .expect("text");
+        if let Some(drain) = &node.drain {
+            writeln!(text, "  {drain:?}").expect("text");
+        }
     }
     for (id, alloc) in state.allocs.iter() {
         writeln!(
@@ -284,7 +311,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 18, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 19, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");
