@@ -189,8 +189,8 @@ fn form(own: &Greeting, servers: &[Server], peers: &Peers<'_>) -> Step {
         return Step::Bootstrap(servers.to_vec());
     }
     Step::Wait(format!(
-        "this server has agreed to make a cluster with {}, not heard from at the moment; if it is gone for good, stop the servers that \
-         wait, empty their data directories and start them again",
+        "this server has agreed to make a cluster with {}, and goes on as soon as it hears from all of them; only where one will never \
+         start again: stop the servers that wait, empty their data directories and start them anew",
         missing.join(" and ")
     ))
 }
