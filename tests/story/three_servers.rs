@@ -136,7 +136,7 @@ fn spawn(args: &[&str], env: &[(&str, &str)]) -> Child {
     let stderr = child.stderr.take().expect("piped");
     let name = args[0].to_owned();
     std::thread::spawn(move || {
-        BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| println!("{name}: {line}"));
+        BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| eprintln!("{name}: {line}"));
     });
     child
 }
