@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use proto::ids::NodeId;
-use proto::model::Group;
+use proto::model::{Dependency, Group};
 use server::core::state::{Alloc, JobRecord, State};
 
 use super::Look;
@@ -82,6 +82,13 @@ fn how_many(room: &Room, spec: &Group, rules: &Rules) -> usize {
     count
 }
 
+/// Whether a dependency of a job is on what an allocation belongs to.
+fn is_meant(on: &Dependency, record: &JobRecord, alloc: &Alloc) -> bool {
+    let job = on.job.as_ref().unwrap_or(&record.key.name);
+    let is_job = alloc.job.namespace == record.key.namespace && alloc.job.name == *job;
+    is_job && on.group.as_ref().is_none_or(|group| *alloc.group == **group)
+}
+
 /// The least important end, of equals the youngest, until there is room for one; of these stay, the most important first, those that
 /// need not end.
 fn offer<'s>(
@@ -96,6 +103,7 @@ fn offer<'s>(
         alloc.node == node
             && alloc.counted
             && !look.ends.contains(&alloc.id)
+            && !spec.depends_on.iter().any(|on| is_meant(on, record, alloc))
             && priority(alloc) + LOWER_BY <= record.current().job.priority
     };
     let mut weaker: Vec<&Alloc> = state.allocs.iter().map(|(_, alloc)| alloc).filter(may_end).collect();

@@ -49,6 +49,15 @@ pub fn is_held(state: &State, record: &JobRecord, group: &str) -> bool {
     group.is_some_and(|group| !unmet(state, record, group).is_empty())
 }
 
+/// Returns whether an allocation is of what a group of a job waits for, or has waited for.
+pub(super) fn is_on(job: &JobKey, group: &Group, alloc: &Alloc) -> bool {
+    group.depends_on.iter().any(|dependency| {
+        let name = dependency.job.as_ref().unwrap_or(&job.name);
+        let is_group = dependency.group.as_deref().is_none_or(|group| *group == *alloc.group);
+        is_group && (&alloc.job.namespace, &alloc.job.name) == (&job.namespace, name)
+    })
+}
+
 /// Returns the slots of a group that have begun the present work and lost it with a node, or by a person's wish. Those that failed
 /// are remembered apart.
 pub(super) fn begun(state: &State, record: &JobRecord, group: &str, work: JobVersion) -> BTreeSet<u32> {

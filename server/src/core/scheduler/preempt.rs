@@ -11,6 +11,7 @@ use proto::model::{Desired, Resources, StopReason};
 
 use super::Lost;
 use super::answers::Answers;
+use super::dependencies::is_on;
 use super::feasible::{Ask, Obstacle};
 use super::reconcile::GroupWork;
 use super::room::Room;
@@ -163,7 +164,7 @@ impl<'s> OnNode<'s> {
             let priority = record.current().job.priority;
             if ends(alloc) {
                 one.free_soon = one.free_soon.plus(alloc.resources);
-            } else if priority.saturating_add(STEP) <= ask.priority() {
+            } else if priority.saturating_add(STEP) <= ask.priority() && !is_on(&ask.job, ask.spec(), alloc) {
                 one.weaker.push((priority, alloc));
             }
         }

@@ -35,7 +35,8 @@ impl GroupView<'_> {
             false => self.hold_outdated(state, &mut work),
         };
         // What has no room on its node must not hold back the others: how many that are is known when places were looked for.
-        work.goes_on_later = !lacking.is_empty() && waits_for.is_empty();
+        let is_rollout = self.active.iter().any(|alloc| alloc.work != self.work);
+        work.goes_on_later = is_rollout && !lacking.is_empty() && waits_for.is_empty();
         self.take_over(&mut work);
         work.is_nowhere = self.active.is_empty()
             && self.stopping.is_empty()

@@ -18,6 +18,12 @@ fn daemon() -> Job {
     system("web", JobType::System)
 }
 
+fn next_release(mut job: Job) -> Job {
+    let tasks = job.groups.values_mut().flat_map(|group| group.tasks.values_mut());
+    tasks.for_each(|task| drop(task.env.insert("RELEASE".into(), "2".into())));
+    job
+}
+
 fn only_in(rack: &str, mut job: Job) -> Job {
     let rule = format!("meta.rack == '{rack}'");
     job.groups.values_mut().for_each(|group| group.placement.constraints = vec![rule.clone()]);
@@ -175,11 +181,7 @@ fn a_node_that_is_not_right_any_more_loses_it_and_says_why() {
 #[test]
 fn where_there_is_no_room_it_waits_and_says_on_how_many_nodes() {
     let mut world = World::new(2);
-    let mut big = job("big", 1);
-    big.groups.values_mut().flat_map(|group| group.tasks.values_mut()).for_each(|task| {
-        task.resources.cpu_millis = 4000;
-    });
-    world.put(big);
+    world.put(taking(job("big", 1), 4000, 64 << 20));
     world.settle_healthy();
     world.put(daemon());
     world.settle_healthy();
@@ -208,11 +210,7 @@ fn a_new_version_goes_from_node_to_node() {
     let mut world = World::new(4);
     world.put(daemon());
     world.settle_healthy();
-    let mut next = daemon();
-    next.groups.values_mut().flat_map(|group| group.tasks.values_mut()).for_each(|task| {
-        task.env.insert("RELEASE".into(), "2".into());
-    });
-    world.put(next);
+    world.put(next_release(daemon()));
     for replaced in 0..4 {
         world.settle();
         let active = slots(&world).len();
@@ -229,23 +227,27 @@ fn a_new_version_goes_from_node_to_node() {
 #[test]
 fn a_node_without_room_holds_back_no_other_from_the_first_look_on() {
     let mut world = World::new(3);
-    let mut big = job("big", 1);
-    big.groups.values_mut().flat_map(|group| group.tasks.values_mut()).for_each(|task| {
-        task.resources.cpu_millis = 4000;
-    });
-    world.put(big);
+    world.put(taking(job("big", 1), 4000, 64 << 20));
     world.settle_healthy();
     world.put(daemon());
     world.settle_healthy();
-    let mut next = daemon();
-    next.groups.values_mut().flat_map(|group| group.tasks.values_mut()).for_each(|task| {
-        task.env.insert("RELEASE".into(), "2".into());
-    });
-    world.put(next);
+    world.put(next_release(daemon()));
     let now = world.state.now;
     let plan = schedule(&world.state, &[key()], now).plan;
     let stops: Vec<StopReason> = plan.stops.iter().map(|stop| stop.reason).collect();
     assert_eq!(stops, [StopReason::Replaced], "one of two goes, though the third node has no room");
+}
+
+#[test]
+fn a_rollout_goes_on_only_when_the_new_node_has_its_own() {
+    let mut world = World::new(3);
+    world.put(daemon());
+    world.settle_healthy();
+    world.put(next_release(daemon()));
+    node_in(&mut world, 5, "r1");
+    let plan = schedule(&world.state, &[key()], world.state.now).plan;
+    let placed: u32 = plan.items.iter().flat_map(|item| &item.runs).map(|run| run.count).sum();
+    assert_eq!((placed, plan.stops.len()), (1, 0), "{plan:?}");
 }
 
 #[test]

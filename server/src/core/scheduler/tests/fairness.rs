@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use proto::model::{Condition, Dependency};
+
 use super::*;
 use crate::core::scheduler::{Memory, schedule_with};
 use crate::leader::desk::Desk;
@@ -231,6 +233,20 @@ fn nothing_gives_way_where_that_would_not_help_or_is_not_allowed() {
     leader.put(job("shop", 1), 4, 10);
     leader.put(job("urgent", 1), 4, 90);
     assert_eq!(giving_way(&leader), [] as [String; 0], "the setting is off");
+}
+
+#[test]
+fn what_it_waits_for_does_not_give_way_to_it() {
+    let mut leader = preempting(2);
+    leader.put(job("db", 1), 3, 40);
+    leader.world.settle_healthy();
+    leader.put(job("cache", 1), 3, 45);
+    leader.world.settle_healthy();
+    let mut urgent = job("urgent", 1);
+    let on = Dependency { job: Some("db".into()), group: None, condition: Condition::Started };
+    urgent.groups.values_mut().for_each(|group| group.depends_on = vec![on.clone()]);
+    leader.put(urgent, 4, 80);
+    assert_eq!(giving_way(&leader), ["cache"], "though the database is less important");
 }
 
 #[test]
