@@ -71,7 +71,9 @@ pub fn begin(
     // One whose replacement failed is tried again when that is due, or never.
     let is_due = |index: u32| failed(index).is_none_or(|slot| slot.due.is_some_and(|due| due <= state.now));
     let budget = (spec.migrate.max_parallel as usize).saturating_sub(leaving.len());
-    let budget = if spec.kind.has_an_end() { 0 } else { budget };
+    // Not while more than wanted are there.
+    let is_over = has.active.len() + has.stopping.len() > spec.count as usize;
+    let budget = if spec.kind.has_an_end() || is_over { 0 } else { budget };
     for (.., index) in here.into_iter().filter(|(.., index)| is_due(*index)).take(budget) {
         let avoid = failed(index).map(|slot| slot.node);
         lack.wants.push(Want { index, avoid, prefer: None, only: None });

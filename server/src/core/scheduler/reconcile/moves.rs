@@ -68,6 +68,10 @@ impl GroupView<'_> {
         if state.nodes.draining().is_empty() || self.group.kind.has_an_end() {
             return;
         }
+        // What is more than wanted ends first: beside that apply lets nothing begin.
+        if self.active.len() + self.stopping.len() > self.group.count as usize {
+            return;
+        }
         let budget = (self.group.migrate.max_parallel as usize).saturating_sub(self.leaving.len());
         let is_moving = |alloc: &Alloc| self.leaving.iter().any(|old| old.index == alloc.index);
         let here = |alloc: &&Alloc| {

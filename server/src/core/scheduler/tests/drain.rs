@@ -309,6 +309,19 @@ fn what_is_not_wanted_any_more_while_it_moves_ends_on_both_nodes_by_one_decision
 }
 
 #[test]
+fn nothing_moves_while_more_than_wanted_are_still_ending() {
+    let mut world = running(2, job("web", 4));
+    world.put(job("web", 1));
+    world.settle();
+    let stays = world.live("web").into_iter().find(|id| world.alloc(*id).is_active()).expect("one");
+    world.drain(world.index_of(world.alloc(stays).node), HOUR);
+    assert_eq!(world.decide().items, [], "it would be refused");
+    world.settle_healthy();
+    world.settle_healthy();
+    assert_eq!(world.live("web").len(), 2, "now it moves");
+}
+
+#[test]
 fn new_work_goes_on_while_a_node_is_drained() {
     let mut world = running(3, paced("web", 6, 1, 5, 300));
     world.drain(0, HOUR);
