@@ -38,7 +38,8 @@ pub fn make_room<'s>(
     let mut taken = taken.to_vec();
     let mut left = lost.min(MOST);
     let is_meant = |node: &NodeId, keepers: &Keepers| {
-        only.is_none_or(|only| only.contains(node)) && keepers.allow(*node, record, group)
+        let is_free = keepers.allow(*node, record, group) && !keepers.is_another_s(*node, record, group);
+        is_free && only.is_none_or(|only| only.contains(node))
     };
     // Where enough ends anyway nothing gives way: first where it was for this group already, then by id.
     let mut nodes = rules.welcoming(state, &taken);
@@ -53,9 +54,9 @@ pub fn make_room<'s>(
             taken.push(node);
         }
     }
-    // Elsewhere once on each node, where it costs least, and where nothing gives way to another already.
-    let free = lacking.into_iter().filter(|node| !look.keepers.is_another_s(*node, record, group));
-    let mut offers: Vec<Offer> = free.filter_map(|node| offer(state, record, spec, node, look)).collect();
+    // Elsewhere once on each node, where it costs least.
+    let mut offers: Vec<Offer> =
+        lacking.into_iter().filter_map(|node| offer(state, record, spec, node, look)).collect();
     offers.sort_by_key(|offer| offer.cost);
     for Offer { cost: (.., node), allocs } in offers {
         if left > 0 && rules.welcoming(state, &taken).contains(&node) {

@@ -88,6 +88,7 @@ impl GivenWay {
             let lacks = ask.obstacle(state, seat, &row, room);
             if !matches!(lacks, Some(Obstacle::Cpu | Obstacle::Memory | Obstacle::Port(_)))
                 || room.kept_from(row.node, ask).is_some()
+                || room.is_promised_to_another(row.node, ask)
                 || !ask.ports_come_free(state, row.node, room, |alloc| self.ends(alloc))
             {
                 continue;
@@ -95,7 +96,6 @@ impl GivenWay {
             let Some(node) = state.nodes.get(&row.node) else { continue };
             let on_node = OnNode::of(state, node, &row, ask, |alloc| self.ends(alloc));
             match on_node.times(on_node.free_soon) {
-                0 if room.is_promised_to_another(row.node, ask) => {}
                 0 => offers.extend(on_node.offer()),
                 takes => coming.push((!room.is_kept_for(row.node, ask), row.node, takes)),
             }

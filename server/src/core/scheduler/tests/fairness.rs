@@ -353,6 +353,20 @@ fn who_is_looked_at_later_does_not_take_what_comes_free_for_others() {
 }
 
 #[test]
+fn nobody_counts_on_what_gives_way_to_another_though_a_port_comes_free_with_it() {
+    let mut leader = preempting(2);
+    leader.put(with_port(job("report", 1), 81), 4, 10);
+    leader.put(job("index", 1), 3, 10);
+    leader.put(with_port(job("vital", 1), 81), 1, 90);
+    let first = put_unseen(&mut leader, with_port(job("first", 1), 81), 2, 50);
+    let second = put_unseen(&mut leader, job("second", 1), 2, 50);
+    leader.look([first.clone(), second.clone()].into(), BTreeSet::new());
+    assert_eq!(giving_way(&leader), ["report"], "to the second: a port is taken from nobody");
+    leader.look([first, second].into(), BTreeSet::new());
+    assert_eq!(giving_way(&leader), ["report"], "the first does not claim it, so the second needs no more");
+}
+
+#[test]
 fn another_group_of_its_job_does_not_take_what_comes_free_for_one() {
     let mut leader = preempting(1);
     leader.put(job("report", 1), 2, 10);
