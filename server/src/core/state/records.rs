@@ -211,13 +211,11 @@ impl JobRecord {
     /// The youngest of a slot fills it; an older one beside it leaves.
     fn fill(&mut self, alloc: &Alloc) {
         let filled = self.filled.entry(alloc.group.clone()).or_default();
-        let other = filled.get(&alloc.index).copied().filter(|other| *other != alloc.id);
-        let youngest = other.map_or(alloc.id, |other| other.max(alloc.id));
-        filled.insert(alloc.index, youngest);
-        if let Some(other) = other {
-            let older = other.min(alloc.id);
-            self.leaving.entry(alloc.group.clone()).or_default().insert(alloc.index, older);
-        }
+        let other = filled.insert(alloc.index, alloc.id).filter(|other| *other != alloc.id);
+        let Some(other) = other else { return };
+        filled.insert(alloc.index, other.max(alloc.id));
+        let older = other.min(alloc.id);
+        self.leaving.entry(alloc.group.clone()).or_default().insert(alloc.index, older);
     }
 
     /// What leaves a slot fills it again when the one that was to take its place is gone.

@@ -76,7 +76,11 @@ impl State {
         }
         let slots = run.first_index..run.first_index.saturating_add(run.count);
         let filled = record.filled.get(item.group.as_str());
-        let moving = self.moving(record, &item.group, group, slots.clone())?;
+        let is_filled = |index: &u32| filled.is_some_and(|slots| slots.contains_key(index));
+        let moving = match slots.clone().any(|index| is_filled(&index)) {
+            false => 0,
+            true => self.moving(record, &item.group, group, slots.clone())?,
+        };
         let remembered = record.group(&item.group);
         let may_begin = |index: u32| remembered.is_none_or(|group| group.may_begin(index, self.now));
         if !slots.clone().all(may_begin) {
@@ -111,9 +115,6 @@ impl State {
     ) -> Result<usize, &'static str> {
         let fillers = slots.clone().filter_map(|index| record.filler_of(name, index));
         let fillers: Vec<&Alloc> = fillers.filter_map(|id| self.allocs.get(id)).collect();
-        if fillers.is_empty() {
-            return Ok(0);
-        }
         let may_move = |alloc: &&Alloc| alloc.is_active() && self.nodes.is_draining(alloc.node);
         if group.kind.is_per_node() || !fillers.iter().all(may_move) {
             return Err("slot is filled");

@@ -30,7 +30,9 @@ impl State {
         if let Some(slot) = failed {
             return (Some(slot.last), slot.replacements + 1);
         }
-        if let Some(moves) = record.filler_of(group, index).and_then(|id| self.allocs.get(id)) {
+        // Only what moves off a drained node still fills a slot that begins.
+        let moves = if self.nodes.draining().is_empty() { None } else { record.filler_of(group, index) };
+        if let Some(moves) = moves.and_then(|id| self.allocs.get(id)) {
             return (Some(moves.id), moves.replacements);
         }
         let lost = record.lost_of(group, index);
