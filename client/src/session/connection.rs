@@ -105,6 +105,7 @@ pub async fn run(needs: Needs, servers: Vec<String>, link: watch::Sender<Link>) 
             Over::Redirect(leader) => route.redirected(&leader),
             Over::Stopped => return,
             Over::Changed => {}
+            Over::Silent(_) => route.silent(&server),
             _ => route.failed(),
         }
     }

@@ -50,6 +50,16 @@ impl Route {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// The last one dialled has fallen silent, or took the call and said nothing: its machine is gone or it stands still. It is asked
+    /// again only after another one: to wait for it once more takes longer than another leader waits for this agent.
+    pub fn silent(&mut self, server: &str) {
+        self.failed();
+        self.leader = None;
+        if self.servers.get(self.next % self.servers.len().max(1)).is_some_and(|next| next == server) {
+            self.next = self.next.wrapping_add(1);
+        }
+    }
+
     /// The last one dialled named who leads; empty: nobody does.
     pub fn redirected(&mut self, leader: &str) {
         self.redirects = self.redirects.saturating_add(1);
@@ -124,5 +134,27 @@ mod tests {
         assert_eq!(dial(&mut route).0, "a:1");
         route.failed();
         assert_eq!(dial(&mut route).0, "b:1");
+    }
+    #[test]
+    fn who_fell_silent_is_not_the_next_to_be_dialled() {
+        let mut route = route();
+        let _ = dial(&mut route);
+        route.redirected("b:1");
+        let (leader, _) = dial(&mut route);
+        route.succeeded(&leader);
+        route.silent(&leader);
+        let (other, pause) = dial(&mut route);
+        assert_eq!(other, "a:1", "although b:1 was the last good one, and the next in turn");
+        assert!(pause <= Duration::from_millis(100));
+        route.failed();
+        assert_eq!(dial(&mut route).0, "b:1", "it is not forgotten");
+    }
+
+    #[test]
+    fn an_only_server_that_fell_silent_is_dialled_again() {
+        let mut route = Route::new(vec!["a:1".into()]);
+        let (server, _) = dial(&mut route);
+        route.silent(&server);
+        assert_eq!(dial(&mut route).0, "a:1");
     }
 }
