@@ -2,7 +2,7 @@
 //! the longest time without an acknowledgement is what others wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ pub(crate) struct Written {
 impl Writer {
     /// Begins to write.
     pub(crate) fn start(person: Person) -> Self {
+        // A job that is there already would be no write.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let writer = NEXT.fetch_add(1, Ordering::Relaxed);
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();
         let thread = std::thread::spawn(move || {
@@ -37,7 +40,7 @@ impl Writer {
                 if over.load(Ordering::Relaxed) {
                     break;
                 }
-                let name = format!("note{number}");
+                let name = format!("note{writer}-{number}");
                 let answer = person.submit(&note(&name));
                 if answer.code == 0 {
                     written.acknowledged.push((name, Instant::now()));

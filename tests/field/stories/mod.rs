@@ -8,4 +8,5 @@ mod frozen;
 mod leader_dies;
 mod minority;
 mod reboot;
+mod servers_leave;
 mod slow_network;
