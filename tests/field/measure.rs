@@ -103,6 +103,7 @@ fn rounds() -> usize {
 }
 
 /// Prints a distribution and returns its median.
+#[allow(clippy::print_stdout, reason = "it is what the measurement is for")]
 fn report(what: &str, took: &mut [Duration]) -> Duration {
     took.sort_unstable();
     let all: Vec<_> = took.iter().map(|one| format!("{:.2}", one.as_secs_f64())).collect();

@@ -103,7 +103,7 @@ impl Cluster {
     /// The processes of [`Self::serve`] on all machines, whoever knows of them.
     pub(crate) fn sleepers(&self) -> Vec<u32> {
         let is_sleeper = |pid: &u32| {
-            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\0100000\0")
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x00100000\x00")
         };
         let pids = self.machines.iter().flat_map(|machine| machine.space.pids());
         let mut pids: Vec<u32> = pids.filter(is_sleeper).collect();
