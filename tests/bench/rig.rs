@@ -142,10 +142,7 @@ impl Rig {
     /// From now on every sync of both daemons takes that much longer.
     pub(crate) fn slow_syncs_by(&self, extra: Duration) {
         let micros = u32::try_from(extra.as_micros()).unwrap_or(u32::MAX).to_ne_bytes();
-        // In place: the daemons have this file mapped.
-        let file = std::fs::File::options().write(true).open(self.dir.path().join("extra_us"));
-        std::os::unix::fs::FileExt::write_all_at(&file.expect("made before"), &micros, 0)
-            .expect("four bytes");
+        tests::shim::tell(&self.dir.path().join("extra_us"), &micros);
     }
 
     /// Kills the server.

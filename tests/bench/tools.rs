@@ -28,8 +28,7 @@ impl Tools {
                 run(Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(&source))?;
             }
         }
-        let shim = sources.join("slow_sync.c");
-        run(Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(tools.slow_sync()).arg(shim))?;
+        tests::shim::build("support/slow_sync.c", tools.dir())?;
         let hello = sources.join("hello.rs");
         run(Command::new("rustc").args(["-O", "--edition", "2024", "-o"]).arg(tools.hello()).arg(hello))?;
         Ok(tools)

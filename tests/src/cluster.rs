@@ -1,15 +1,13 @@
 //! A server and agents as real processes of the built program, on this machine, in a temporary directory.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::command::{Answer, bare};
+use crate::command::{Answer, bare, fed};
+use crate::daemon::Daemon;
 use crate::disk::Disk;
 use crate::wait::{SOON, until};
 use crate::{job, process};
@@ -22,36 +20,10 @@ pub struct Cluster {
     addr: String,
 }
 
-/// A daemon and what it said.
-struct Daemon {
-    child: Child,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Daemon {
-    fn spawn(args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut command = bare(args);
-        command.envs(env.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let stderr = child.stderr.take().expect("piped");
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = said.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                heard.lock().expect("no reader panics").push(line);
-            }
-        });
-        Self { child, said }
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().expect("no reader panics").join("\n")
-    }
-
-    fn kill(mut self, signal: Signal) {
-        process::signal(self.child.id(), signal);
-        self.child.wait().ok();
-    }
+fn daemon(args: &[&str], env: &[(&str, &str)]) -> Daemon {
+    let mut command = bare(args);
+    command.envs(env.iter().copied());
+    Daemon::spawn(command)
 }
 
 impl Cluster {
@@ -97,13 +69,13 @@ impl Cluster {
     /// Returns the server's process.
     #[must_use]
     pub fn server_pid(&self) -> u32 {
-        self.server.as_ref().map_or(0, |server| server.child.id())
+        self.server.as_ref().map_or(0, |server| server.pid())
     }
 
     /// Returns an agent's process.
     #[must_use]
     pub fn agent_pid(&self, number: usize) -> u32 {
-        self.agents[number].as_ref().map_or(0, |agent| agent.child.id())
+        self.agents[number].as_ref().map_or(0, |agent| agent.pid())
     }
 
     /// Returns the token.
@@ -135,7 +107,7 @@ impl Cluster {
     pub fn start_server_with(&mut self, env: &[(&str, &str)]) {
         let dir = self.server_dir();
         let args = ["server", "--listen", &self.addr, "--data-dir", &dir.to_string_lossy(), "--name", "s0"];
-        let server = Daemon::spawn(&args, env);
+        let server = daemon(&args, env);
         self.addr = until(SOON, "the server says where it serves", || {
             let said = server.said();
             let at = said.find("http://").ok_or_else(|| said.clone())? + "http://".len();
@@ -178,8 +150,7 @@ impl Cluster {
         args.extend(flags);
         // The keeper renames itself; by this variable its processes are found when the cluster is swept away.
         let mark = self.agent_dir(number).to_string_lossy().into_owned();
-        self.agents[number] =
-            Some(Daemon::spawn(&args, &[("MINIJOB_TOKEN", &token), ("MINIJOB_TEST_DIR", &mark)]));
+        self.agents[number] = Some(daemon(&args, &[("MINIJOB_TOKEN", &token), ("MINIJOB_TEST_DIR", &mark)]));
     }
 
     /// Kills the server's process and nothing else.
@@ -244,11 +215,8 @@ impl Cluster {
     pub fn submit_with(&self, text: &str, flags: &[&str]) -> Answer {
         let mut args = vec!["run", "-"];
         args.extend(flags);
-        let mut command = self.command(&args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program runs");
-        child.stdin.take().expect("piped").write_all(text.as_bytes()).ok();
-        child.wait_with_output().expect("it ends").into()
+        let command = self.command(&args);
+        fed(command, text)
     }
 
     /// Returns `minijob status JOB --json`, or why there is none.

@@ -1,5 +1,6 @@
 //! The built program, run as a user runs it.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -68,4 +69,16 @@ pub fn bare(args: &[&str]) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// Runs a command that reads a text from its standard input, such as `minijob run -`.
+///
+/// # Panics
+/// When it does not start.
+#[must_use]
+pub fn fed(mut command: Command, text: &str) -> Answer {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program runs");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).ok();
+    child.wait_with_output().expect("it ends").into()
 }

@@ -29,7 +29,10 @@ pub fn with_own_mounts(story: impl FnOnce() + Send + 'static) {
 
 /// A disk in memory. Dropping it takes it away from under whoever uses it.
 #[derive(Debug)]
-pub struct Disk(PathBuf);
+pub struct Disk {
+    path: PathBuf,
+    bytes: u64,
+}
 
 impl Disk {
     /// Mounts one of so many bytes at a directory, made if it is missing. See [`with_own_mounts`].
@@ -41,7 +44,7 @@ impl Disk {
         std::fs::create_dir_all(path).expect("writable");
         let options = format!("size={bytes},mode=755");
         mount(Some("small"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).expect("mounted");
-        Self(path.to_owned())
+        Self { path: path.to_owned(), bytes }
     }
 
     /// Leaves no room, except in what others have begun to fill. See [`Self::empty`].
@@ -52,13 +55,13 @@ impl Disk {
         let mut file =
             std::fs::File::options().create(true).append(true).open(self.filler()).expect("writable");
         let block = [b'x'; 4096];
-        for _ in 0..(64 << 20) / block.len() {
+        for _ in 0..=self.bytes / block.len() as u64 {
             if let Err(error) = file.write_all(&block) {
                 assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
                 return;
             }
         }
-        panic!("it is larger than small");
+        panic!("it is larger than it was made");
     }
 
     /// Makes room again.
@@ -70,13 +73,13 @@ impl Disk {
     }
 
     fn filler(&self) -> PathBuf {
-        self.0.join("filler")
+        self.path.join("filler")
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
         // Whoever holds a file of it keeps it until then; here the directory must be one that can be removed.
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod command;
+pub mod daemon;
 pub mod disk;
 pub mod job;
 pub mod kernel;
@@ -10,5 +11,6 @@ pub mod packing;
 pub mod process;
 pub mod rng;
 pub mod sampled;
+pub mod shim;
 pub mod terminal;
 pub mod wait;

@@ -105,6 +105,7 @@ pub async fn run(needs: Needs, servers: Vec<String>, link: watch::Sender<Link>) 
             Over::Redirect(leader) => route.redirected(&leader),
             Over::Stopped => return,
             Over::Changed => {}
+            Over::Silent(_) => route.silent(&server),
             _ => route.failed(),
         }
     }
@@ -138,7 +139,7 @@ async fn one_session(needs: &Needs, server: &str, route: &mut Route, link: &watc
         Ok(session) => session,
         Err(over) => return over,
     };
-    route.succeeded(server);
+    route.succeeded(server, session.pace.patience);
     tracing::info!(server, "registered");
     link.send_modify(|link| link.server = Some(server.to_owned()));
     tokio::select! {

@@ -107,9 +107,7 @@ impl Groups {
     /// Moves this process out of the agent's group into the keeper's own.
     pub(super) fn enter(&self) -> io::Result<()> {
         let Some(home) = self.home() else { return Ok(()) };
-        let own = self.base(home).join("keeper");
-        fs::create_dir_all(&own)?;
-        fs::write(own.join("cgroup.procs"), "0")?;
+        join(&self.base(home).join("keeper"))?;
         // Only now: before it lived in there another keeper may have swept it up.
         for controller in [Controller::Memory, Controller::Pids].into_iter().filter(|_| home.v2) {
             // Being counted costs an attempt on v2 nothing. Where it is not possible a limit that is asked for says why.
@@ -206,8 +204,24 @@ impl Groups {
     }
 }
 
+/// How often a group that is swept up at the same moment is made again: one keeper sweeps once, and few begin at the same time.
+const JOINS: u32 = 20;
+
+/// Makes a group and moves this process in. Until it is in there another keeper that begins may take the group for one that was left behind.
+fn join(group: &Path) -> io::Result<()> {
+    let mut tries = 1;
+    loop {
+        match fs::create_dir_all(group).and_then(|()| fs::write(group.join("cgroup.procs"), "0")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < JOINS => tries += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Makes a group; also those above it, should they have been swept up.
 fn make_dir(group: &Path) -> io::Result<()> {
     match fs::create_dir(group) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(group),
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
@@ -215,4 +229,43 @@ fn make_dir(group: &Path) -> io::Result<()> {
 
 fn open_procs(group: &Path) -> io::Result<File> {
     File::options().write(true).open(group.join("cgroup.procs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Several agents begin on one machine: nobody's group is swept up by another while it moves in.
+    #[test]
+    fn a_keeper_joins_its_group_while_others_sweep() {
+        let mount = tempfile::tempdir().unwrap();
+        let mounts = format!("cgroup2 {} cgroup2 rw 0 0\n", mount.path().display());
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    stale::sweep(&mounts, "000000000000000f");
+                }
+            });
+            let base = mount.path().join("minijob/0000000000000001");
+            let failed = (0..300).find_map(|_| {
+                let outcome = join(&base.join("keeper"));
+                fs::remove_dir_all(&base).ok();
+                outcome.err()
+            });
+            is_over.store(true, Ordering::Relaxed);
+            assert!(failed.is_none(), "{failed:?}");
+        });
+    }
+
+    #[test]
+    fn an_attempts_group_is_made_although_its_keepers_was_swept_up() {
+        let mount = tempfile::tempdir().unwrap();
+        let group = mount.path().join("minijob/0000000000000001/t1");
+        make_dir(&group).unwrap();
+        make_dir(&group).unwrap();
+        assert!(group.is_dir());
+    }
 }

@@ -1,0 +1,12 @@
+//! The promises about machines that fail, one file each.
+
+mod agent_cut_off;
+mod clock_jumps;
+mod disks;
+mod forms;
+mod frozen;
+mod leader_dies;
+mod minority;
+mod reboot;
+mod servers_leave;
+mod slow_network;
