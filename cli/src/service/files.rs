@@ -136,6 +136,19 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_three_servers_shows_what_is_installed() {
+        let servers = (1..4).map(|number| format!("10.0.0.{number}:4650")).collect();
+        let own = super::super::Own { listen: "10.0.0.1:4650".parse().expect("an address"), expect: 3 };
+        let setup = Setup::Cluster { servers, own: Some(own) };
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/three-servers/installed");
+        for file in planned(Path::new("/usr/local/bin/minijob"), &setup) {
+            let shown = example.join(file.path.file_name().expect("a file"));
+            let text = std::fs::read_to_string(&shown).unwrap_or_default();
+            assert_eq!(text, file.text, "{} is to be what `up` writes on 10.0.0.1", shown.display());
+        }
+    }
+
+    #[test]
     fn only_data_of_ours_is_ever_removed() {
         let root = tempfile::tempdir().expect("a directory");
         let (ours, others, link) =
