@@ -3,6 +3,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::cluster::{Cluster, live, pids};
+use tests::command::{Answer, bare};
 use tests::job;
 
 /// Where what is shown to users of Ansible is.
@@ -163,4 +164,39 @@ fn a_play_of_ansible_that_fails_says_what_minijob_says() {
         result["msg"].as_str().is_some_and(|text| text.contains("lost: not healthy in time")),
         "{result}"
     );
+}
+
+/// The plays of the example are well-formed, and in check mode the role says what it would do and writes nothing. What needs systemd is
+/// left out: there is none where tests run.
+#[test]
+fn the_example_for_ansible_can_be_played_and_checked_beforehand() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let play = |args: &[&str]| {
+        let output = playbook(dir.path()).current_dir(example()).args(args).output().expect("it runs");
+        let answer = Answer::from(output);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        answer.stdout
+    };
+    play(&["-i", "inventory.example", "--syntax-check", "site.yml", "jobs.yml"]);
+
+    let (key, machine) = (dir.path().join("key"), dir.path().join("machine"));
+    let made: Answer = bare(&["operator", "key", &key.to_string_lossy()]).output().expect("it runs").into();
+    assert_eq!(made.code, 0, "{made:?}");
+    std::fs::create_dir(&machine).expect("a directory");
+    let given = json!({
+        "ansible_become": false,
+        "minijob_binary": tests::command::program(),
+        "minijob_key_file": key,
+        "minijob_program": machine.join("minijob"),
+        "minijob_etc": machine.join("etc"),
+    });
+    let flags = ["--check", "--diff", "--tags", "minijob_files", "-e", &given.to_string()];
+    let said = play(&[&["-i", "inventory.example", "site.yml"], &flags[..]].concat());
+    let recap = said.lines().filter(|line| line.contains("failed=0") && line.contains("changed=3"));
+    assert_eq!(recap.count(), 4, "program, folder and key on each of four machines: {said}");
+    let left = std::fs::read_dir(&machine).expect("there").count();
+    assert_eq!(left, 0, "check mode writes nothing");
+    let secret = std::fs::read_to_string(&key).expect("a key");
+    let secret = secret.lines().last().expect("it has a line");
+    assert!(!said.contains(secret), "the key is shown: {said}");
 }
