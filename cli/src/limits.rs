@@ -48,6 +48,8 @@ pub const SMALL_FILE: u64 = 64 << 10;
 pub const DEV_NODE: Duration = Duration::from_secs(10);
 /// How long `up` waits until server and agent answer: a first start makes a log and an election, on a slow disk, too.
 pub const SERVICES_UP: Duration = Duration::from_secs(30);
+/// How long `up` gives the servers of a cluster to meet before it says for whom this one waits: they greet each other every second.
+pub const SERVERS_MEET: Duration = Duration::from_secs(5);
 /// How long `dev` looks which jobs it stops: its own server answers at once, and who ends it does not want to wait.
 pub const DEV_LAST_LOOK: Duration = Duration::from_millis(500);
 /// How long the tasks of `dev` may take to end before it says what it waits for.

@@ -9,6 +9,7 @@ mod memory;
 
 mod agent_dies;
 mod agent_leaves;
+mod ansible;
 mod batch_ends;
 mod config_file;
 mod crash_loops;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use proto::error::{Error, Kind};
@@ -224,6 +224,46 @@ pub fn make_current(contexts: &Contexts, name: &str) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Adds a context, and makes it the current one where there is none; the rest of the file stays as it is. One that is there already
+/// stays, whatever it says. Returns whether that changed anything.
+///
+/// # Errors
+/// [`Kind::Invalid`] for a file with faults; [`Kind::Refused`] when it cannot be written.
+pub fn add(name: &str, servers: &[String], token_file: &Path) -> Result<bool, Error> {
+    let contexts = load()?;
+    if contexts.all.contains_key(name) {
+        return Ok(false);
+    }
+    let path = path().ok_or_else(|| Error::new(Kind::Refused, "there is no home to keep contexts in"))?;
+    let refused = |cause| Error::new(Kind::Refused, format!("cannot write {}: {cause}", path.display()));
+    let there = match super::file::text_of(&path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            std::fs::create_dir_all(folder).map_err(refused)?;
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(refused)?;
+            String::new()
+        }
+        Err(cause) => return Err(super::file::unreadable(&path, &cause)),
+    };
+    replace(&path, &with_context(&there, contexts.current.is_some(), name, servers, token_file))
+        .map_err(refused)?;
+    Ok(true)
+}
+
+/// Returns the text with one more context at its end.
+fn with_context(text: &str, has_current: bool, name: &str, servers: &[String], token_file: &Path) -> String {
+    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let (servers, file) = (entry::list(servers.iter().map(String::as_str)), entry::path(token_file));
+    let text = format!("{text}{gap}{}: {{address: {servers}, token_file: {file}}}\n", entry::text(name));
+    if has_current { text } else { with_current(&text, None, name) }
+}
+
 /// Returns the text with its line `current: ...` changed, or with one before all others.
 fn with_current(text: &str, line: Option<u32>, name: &str) -> String {
     let new = format!("{CURRENT}: {}", entry::text(name));
@@ -289,6 +329,21 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
+    }
+
+    #[test]
+    fn a_context_that_is_added_leaves_the_rest_of_the_file_as_it_is() {
+        let servers = ["10.0.0.1:4650".to_owned(), "[::1]:4650".to_owned()];
+        let added = |text: &str, has_current| {
+            let text = with_context(text, has_current, "cluster", &servers, Path::new("/a b/token"));
+            (contexts(&text).expect("valid"), text)
+        };
+        let (first, _) = added("", false);
+        assert_eq!(first.choose(None).expect("there").expect("current").addresses.len(), 2);
+        assert_eq!(first.all["cluster"].token, Credential::File("/a b/token".into()));
+        let (third, text) = added(TWO.trim_end(), true);
+        assert!(text.starts_with(TWO) && third.all.len() == 3, "{text}");
+        assert_eq!(third.current.as_ref().map(|(name, _)| name.as_str()), Some("prod"), "whose it was");
     }
 
     #[test]

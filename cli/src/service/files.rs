@@ -4,40 +4,15 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::setup::Setup;
 use super::units::{self, AGENT, SERVER};
 use crate::config::SYSTEM_DIR;
 
 /// Both units, in the order in which they start.
-pub const ALL: [&str; 2] = [SERVER, AGENT];
+const ALL: [&str; 2] = [SERVER, AGENT];
 
 /// Where units are.
 const UNIT_DIR: &str = "/etc/systemd/system";
-
-const SERVER_YML: &str = "\
-# What the server of this machine goes by. `minijob server --print-config` shows all keys, what holds, and why;
-# `systemctl reload minijob-server` reads this file again.
-data_dir: /var/lib/minijob/server
-listen: 127.0.0.1:4650
-# name: s1                          the host name where it is left out
-# advertise: 10.0.0.1:4650          where others reach it, if not where it listens
-# node_timeout: 4s                  after how long a silence a node counts as lost
-";
-
-const AGENT_YML: &str = "\
-# What the agent of this machine goes by. `minijob agent --print-config` shows all keys, what holds, and why;
-# `systemctl reload minijob-agent` reads this file again, and tasks do not notice.
-data_dir: /var/lib/minijob/agent
-servers: [127.0.0.1:4650]
-# name: vm7                         the host name where it is left out
-# token_file: /etc/minijob/token    what lets it in, where the servers are elsewhere
-# meta: {rack: r1}                  facts for placement
-# failure_domain: sm1               what this machine fails together with: work is spread over these
-# reserve: {cpu: 500m, memory: 512MiB}   kept for the machine itself
-# volumes: {pgdata: /srv/pg}        directories that jobs may use by name
-# allow_paths: [/srv]               below which jobs may use any directory
-# allow_root: false                 whether tasks may run as root
-# http: 127.0.0.1:4651              answers /health and /metrics
-";
 
 /// Whose a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +36,18 @@ pub struct File {
 
 /// Returns all files for services that run this program.
 #[must_use]
-pub fn planned(program: &Path) -> Vec<File> {
+pub fn planned(program: &Path, setup: &Setup) -> Vec<File> {
     let (server, agent) = (format!("{SYSTEM_DIR}/server.yml"), format!("{SYSTEM_DIR}/agent.yml"));
     let unit = |name: &str, text| File { path: Path::new(UNIT_DIR).join(name), text, kind: Kind::Unit };
-    let config =
-        |path: &str, text: &str| File { path: path.into(), text: text.to_owned(), kind: Kind::Config };
-    vec![
-        config(&server, SERVER_YML),
-        config(&agent, AGENT_YML),
-        unit(SERVER, units::server(program, &server)),
-        unit(AGENT, units::agent(program, &agent)),
-    ]
+    let config = |path: &str, text: String| File { path: path.into(), text, kind: Kind::Config };
+    let mut files = Vec::new();
+    if let Some(text) = setup.server_yml() {
+        files.push(config(&server, text));
+        files.push(unit(SERVER, units::server(program, &server)));
+    }
+    files.push(config(&agent, setup.agent_yml()));
+    files.push(unit(AGENT, units::agent(program, &agent)));
+    files
 }
 
 /// Makes a file as it should be below `root`, at once. Returns whether that changed anything.
@@ -131,7 +107,9 @@ pub fn data_dirs(candidates: &[PathBuf]) -> Vec<PathBuf> {
     candidates.iter().filter(is_ours).cloned().collect()
 }
 
-fn below(root: &Path, path: &Path) -> PathBuf {
+/// Returns a path below another root.
+#[must_use]
+pub fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
@@ -142,7 +120,7 @@ mod tests {
     #[test]
     fn a_second_time_changes_nothing_and_what_people_wrote_stays() {
         let root = tempfile::tempdir().expect("a directory");
-        let files = planned(Path::new("/usr/bin/minijob"));
+        let files = planned(Path::new("/usr/bin/minijob"), &Setup::Alone);
         let put_all = |files: &[File]| -> Vec<bool> {
             files.iter().map(|file| put(root.path(), file).expect("writable")).collect()
         };
@@ -150,28 +128,23 @@ mod tests {
         assert_eq!(put_all(&files), [false; 4]);
         let config = below(root.path(), &files[0].path);
         std::fs::write(&config, "name: mine\n").expect("writable");
-        let moved = planned(Path::new("/opt/minijob"));
-        assert_eq!(put_all(&moved), [false, false, true, true], "only the units name the program");
+        let moved = planned(Path::new("/opt/minijob"), &Setup::Alone);
+        assert_eq!(put_all(&moved), [false, true, false, true], "only the units name the program");
         assert_eq!(std::fs::read_to_string(config).expect("there"), "name: mine\n");
         assert_eq!(remove_units(root.path()).expect("writable").len(), 2);
         assert!(remove_units(root.path()).expect("writable").is_empty());
     }
 
     #[test]
-    fn the_configuration_files_are_valid_and_say_nothing_that_is_not_so() {
-        for (daemon, text) in [("server", SERVER_YML), ("agent", AGENT_YML)] {
-            crate::config::testing::check(daemon, text);
-            // What is commented out must be right, too, once somebody takes the sign away.
-            let shown: String = text
-                .lines()
-                .filter_map(|line| {
-                    line.strip_prefix("# ")
-                        .filter(|line| line.split(' ').next().is_some_and(|key| key.ends_with(':')))
-                })
-                .map(|line| format!("{}\n", line.split("   ").next().unwrap_or_default()))
-                .collect();
-            crate::config::testing::check(daemon, &shown);
-            assert!(shown.lines().count() >= 3, "{shown}");
+    fn the_example_of_three_servers_shows_what_is_installed() {
+        let servers = (1..4).map(|number| format!("10.0.0.{number}:4650")).collect();
+        let own = super::super::Own { listen: "10.0.0.1:4650".parse().expect("an address"), expect: 3 };
+        let setup = Setup::Cluster { servers, own: Some(own) };
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/three-servers/installed");
+        for file in planned(Path::new("/usr/local/bin/minijob"), &setup) {
+            let shown = example.join(file.path.file_name().expect("a file"));
+            let text = std::fs::read_to_string(&shown).unwrap_or_default();
+            assert_eq!(text, file.text, "{} is to be what `up` writes on 10.0.0.1", shown.display());
         }
     }
 
