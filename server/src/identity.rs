@@ -103,15 +103,21 @@ impl Identity {
     /// See [`Identity::open`].
     pub fn open_with(data_dir: &Path, token: Option<&str>) -> Result<Self, Error> {
         let made = token.map_or_else(|| random_request_id().to_string(), str::to_owned);
-        let mut builder = DirBuilder::new();
-        let created = builder.recursive(true).mode(0o700).create(data_dir);
-        created.map_err(|source| Error::Create { path: data_dir.to_owned(), source })?;
+        make_private(data_dir).map_err(|source| Error::Create { path: data_dir.to_owned(), source })?;
         let lock = lock(data_dir)?;
         let server = server_id(&data_dir.join(SERVER_ID_FILE))?;
         let (token, token_is_new) = read_token(&data_dir.join(TOKEN_FILE), made)?;
         let member = Member { server, boot_nonce: random_u64() };
         Ok(Self { member, token, token_is_new, _lock: lock })
     }
+}
+
+/// Makes a directory for its owner alone. Others pass through those above it, where tasks of an agent may have their own.
+fn make_private(dir: &Path) -> io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        DirBuilder::new().recursive(true).create(parent)?;
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 fn lock(data_dir: &Path) -> Result<File, Error> {
@@ -220,6 +226,19 @@ mod tests {
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         Identity::open(dir.path()).unwrap();
         assert_eq!(mode(&path), 0o600, "taken back from others");
+    }
+
+    #[test]
+    fn its_directory_is_its_owner_s_alone_and_others_pass_through_those_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("minijob/server");
+        Identity::open(&data).unwrap();
+        assert_eq!(mode(&data), 0o700);
+        assert_eq!(
+            mode(data.parent().unwrap()) & 0o055,
+            0o055,
+            "tasks run as others below an agent's directory beside it"
+        );
     }
 
     #[test]
