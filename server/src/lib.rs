@@ -14,5 +14,6 @@ pub mod limits;
 pub mod machine;
 pub mod metrics;
 pub mod ops;
+pub mod peers;
 pub mod raft;
 pub mod server;

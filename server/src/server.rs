@@ -162,7 +162,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         metrics: Metrics::default(),
     };
     let router = api::router(context, services);
-    tasks.spawn(api::serve(listener, router, stop.clone()));
+    tasks.spawn(api::serve(listener, router, None, stop.clone()));
     let (died, fatal) = watch::channel(None);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_for_failure(cluster.clone(), died)));
     Ok(Handle { cluster, hub, addr, identity, stop, tasks, fatal })

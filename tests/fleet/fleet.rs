@@ -93,7 +93,10 @@ impl Fleet {
     }
 
     /// Lives to the end.
-    #[allow(clippy::print_stdout, reason = "a week takes most of an hour, and whoever waits sees how far it is")]
+    #[allow(
+        clippy::print_stdout,
+        reason = "a week takes most of an hour, and whoever waits sees how far it is"
+    )]
     pub fn live(&mut self) {
         let (begin, mut look_at) = (self.now, self.now);
         while self.now < begin + self.size.ms {

@@ -7,12 +7,14 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, Uri, header};
+use pki::tls::Peer;
+use pki::{Member, Role};
 use proto::error::{Error, Kind};
 
 use super::http::Failure;
 use super::serve::Gate;
 use super::{Context, forward};
-use crate::ops::{Caller, Capability};
+use crate::ops::{Caller, Capabilities, Capability};
 
 /// Every gRPC path begins so.
 const GRPC: &str = "/minijob.v1.";
@@ -53,15 +55,24 @@ pub(super) fn refuse(grpc: bool, error: Error) -> Response {
 
 /// Returns who asks; none for what anybody may ask.
 fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> {
-    if is_of_servers(request.uri().path()) {
+    let (path, peer) = (request.uri().path(), request.extensions().get::<Peer>());
+    if is_of_servers(path) {
         // No browser knows what is shown here, and a server may be reached by a name that it does not know.
-        return identify_peer(context, request.headers()).map(Some);
+        return match peer {
+            Some(peer) => certified_peer(peer),
+            None => identify_peer(context, request.headers()),
+        }
+        .map(Some);
     }
     let host = host(request.uri(), request.headers())?;
     check_host(&context.hosts, &host)?;
     check_origin(&host, request.headers())?;
-    let Some(capability) = required(request.method(), request.uri().path()) else { return Ok(None) };
-    let caller = identify(context, request.headers())?;
+    let Some(capability) = required(request.method(), path) else { return Ok(None) };
+    let caller = match peer.and_then(|peer| peer.identity.as_ref()) {
+        Some(identity) => of_member(&identity.member, path, request.headers())?,
+        None if peer.is_some() && is_for_agents(path) => return Err(no_member()),
+        None => identify(context, request.headers())?,
+    };
     caller.need(capability)?;
     check_body(request)?;
     Ok(Some(caller))
@@ -105,7 +116,19 @@ fn is_of_servers(path: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with("Raft/") || rest.starts_with("Peer/"))
 }
 
-/// Lets in who knows the cluster's key.
+/// Lets in servers of this cluster by their certificates: where there is TLS no secret opens their paths.
+fn certified_peer(peer: &Peer) -> Result<Caller, Error> {
+    match &peer.identity {
+        Some(identity) if identity.member.role == Role::Server => Ok(Caller::peer()),
+        Some(identity) => {
+            let error = Error::new(Kind::Forbidden, format!("{} is no server", identity.member));
+            Err(error.hint("only servers of this cluster may ask this"))
+        }
+        None => Err(no_member()),
+    }
+}
+
+/// Lets in who knows the cluster's key, where there is no TLS.
 fn identify_peer(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
     let Some(secrets) = &context.secrets else {
         let error = Error::new(Kind::Forbidden, "this server has no key, so no other server may call it");
@@ -131,6 +154,34 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let bytes = headers.get(header::AUTHORIZATION)?.as_bytes();
     let scheme = bytes.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
     scheme.map(|_| bytes[7..].trim_ascii())
+}
+
+/// Whether agents call that path, and nobody else: on a port with TLS no token opens it, because they have certificates.
+fn is_for_agents(path: &str) -> bool {
+    path.strip_prefix(GRPC).is_some_and(|rest| rest.starts_with("Agent/"))
+}
+
+fn no_member() -> Error {
+    let error =
+        Error::new(Kind::Forbidden, "only members of the cluster may ask this, and show their certificate");
+    error.hint("start the agent or server with the cluster's key file, so that it enrols")
+}
+
+/// Returns what a member may do by its certificate: an agent is one and nothing else, however it came by a token; servers do for people what
+/// they ask of another one, and name them.
+fn of_member(member: &Member, path: &str, headers: &HeaderMap) -> Result<Caller, Error> {
+    let (capabilities, asker) = match member.role {
+        Role::Agent => (Capabilities::default().with(Capability::Node), None),
+        Role::Server if is_for_agents(path) => {
+            let error = Error::new(Kind::Forbidden, format!("{member} is no agent"));
+            return Err(error.hint("the agent of a server's machine has a certificate of its own"));
+        }
+        Role::Server => {
+            (Capabilities::all(), headers.get(forward::ACTOR).and_then(|name| name.to_str().ok()))
+        }
+    };
+    let actor = asker.map_or_else(|| member.to_string(), ToOwned::to_owned);
+    Ok(Caller { actor, capabilities, namespace: None })
 }
 
 fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {

@@ -1,12 +1,16 @@
-//! How a server connects to another one. The only place that TLS has to change.
+//! How a server connects to another one: without TLS on loopback, else with it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hyper_util::rt::TokioIo;
+use pki::tls::{Credentials, Expected, explain};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tower::service_fn;
 
 use crate::limits::{PEER_CONNECT_WITHIN, PEER_PING, PEER_PONG};
 
@@ -38,6 +42,15 @@ pub trait Dial: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`BadAddress`]
     fn dial(&self, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress>;
+
+    /// The same for a server whose id is known: where connections tell who answers, another one is refused.
+    ///
+    /// # Errors
+    /// [`BadAddress`]
+    fn dial_server(&self, id: u64, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
+        let _ = id;
+        self.dial(addr, purpose)
+    }
 
     /// Returns what every call shows to be let in. Nothing by default.
     fn bearer(&self) -> Bearer {
@@ -82,7 +95,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Connections of another kind that show the servers' secret on every call.
+/// Connections of another kind that show the servers' secret on every call: to be put around connections without TLS on loopback only.
 #[derive(Clone, Debug)]
 pub struct Keyed {
     /// How connections are made.
@@ -94,6 +107,10 @@ pub struct Keyed {
 impl Dial for Keyed {
     fn dial(&self, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
         self.dial.dial(addr, purpose)
+    }
+
+    fn dial_server(&self, id: u64, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
+        self.dial.dial_server(id, addr, purpose)
     }
 
     fn bearer(&self) -> Bearer {
@@ -108,6 +125,60 @@ pub struct Plain;
 impl Dial for Plain {
     fn dial(&self, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
         Ok(endpoint(addr)?.connect_lazy())
+    }
+}
+
+/// Connections with mutual TLS: this server shows its certificate, and who answers must be a server of the same cluster.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    credentials: Credentials,
+}
+
+impl Secured {
+    /// Shows what these credentials show at the time of each connection, and believes whom they believe then.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Self {
+        Self { credentials }
+    }
+
+    fn channel(&self, addr: &str, expected: Expected) -> Result<Channel, BadAddress> {
+        let connector = self.credentials.connector(expected);
+        let (addr, told) = (Arc::<str>::from(addr), Arc::new(Told::default()));
+        let endpoint = endpoint(&addr)?;
+        let connect = service_fn(move |_| {
+            let (connector, addr, told) = (connector.clone(), addr.clone(), told.clone());
+            async move {
+                let dialled = connector.dial(&addr).await;
+                told.note(&addr, dialled.as_ref().err());
+                dialled.map(TokioIo::new)
+            }
+        });
+        Ok(endpoint.connect_with_connector_lazy(connect))
+    }
+}
+
+impl Dial for Secured {
+    fn dial(&self, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
+        self.channel(addr, Expected::default())
+    }
+
+    fn dial_server(&self, id: u64, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
+        self.channel(addr, Expected { id: Some(id), name: None })
+    }
+}
+
+/// What was last said about a connection: it is tried many times a second, and told once.
+#[derive(Debug, Default)]
+struct Told(Mutex<Option<String>>);
+
+impl Told {
+    fn note(&self, addr: &str, error: Option<&io::Error>) {
+        let reason = error.and_then(|error| explain(error));
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = reason.as_ref().filter(|reason| last.as_ref() != Some(reason)) {
+            tracing::error!(addr, reason, "another server cannot be trusted");
+        }
+        *last = reason;
     }
 }
 

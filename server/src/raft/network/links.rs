@@ -56,7 +56,7 @@ impl Links {
             return Ok(link.clone());
         }
         let client = |purpose| {
-            let channel = self.shared.dial.dial(&peer.addr, purpose)?;
+            let channel = self.shared.dial.dial_server(target, &peer.addr, purpose)?;
             Ok(RaftClient::with_interceptor(channel, self.shared.dial.bearer())
                 .max_decoding_message_size(RAFT_MESSAGE_BYTES)
                 .max_encoding_message_size(RAFT_MESSAGE_BYTES))
