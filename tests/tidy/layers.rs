@@ -54,7 +54,7 @@ const HOUSES: &[House] = &[
         floors: &[
             &["limits"],
             &["core", "clock"],
-            &["logs", "store", "fingerprint"],
+            &["logs", "store", "fingerprint", "enrolment"],
             &["keeper"],
             &["driver"],
             &["tasks"],
