@@ -7,6 +7,7 @@ pub mod agents;
 pub mod api;
 pub mod cluster;
 pub mod core;
+pub mod enrolment;
 pub mod forming;
 pub mod identity;
 pub mod leader;

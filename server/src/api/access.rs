@@ -56,13 +56,12 @@ pub(super) fn refuse(grpc: bool, error: Error) -> Response {
 /// Returns who asks; none for what anybody may ask.
 fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> {
     let (path, peer) = (request.uri().path(), request.extensions().get::<Peer>());
+    if let Some(identity) = peer.and_then(|peer| peer.identity.as_ref()) {
+        still_a_member(context, &identity.member)?;
+    }
     if is_of_servers(path) {
         // No browser knows what is shown here, and a server may be reached by a name that it does not know.
-        return match peer {
-            Some(peer) => certified_peer(peer),
-            None => identify_peer(context, request.headers()),
-        }
-        .map(Some);
+        return server(path, peer).map(Some);
     }
     let host = host(request.uri(), request.headers())?;
     check_host(&context.hosts, &host)?;
@@ -78,10 +77,20 @@ fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> 
     Ok(Some(caller))
 }
 
+/// Refuses who was thrown out on a connection that it still has.
+fn still_a_member(context: &Context, member: &Member) -> Result<(), Error> {
+    if context.members.as_ref().is_some_and(|members| members.denies(member.id)) {
+        let error = Error::new(Kind::Forbidden, format!("{member} was thrown out of the cluster"));
+        return Err(error.hint("to have it back, remove its data directory and enrol it anew"));
+    }
+    Ok(())
+}
+
 /// Returns what a path requires; none: nothing. What is not named here requires a token too, so that asking for a path tells
 /// a stranger nothing about it.
 fn required(method: &Method, path: &str) -> Option<Capability> {
-    if path == "/health" {
+    // Who wants a first certificate has nothing to show but the key, which the service looks at.
+    if path == "/health" || path == "/minijob.v1.Enrol/Enrol" {
         return None;
     }
     Some(match path.strip_prefix(GRPC) {
@@ -101,7 +110,7 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
         ) => Capability::Operator,
         Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
-        Some(rest) if rest.starts_with("Agent/") => Capability::Node,
+        Some(rest) if rest.starts_with("Agent/") || rest == "Enrol/Renew" => Capability::Node,
         Some(_) if is_of_servers(path) => Capability::Peer,
         Some(_) => Capability::Operator,
         None if *method == Method::GET || *method == Method::HEAD => Capability::Read,
@@ -116,37 +125,29 @@ fn is_of_servers(path: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with("Raft/") || rest.starts_with("Peer/"))
 }
 
-/// Lets in servers of this cluster by their certificates: where there is TLS no secret opens their paths.
-fn certified_peer(peer: &Peer) -> Result<Caller, Error> {
-    match &peer.identity {
-        Some(identity) if identity.member.role == Role::Server => Ok(Caller::peer()),
-        Some(identity) => {
-            let error = Error::new(Kind::Forbidden, format!("{} is no server", identity.member));
+/// Lets in servers of this cluster: to the log by their certificates, to greet by the cluster's key, because who joins has no certificate
+/// yet. No token opens either, and without TLS both are shut.
+fn server(path: &str, peer: Option<&Peer>) -> Result<Caller, Error> {
+    let is_greeting = path.strip_prefix(GRPC).is_some_and(|rest| rest.starts_with("Peer/"));
+    match peer {
+        Some(peer) if is_greeting && peer.knows_key => Ok(Caller::peer()),
+        Some(peer) if !is_greeting && peer.is(Role::Server) => Ok(Caller::peer()),
+        Some(Peer { identity: Some(identity), .. }) if !is_greeting => {
+            let error =
+                Error::new(Kind::Forbidden, format!("only a server may ask this, not {}", identity.member));
             Err(error.hint("only servers of this cluster may ask this"))
         }
-        None => Err(no_member()),
+        Some(_) if is_greeting => {
+            let error =
+                Error::new(Kind::Forbidden, "the caller does not have the key of this server's cluster");
+            Err(error.hint("give all servers of a cluster the same key file"))
+        }
+        Some(_) => Err(no_member()),
+        None => {
+            let error = Error::new(Kind::Forbidden, "this server has no key, so no other server may call it");
+            Err(error.hint("start it with --key-file and the key file of the other servers"))
+        }
     }
-}
-
-/// Lets in who knows the cluster's key, where there is no TLS.
-fn identify_peer(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
-    let Some(secrets) = &context.secrets else {
-        let error = Error::new(Kind::Forbidden, "this server has no key, so no other server may call it");
-        return Err(error.hint("start it with --key-file and the key file of the other servers"));
-    };
-    if bearer(headers).is_some_and(|shown| secrets.peer.is(shown)) {
-        return Ok(Caller::peer());
-    }
-    let error = Error::new(Kind::Forbidden, "the caller does not have the key of this server's cluster");
-    Err(error.hint("give all servers of a cluster the same key file"))
-}
-
-/// Returns for whom another server passes a request on. Where it came in its token was checked for what it asks; what a caller may do must
-/// travel with the name as soon as tokens differ.
-fn passed_on_by_a_server(context: &Context, headers: &HeaderMap) -> Option<Caller> {
-    let actor = headers.get(forward::ACTOR)?.to_str().ok()?;
-    let is_peer = context.secrets.as_ref()?.peer.is(bearer(headers)?);
-    is_peer.then(|| Caller { actor: actor.to_owned(), ..Caller::operator() })
 }
 
 /// Returns what follows `Bearer`.
@@ -190,12 +191,9 @@ fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
     if !headers.contains_key(header::AUTHORIZATION) {
         return Err(forbidden("a token is required"));
     }
-    if let Some(caller) = passed_on_by_a_server(context, headers) {
-        return Ok(caller);
-    }
     // A server that was alone before it had a key has a token of its own beside the cluster's.
     let known = |shown: &[u8]| {
-        context.token.is(shown) || context.secrets.as_ref().is_some_and(|secrets| secrets.token.is(shown))
+        context.token.is(shown) || context.shared_token.as_ref().is_some_and(|token| token.is(shown))
     };
     if bearer(headers).is_some_and(known) {
         return Ok(Caller::operator());

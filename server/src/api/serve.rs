@@ -112,6 +112,14 @@ fn patience(places_left: usize) -> Duration {
     if crowded { limits::FIRST_REQUEST_IN_A_CROWD } else { limits::FIRST_REQUEST_WITHIN }
 }
 
+/// Returns when a member is thrown out; never for who is none.
+async fn thrown_out(tls: &Acceptor, id: Option<u64>) {
+    match id {
+        Some(id) => tls.until_denied(id).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A connection that has a place.
 struct Accepted {
     peer: SocketAddr,
@@ -133,10 +141,16 @@ impl Accepted {
         };
         match shaken {
             Ok((stream, known)) => {
-                if known.identity.is_some() {
+                let id = known.identity.as_ref().map(|identity| identity.member.id);
+                if id.is_some() || known.knows_key {
                     self.gate.admit();
                 }
-                self.connection(stream, info, Some(known)).await;
+                let peer = self.peer;
+                tokio::select! {
+                    () = self.connection(stream, info, Some(known)) => {}
+                    // All that it has open here ends with it.
+                    () = thrown_out(&tls, id) => tracing::info!(%peer, "a member was thrown out; its connection is closed"),
+                }
             }
             // Anybody can cause it as often as they like.
             Err(error) => {

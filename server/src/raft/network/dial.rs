@@ -5,11 +5,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
-use pki::tls::{Credentials, Expected, explain};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
+use pki::tls::{Credentials, Expected, KeyConnector, Keys, explain};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 use tower::service_fn;
 
 use crate::limits::{PEER_CONNECT_WITHIN, PEER_PING, PEER_PONG};
@@ -51,71 +49,6 @@ pub trait Dial: fmt::Debug + Send + Sync + 'static {
         let _ = id;
         self.dial(addr, purpose)
     }
-
-    /// Returns what every call shows to be let in. Nothing by default.
-    fn bearer(&self) -> Bearer {
-        Bearer::default()
-    }
-}
-
-/// What shows a server that a server calls; it is put on every call, and never shown otherwise.
-#[derive(Clone, Default)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Bearer {
-    /// Shows that secret, which must be letters and digits.
-    #[must_use]
-    pub fn new(secret: &str) -> Self {
-        let value = format!("Bearer {secret}").parse::<MetadataValue<Ascii>>().ok();
-        Self(value.map(|mut value| {
-            value.set_sensitive(true);
-            value
-        }))
-    }
-
-    /// Returns the value of the header `authorization`.
-    #[must_use]
-    pub fn header(&self) -> Option<&MetadataValue<Ascii>> {
-        self.0.as_ref()
-    }
-}
-
-impl fmt::Debug for Bearer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bearer(..)")
-    }
-}
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request.metadata_mut().insert("authorization", value.clone());
-        }
-        Ok(request)
-    }
-}
-
-/// Connections of another kind that show the servers' secret on every call: to be put around connections without TLS on loopback only.
-#[derive(Clone, Debug)]
-pub struct Keyed {
-    /// How connections are made.
-    pub dial: Arc<dyn Dial>,
-    /// What is shown.
-    pub bearer: Bearer,
-}
-
-impl Dial for Keyed {
-    fn dial(&self, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
-        self.dial.dial(addr, purpose)
-    }
-
-    fn dial_server(&self, id: u64, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
-        self.dial.dial_server(id, addr, purpose)
-    }
-
-    fn bearer(&self) -> Bearer {
-        self.bearer.clone()
-    }
 }
 
 /// Connections without TLS, for loopback.
@@ -143,17 +76,10 @@ impl Secured {
 
     fn channel(&self, addr: &str, expected: Expected) -> Result<Channel, BadAddress> {
         let connector = self.credentials.connector(expected);
-        let (addr, told) = (Arc::<str>::from(addr), Arc::new(Told::default()));
-        let endpoint = endpoint(&addr)?;
-        let connect = service_fn(move |_| {
-            let (connector, addr, told) = (connector.clone(), addr.clone(), told.clone());
-            async move {
-                let dialled = connector.dial(&addr).await;
-                told.note(&addr, dialled.as_ref().err());
-                dialled.map(TokioIo::new)
-            }
-        });
-        Ok(endpoint.connect_with_connector_lazy(connect))
+        channel(addr, move |addr| {
+            let connector = connector.clone();
+            async move { connector.dial(&addr).await }
+        })
     }
 }
 
@@ -165,6 +91,54 @@ impl Dial for Secured {
     fn dial_server(&self, id: u64, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
         self.channel(addr, Expected { id: Some(id), name: None })
     }
+}
+
+/// Connections to who has the cluster's key, whoever that is: how servers meet before they have certificates.
+#[derive(Clone, Debug)]
+pub struct ByKey {
+    connector: KeyConnector,
+}
+
+impl ByKey {
+    /// Proves that this server has one of these keys, and wants the same proof.
+    #[must_use]
+    pub fn new(keys: Keys) -> Self {
+        Self { connector: KeyConnector::new(keys) }
+    }
+}
+
+impl Dial for ByKey {
+    fn dial(&self, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
+        let connector = self.connector.clone();
+        channel(addr, move |addr| {
+            let connector = connector.clone();
+            async move { connector.dial(&addr).await }
+        })
+    }
+}
+
+/// Returns a channel that shakes hands whenever it connects, and says once why it cannot.
+fn channel<F, D, S>(addr: &str, dial: D) -> Result<Channel, BadAddress>
+where
+    D: Fn(Arc<str>) -> F + Send + Sync + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let endpoint = endpoint(addr)?;
+    let (addr, told) = (Arc::<str>::from(addr), Arc::new(Told::default()));
+    let connect = service_fn(move |_| {
+        let (dialled, addr, told) = (dial(addr.clone()), addr.clone(), told.clone());
+        async move {
+            let dialled = dialled.await;
+            told.note(&addr, dialled.as_ref().err());
+            // The library above hides its causes, which are what helps.
+            dialled.map(TokioIo::new).map_err(|error| match explain(&error) {
+                Some(why) => io::Error::other(why),
+                None => error,
+            })
+        }
+    });
+    Ok(endpoint.connect_with_connector_lazy(connect))
 }
 
 /// What was last said about a connection: it is tried many times a second, and told once.

@@ -101,16 +101,9 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             seen: seen.map(|revision| revision.0),
             held: held.iter().map(held_to_wire).collect(),
         }),
-        Kind::NodeLiveness(list) => Wire::NodeLiveness(v1::NodeLiveness {
-            changes: list
-                .iter()
-                .map(|change| v1::node_liveness::Change {
-                    node: change.node.0,
-                    generation: change.generation.0,
-                    up: change.liveness == Liveness::Up,
-                })
-                .collect(),
-        }),
+        Kind::NodeLiveness(list) => {
+            Wire::NodeLiveness(v1::NodeLiveness { changes: list.iter().map(liveness_to_wire).collect() })
+        }
         Kind::NodeEligibility { node, eligibility } => Wire::NodeEligibility(v1::NodeEligibility {
             node: node.0,
             eligible: *eligibility == Eligibility::Eligible,
@@ -244,6 +237,14 @@ fn held_from_wire(
 ) -> Result<(Incarnation, proto::model::AllocStatus, proto::model::Resources), BadMessage> {
     let resources = held.resources.map(job::resources_from_wire).unwrap_or_default();
     Ok((Incarnation(held.incarnation), status::from_wire(need(held.status, "status")?)?, resources))
+}
+
+fn liveness_to_wire(change: &LivenessChange) -> v1::node_liveness::Change {
+    v1::node_liveness::Change {
+        node: change.node.0,
+        generation: change.generation.0,
+        up: change.liveness == Liveness::Up,
+    }
 }
 
 fn liveness_from_wire(change: &v1::node_liveness::Change) -> LivenessChange {
