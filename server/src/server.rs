@@ -326,6 +326,9 @@ fn host_of(address: &str) -> String {
     host.trim_matches(['[', ']']).to_owned()
 }
 
+/// One server with a key.
+#[cfg(test)]
+mod keyed;
 #[cfg(test)]
 mod tests;
 /// Three servers that form one cluster over their real ports.
