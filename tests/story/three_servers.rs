@@ -59,8 +59,7 @@ impl Three {
 
     fn start_agent(&mut self) {
         let (data, servers, key) = (self.path("agent"), self.addrs.join(","), self.path("key"));
-        let args =
-            ["agent", "--servers", &servers, "--data-dir", &data, "--name", "n0", "--key-file", &key];
+        let args = ["agent", "--servers", &servers, "--data-dir", &data, "--name", "n0", "--key-file", &key];
         self.agent = Some(spawn(&args, &[("MINIJOB_TEST_DIR", &data)]));
     }
 
