@@ -178,10 +178,24 @@ impl Pace {
     }
 }
 
+/// What a server said, or why it could say nothing: to a port with TLS an agent without a key is noise, and hears nothing that helps.
+fn refusal(status: &tonic::Status, way: &Way) -> Over {
+    let error = proto::error::Error::from(status);
+    let is_broken = std::error::Error::source(status).is_some();
+    if is_broken && !way.is_member() {
+        return Over::Refused(
+            error.hint(
+                "if the servers have a key file they speak TLS: give this agent the key with --key-file",
+            ),
+        );
+    }
+    Over::Refused(error)
+}
+
 async fn open(needs: &Needs, server: &str, identity: NodeIdentity) -> Result<Session, Over> {
     let mut client = needs.way.dial(server).await?;
     let (uplink, stream) = uplink();
-    let refused = |status: tonic::Status| Over::Refused(proto::error::Error::from(&status));
+    let refused = |status: tonic::Status| refusal(&status, &needs.way);
     let greeting = async {
         let mut down = client.session(needs.way.request(stream)).await?.into_inner();
         let hello = down.message().await?;

@@ -60,6 +60,11 @@ impl Way {
         Self { token, membership }
     }
 
+    /// Returns whether this agent shows a certificate, and speaks TLS.
+    pub(super) fn is_member(&self) -> bool {
+        self.membership.is_some()
+    }
+
     /// Connects to `host:port`; a URL is taken as it is. A member that has no certificate gets one there first.
     pub(super) async fn dial(&self, server: &str) -> Result<AgentClient<Channel>, DialError> {
         let channel = match &self.membership {

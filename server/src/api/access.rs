@@ -18,6 +18,8 @@ use crate::ops::{Caller, Capabilities, Capability};
 
 /// Every gRPC path begins so.
 const GRPC: &str = "/minijob.v1.";
+/// The service of who wants a certificate.
+const ENROL: &str = "/minijob.v1.Enrol/";
 
 /// Refuses what a browser was tricked into sending, and who brings no token; else adds the [`Caller`] and goes on.
 pub(super) async fn check(State(context): State<Context>, mut request: Request, next: Next) -> Response {
@@ -63,9 +65,13 @@ fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> 
         // No browser knows what is shown here, and a server may be reached by a name that it does not know.
         return server(path, peer).map(Some);
     }
-    let host = host(request.uri(), request.headers())?;
-    check_host(&context.hosts, &host)?;
-    check_origin(&host, request.headers())?;
+    // No browser has a member's certificate or asks for one, and a member may reach this server by a name that it does not know.
+    let is_member = path.starts_with(ENROL) || peer.is_some_and(|peer| peer.identity.is_some());
+    if !is_member {
+        let host = host(request.uri(), request.headers())?;
+        check_host(&context.hosts, &host)?;
+        check_origin(&host, request.headers())?;
+    }
     let Some(capability) = required(request.method(), path) else { return Ok(None) };
     let caller = match peer.and_then(|peer| peer.identity.as_ref()) {
         Some(identity) => of_member(&identity.member, path, request.headers())?,
