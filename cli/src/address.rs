@@ -6,10 +6,27 @@ use proto::error::{Error, Kind};
 
 use crate::limits;
 
-/// The address of a server: `http://host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The address of a server: `http://host:port`, `https://host:port`, or without saying which.
+#[derive(Clone, Debug, Eq)]
 pub struct Address {
     authority: String,
+    scheme: Scheme,
+}
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// Whichever it is: with TLS where a CA is known to believe it by.
+    Any,
+    Http,
+    Https,
+}
+
+/// Without a scheme it is http.
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.authority, self.is_secure()) == (&other.authority, other.is_secure())
+    }
 }
 
 /// The port of every server unless told otherwise.
@@ -31,12 +48,12 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
 impl Default for Address {
     /// The server on this machine.
     fn default() -> Self {
-        Self { authority: format!("127.0.0.1:{PORT}") }
+        Self { authority: format!("127.0.0.1:{PORT}"), scheme: Scheme::Any }
     }
 }
 
 impl Address {
-    /// Reads a list `http://a:4650,b,c:4651`: without a scheme it is http, without a port 4650.
+    /// Reads a list `http://a:4650,b,c:4651`: without a port it is 4650.
     ///
     /// # Errors
     /// [`Kind::Invalid`] names the part that is no address.
@@ -53,13 +70,27 @@ impl Address {
     /// Returns it as a URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.authority)
+        let scheme = if self.is_secure() { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
     }
 
     /// Returns it as `host:port`.
     #[must_use]
     pub fn host_and_port(&self) -> String {
         self.authority.clone()
+    }
+
+    /// Returns whether it is spoken to with TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
+    /// Says that there is a CA to believe the server by: one that is not said to be spoken to without TLS is spoken to with it.
+    #[must_use]
+    pub fn secured(self) -> Self {
+        let scheme = if self.scheme == Scheme::Http { Scheme::Http } else { Scheme::Https };
+        Self { scheme, ..self }
     }
 
     /// Returns whether it is this machine by its literal address, so that a token of this machine may be shown to it.
@@ -75,10 +106,12 @@ impl Address {
             let hint = "write for example `http://10.0.0.1:4650`";
             Error::new(Kind::Invalid, format!("`{part}` is not the address of a server: {why}")).hint(hint)
         };
-        if part.starts_with("https://") {
-            return Err(wrong("https is not spoken by this version"));
-        }
-        let rest = part.strip_prefix("http://").unwrap_or(part).trim_end_matches('/');
+        let (scheme, rest) = match (part.strip_prefix("http://"), part.strip_prefix("https://")) {
+            (Some(rest), _) => (Scheme::Http, rest),
+            (_, Some(rest)) => (Scheme::Https, rest),
+            (None, None) => (Scheme::Any, part),
+        };
+        let rest = rest.trim_end_matches('/');
         let bare = rest.starts_with('[') && rest.ends_with(']') || !rest.contains(':');
         let authority = if bare { format!("{rest}:{PORT}") } else { rest.to_owned() };
         let parsed: tonic::codegen::http::uri::Authority =
@@ -86,7 +119,7 @@ impl Address {
         if parsed.host().is_empty() || parsed.port_u16().is_none() || authority.contains('@') {
             return Err(wrong("expected a host and a port"));
         }
-        Ok(Self { authority })
+        Ok(Self { authority, scheme })
     }
 }
 
@@ -99,6 +132,13 @@ mod tests {
         let urls: Vec<String> =
             Address::list("http://a:1, b ,[::1],c:2/").expect("addresses").iter().map(Address::url).collect();
         assert_eq!(urls, ["http://a:1", "http://b:4650", "http://[::1]:4650", "http://c:2"]);
+    }
+
+    #[test]
+    fn where_a_ca_is_known_tls_is_spoken_unless_the_address_says_otherwise() {
+        let list = Address::list("http://a:1,b:2,https://c").expect("addresses");
+        let urls: Vec<String> = list.into_iter().map(|address| address.secured().url()).collect();
+        assert_eq!(urls, ["http://a:1", "https://b:2", "https://c:4650"]);
     }
 
     #[test]
@@ -115,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_named() {
         for text in
-            ["", ",", "https://a:1", "http://", "a:b", "a b", "ftp://a:1", "a:1/path", "u@a:1", "a:99999"]
+            ["", ",", "https://", "http://", "a:b", "a b", "ftp://a:1", "a:1/path", "u@a:1", "a:99999"]
         {
             let error = Address::list(text).expect_err(text);
             assert_eq!(error.kind, Kind::Invalid, "{text}");

@@ -1,6 +1,7 @@
 //! The command line's grammar: what every command shares, and the list of commands.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -61,6 +62,9 @@ pub struct Global {
     /// What proves who you are [default: the token file of a server on this machine, where it may be read]
     #[arg(long, global = true, env = "MINIJOB_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// The CA of the cluster, by which its servers are believed: any server's ca.pem [default: of a server on this machine]
+    #[arg(long, global = true, env = "MINIJOB_CA_FILE", value_name = "FILE", hide_env_values = true)]
+    pub ca_file: Option<PathBuf>,
     /// The namespace of the job [default: default]
     #[arg(long, global = true, env = "MINIJOB_NAMESPACE", value_parser = namespace, hide_env_values = true)]
     pub namespace: Option<String>,
@@ -121,6 +125,7 @@ impl Global {
         if by_flag("context") {
             self.addr.take_if(|_| !by_flag("addr"));
             self.token.take_if(|_| !by_flag("token"));
+            self.ca_file.take_if(|_| !by_flag("ca_file"));
             self.namespace.take_if(|_| !by_flag("namespace"));
         }
     }

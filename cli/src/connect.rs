@@ -1,9 +1,13 @@
 //! The way to the servers: each address in turn, again while nobody leads, and the same request every time.
 
 use std::error::Error as _;
+use std::io;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use pki::tls::{Credentials, Expected, explain};
 use proto::error::{Error, Kind};
 use proto::time::boottime;
 use proto::wire::v1::control_client::ControlClient;
@@ -12,12 +16,14 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
+use tower::service_fn;
 
 use crate::address::Address;
 use crate::args::Global;
 use crate::config::contexts;
 use crate::limits;
 use crate::token::{self, Token};
+use crate::trust;
 
 /// A connection that says who asks.
 pub type Client = ControlClient<InterceptedService<Channel, Bearer>>;
@@ -26,6 +32,8 @@ pub type Client = ControlClient<InterceptedService<Channel, Bearer>>;
 pub struct Servers {
     addresses: Vec<Address>,
     token: Option<Token>,
+    /// Whom it believes where TLS is spoken.
+    trust: Option<Credentials>,
     /// The context that the addresses came from.
     context: Option<String>,
     /// Whether what any server has will do, be it old.
@@ -69,8 +77,8 @@ impl Servers {
             };
             let addresses = context.addresses.clone();
             let token = token.map_or_else(|| token::find(None, &addresses, None), |token| Ok(Some(token)))?;
-            let context = Some(context.name.clone());
-            return Ok(Self { addresses, token, context, stale: global.stale, current: Mutex::new(None) });
+            let ca = global.ca_file.as_deref().or(context.ca.as_deref());
+            return Self::assembled(addresses, token, ca, Some(context.name.clone()), global.stale);
         }
         let dev = crate::devnote::read();
         let addresses = match (given, &dev) {
@@ -79,7 +87,7 @@ impl Servers {
             (None, None) => vec![Address::default()],
         };
         let token = token::find(global.token.as_deref(), &addresses, dev.as_ref())?;
-        Ok(Self { addresses, token, context: None, stale: global.stale, current: Mutex::new(None) })
+        Self::assembled(addresses, token, global.ca_file.as_deref(), None, global.stale)
     }
 
     /// Names one server whose address and token are known.
@@ -89,7 +97,31 @@ impl Servers {
     pub fn at(addr: &str, token: &str) -> Result<Self, Error> {
         let addresses = Address::list(addr)?;
         let token = token::find(Some(token), &addresses, None)?;
-        Ok(Self { addresses, token, context: None, stale: false, current: Mutex::new(None) })
+        Self::assembled(addresses, token, None, None, false)
+    }
+
+    /// Puts together what is known. With a CA, given or found beside the token of a server on this machine, TLS is spoken.
+    fn assembled(
+        addresses: Vec<Address>,
+        token: Option<Token>,
+        ca: Option<&Path>,
+        context: Option<String>,
+        stale: bool,
+    ) -> Result<Self, Error> {
+        let trust = match ca {
+            Some(file) => Some(trust::given(file)?),
+            None => trust::beside(token.as_ref()),
+        };
+        let addresses: Vec<Address> = match &trust {
+            Some(_) => addresses.into_iter().map(Address::secured).collect(),
+            None => addresses,
+        };
+        if let Some(address) = addresses.iter().find(|address| address.is_secure() && trust.is_none()) {
+            let message = format!("no CA is known to believe {} by", address.url());
+            let hint = "name it with --ca-file or MINIJOB_CA_FILE, or as `ca` of a context: it is the file ca.pem of any server";
+            return Err(Error::new(Kind::Invalid, message).hint(hint));
+        }
+        Ok(Self { addresses, token, trust, context, stale, current: Mutex::new(None) })
     }
 
     /// Asks the servers in turn until one answers, each time with the same request: a write must carry its request id,
@@ -167,13 +199,16 @@ impl Servers {
         if let Some((_, client)) = self.lock().as_ref().filter(|(current, _)| *current == number) {
             return Ok(client.clone());
         }
-        let channel = Endpoint::from_shared(self.addresses[number].url())?
+        let address = &self.addresses[number];
+        let endpoint = Endpoint::from_shared(format!("http://{}", address.host_and_port()))?
             .connect_timeout(limits::CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(limits::KEEPALIVE)
-            .keep_alive_timeout(limits::KEEPALIVE)
-            .connect()
-            .await?;
+            .keep_alive_timeout(limits::KEEPALIVE);
+        let channel = match self.trust.as_ref().filter(|_| address.is_secure()) {
+            Some(trust) => secured(endpoint, trust, address).await?,
+            None => endpoint.connect().await?,
+        };
         let bearer = Bearer { token: self.token.as_ref().map(Token::header), stale: self.stale };
         let client = ControlClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(proto::limits::MESSAGE_BYTES)
@@ -197,6 +232,26 @@ impl Servers {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(usize, Client)>> {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Connects to a server of the cluster whose CA is believed; what is wrong is said in words before libraries wrap it.
+async fn secured(
+    endpoint: Endpoint,
+    trust: &Credentials,
+    address: &Address,
+) -> Result<Channel, tonic::transport::Error> {
+    let (connector, addr) = (trust.connector(Expected::default()), address.host_and_port());
+    let connect = service_fn(move |_| {
+        let (connector, addr) = (connector.clone(), addr.clone());
+        async move {
+            let dialled = connector.dial(&addr).await;
+            dialled.map(TokioIo::new).map_err(|error| match explain(&error) {
+                Some(why) => io::Error::other(why),
+                None => error,
+            })
+        }
+    });
+    endpoint.connect_with_connector(connect).await
 }
 
 /// Why one server gave no answer that counts.

@@ -18,6 +18,7 @@ mod runtime;
 mod service;
 mod terminal;
 mod token;
+mod trust;
 mod usage;
 
 use std::process::ExitCode;

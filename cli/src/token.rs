@@ -22,6 +22,8 @@ pub struct Token {
     pub secret: String,
     /// Where it came from, for people.
     pub source: String,
+    /// The file of a server on this machine that it was found in; none: it was given.
+    pub file: Option<PathBuf>,
     header: MetadataValue<Ascii>,
 }
 
@@ -86,7 +88,11 @@ pub fn find(given: Option<&str>, addresses: &[Address], dev: Option<&Note>) -> R
     if let Some(note) = dev.filter(|note| Address::list(&note.addr).is_ok_and(|list| list == addresses)) {
         return Ok(make(&note.token, "the running `minijob dev`").ok());
     }
-    Ok(files().iter().find_map(|path| make(&read(path)?, &path.display().to_string()).ok()))
+    let found = |path: PathBuf| {
+        let token = make(&read(&path)?, &path.display().to_string()).ok()?;
+        Some(Token { file: Some(path), ..token })
+    };
+    Ok(files().into_iter().find_map(found))
 }
 
 /// Returns the next step for somebody who has no token.
@@ -120,7 +126,7 @@ fn read(path: &Path) -> Option<String> {
 fn make(text: &str, source: &str) -> Result<Token, tonic::metadata::errors::InvalidMetadataValue> {
     let mut header: MetadataValue<Ascii> = format!("Bearer {text}").parse()?;
     header.set_sensitive(true);
-    Ok(Token { secret: text.to_owned(), source: source.to_owned(), header })
+    Ok(Token { secret: text.to_owned(), source: source.to_owned(), file: None, header })
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pki::{Member, Role};
 use proto::ids::{AllocId, NodeId};
+use proto::key::ClusterKey;
 use proto::model::{NodeIdentity, Resources};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -18,9 +20,11 @@ use crate::allocs::reattach;
 use crate::allocs::view::View;
 use crate::clock::Clock;
 use crate::driver::Driver;
+use crate::enrolment::{Membership, Trouble};
 use crate::fingerprint;
 use crate::limits::{DISK_AT_ONCE, SWEEP_EVERY};
 use crate::session::connection::{self, Link, Needs};
+use crate::session::dial::Way;
 use crate::session::reach::Reach;
 use crate::store::allocs::{Allocs, AllocsError};
 use crate::store::data_dir::{DataDir, DataDirError};
@@ -41,8 +45,10 @@ pub struct Config {
     pub name: Option<String>,
     /// `host:port` of servers, dialled in turn. Without any the agent only keeps what it has.
     pub servers: Vec<String>,
-    /// What servers know it by.
+    /// What servers know it by, where they speak without TLS.
     pub token: Option<String>,
+    /// The cluster's key, to enrol with; none: it has enrolled, or servers speak without TLS.
+    pub key: Option<ClusterKey>,
     /// The address that others reach its tasks at.
     pub address: String,
     /// Whom tasks run as that name nobody.
@@ -76,6 +82,7 @@ impl Config {
             name: None,
             servers: Vec::new(),
             token: None,
+            key: None,
             address: "127.0.0.1".into(),
             default_user: DefaultUser::for_this_process(),
             allow_root: false,
@@ -100,6 +107,9 @@ pub enum StartError {
     /// It cannot know what it has seen.
     #[error(transparent)]
     Position(#[from] PositionError),
+    /// Its certificate cannot be used.
+    #[error(transparent)]
+    Enrolment(#[from] Trouble),
     /// It cannot know what it runs.
     #[error(transparent)]
     Allocs(#[from] AllocsError),
@@ -147,6 +157,8 @@ impl Agent {
     pub async fn start(config: Config, driver: Arc<dyn Driver>) -> Result<Handle, StartError> {
         let dir = Arc::new(DataDir::open(&config.data_dir)?);
         let identity = identity_of(&config, dir.node_id()?);
+        let own = Member { role: Role::Agent, name: identity.name.clone(), id: identity.id.0 };
+        let membership = Membership::open(&config.data_dir, own, config.key.as_ref())?;
         let newest = position::load(&dir)?;
         let store = Allocs::new(dir.clone());
         let found = reattach::find(&store, driver.as_ref(), config.clock, &identity.boot_id).await?;
@@ -186,7 +198,7 @@ impl Agent {
         let (identity_sender, identity) = watch::channel(identity);
         let needs = Needs {
             identity,
-            token: config.token,
+            way: Way::new(config.token.as_deref(), membership.clone()),
             manager: manager.clone(),
             outbox: outbox.clone(),
             clock: config.clock,
@@ -194,6 +206,10 @@ impl Agent {
             allocs,
             cancel: cancel.clone(),
         };
+        if let Some(membership) = membership {
+            let renewing = membership.run(config.servers.clone());
+            tracker.spawn(cancel.clone().run_until_cancelled_owned(renewing));
+        }
         tracker.spawn(connection::run(needs, config.servers, link_sender));
         let (identity, local) = (identity_sender, local_sender);
         Ok(Handle { identity, local, manager, outbox, link, cancel, tracker })

@@ -127,6 +127,18 @@ impl Folder {
     pub fn keep_authority(&self, ca: &Ca) -> Result<(), Error> {
         write(&self.0.join(AUTHORITY), &ca.secret_pem(), SECRET_MODE)
     }
+
+    /// Removes it, once it is kept elsewhere. A second call does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Write`]
+    pub fn forget_authority(&self) -> Result<(), Error> {
+        let path = self.0.join(AUTHORITY);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Write { path, source }),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn secret(path: &Path) -> Result<Option<String>, Error> {

@@ -21,5 +21,9 @@ pub const REQUEST_BYTES: usize = 4 << 10;
 pub const HOSTS_MAX: usize = 16;
 /// Bytes of a file with keys or certificates: a few certificates take 1 KiB each.
 pub const FILE_BYTES: u64 = 256 << 10;
+/// Keys of the cluster that hold at once: the one in use and, while it is changed, the next.
+pub const KEYS_MAX: usize = 2;
+/// How long asking a server for a certificate may take: a connection, two messages, and a disk that is busy.
+pub const ASKED_WITHIN: Duration = Duration::from_secs(10);
 /// CAs that are believed at once: the one in use and, while it is changed, the next; twice that for who is slow.
 pub const TRUSTED_MAX: usize = 4;

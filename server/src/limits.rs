@@ -198,6 +198,15 @@ pub const SNAPSHOT_INTERVAL_MIN: Duration = Duration::from_secs(30);
 /// How long a proposal may wait before its caller is told that nobody answered.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of a message about a certificate: four CAs and a sealed one take 8 KiB.
+pub const ENROL_MESSAGE_BYTES: usize = 64 << 10;
+/// How long a server waits before it looks again at a CA or a certificate that it could not make.
+pub const ENROL_AGAIN: Duration = Duration::from_secs(1);
+/// How often at most a server looks whether the state says something new about members: one that is thrown out is gone within that.
+pub const ENROL_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Members that are shut out at once: who must shut out more has lost the key, and changes it. All are in one record of a snapshot.
+pub const DENIED_MAX: usize = 1_000;
+
 /// Allocations in the document of one job: each takes up to 1 KiB, and the document must pass in one message of 8 MiB.
 pub const ALLOCS_SHOWN: usize = 5_000;
 /// Bytes of output of failed tries in the document of one job: the first 128 failures say what is wrong with the rest.

@@ -1,24 +1,30 @@
 //! Assembles a server: identity, log, state, leader loops, sessions, and the port they are all reached at.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pki::tls::Credentials;
+use pki::{Member, Role};
 use proto::key::ClusterKey;
+use proto::time::now;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 
 use crate::agents::{Hub, LeaseBook};
 use crate::api;
 use crate::cluster::Cluster;
 use crate::core::forming::Server;
+use crate::enrolment::{self, Enrolment};
 use crate::forming::{self, Forming};
 use crate::identity::{self, Identity};
 use crate::leader::{self, Duties, Overrides};
 use crate::metrics::Metrics;
-use crate::raft::{self, Backend, Bearer, Bootstrap, ClusterId, Dial, Keyed, Plain, Timings};
+use crate::peers;
+use crate::raft::{self, Backend, Bootstrap, ByKey, ClusterId, Dial, Plain, Secured, Timings};
 
 /// What a server is given.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ pub struct Config {
     pub timings: Timings,
     /// Settings that it puts into the state when it begins to lead.
     pub overrides: Overrides,
-    /// The cluster's key. Without one no other server can call it, and it calls none.
+    /// The cluster's key: with it the port speaks TLS alone. Without one no other server can call it, and it calls none.
     pub key: Option<ClusterKey>,
     /// Addresses of other servers, host:port, and maybe its own. None: it is a cluster of its own, unless it belongs to one.
     pub join: Vec<String>,
@@ -84,6 +90,9 @@ pub enum StartError {
     /// What the server has agreed to cannot be read.
     #[error("cannot tell which cluster this server belongs to")]
     Forming(#[source] forming::Unreadable),
+    /// The certificates in the data directory cannot be used, or none can be made.
+    #[error("cannot use this server's certificates")]
+    Enrolment(#[source] enrolment::Error),
     /// The token in the data directory is none.
     #[error(
         "the file `token` in the data directory holds no token: put one there, or remove it to have a new one made"
@@ -97,6 +106,7 @@ pub struct Handle {
     hub: Hub,
     addr: SocketAddr,
     identity: Identity,
+    enrolment: Option<Enrolment>,
     stop: CancellationToken,
     tasks: TaskTracker,
     fatal: watch::Receiver<Option<String>>,
@@ -113,28 +123,38 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     if is_one_of_several && key.is_none() {
         return Err(StartError::NoKey);
     }
-    listener.set_nonblocking(true).map_err(StartError::Listen)?;
-    let addr = listener.local_addr().map_err(StartError::Listen)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Listen)?;
-    let secrets = key.as_ref().map(api::Secrets::of).map(Arc::new);
-    let shared = secrets.as_ref().map(|secrets| secrets.token.reveal());
+    let (listener, addr) = bound(listener).map_err(StartError::Listen)?;
+    let shared_token = key.as_ref().map(api::Token::of_key);
+    let shared = shared_token.as_ref().map(api::Token::reveal);
     let identity = Identity::open_with(&data_dir, shared).map_err(StartError::Identity)?;
     let token = api::Token::parse(&identity.token).map_err(StartError::Token)?;
     let reached_at = advertise.unwrap_or_else(|| addr.to_string());
     let waits = is_one_of_several || forming::has_promised(&data_dir).map_err(StartError::Forming)?;
-    let (dial, cluster_id) = (dial(secrets.as_deref()), ClusterId::default());
+    let own = Server { id: identity.member.server.0, addr: reached_at.clone(), name: name.clone() };
+    let enrolment = enrolment(key, &data_dir, &own, addr).map_err(StartError::Enrolment)?;
+    let (ways, cluster_id) = (Ways::of(enrolment.as_ref()), ClusterId::default());
     let log = raft::Config {
         store: raft::log_store::Options::new(backend),
         timings,
         bootstrap: if waits { Bootstrap::Wait } else { Bootstrap::Alone },
         cluster: cluster_id.clone(),
-        dial: dial.clone(),
+        dial: ways.members.clone(),
         ..raft::Config::new(&data_dir, identity.member.server.0, &reached_at, &name)
     };
     let cluster = Cluster::start(log, identity.member).await.map_err(StartError::Raft)?;
-    let own = Server { id: identity.member.server.0, addr: reached_at.clone(), name: name.clone() };
-    let forward = dial.clone();
-    let forming = forming::Config { data_dir, own, join, expect, dial, cluster: cluster_id };
+    if let Some(enrolment) = enrolment.as_ref().filter(|one| !waits && !one.credentials().is_enrolled()) {
+        // Nobody else could make it one: it is reached with a certificate from the first moment on.
+        enrolment.found("", now()).map_err(StartError::Enrolment)?;
+    }
+    let forming = forming::Config {
+        data_dir,
+        own,
+        join,
+        expect,
+        dial: ways.strangers,
+        enrolment: enrolment.clone(),
+        cluster: cluster_id,
+    };
     let forming = Forming::new(forming, cluster.clone()).map_err(StartError::Forming)?;
     let leases = LeaseBook::default();
     let hub = Hub::new(cluster.clone(), leases.clone());
@@ -143,39 +163,90 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     tasks.spawn(leader::run(duties, cluster.leadership(), stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(hub.clone().run()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(forming.clone().run()));
-    let mut services = Routes::new(hub.service());
-    let is_keyed = secrets.is_some();
-    if is_keyed {
-        services = services.add_service(cluster.raft().service()).add_service(forming.service());
+    if let Some(enrolment) = enrolment.clone() {
+        tasks.spawn(stop.clone().run_until_cancelled_owned(enrolment.run(cluster.clone())));
     }
+    let services = services(&hub, &forming, enrolment.as_ref(), &cluster);
     let context = api::Context {
         cluster: cluster.clone(),
         sources: Arc::new(hub.clone()),
         hub: hub.clone(),
         token: Arc::new(token),
-        secrets,
-        forward: api::Forward::new(forward),
-        forming: is_keyed.then(|| forming.clone()),
+        shared_token: shared_token.map(Arc::new),
+        members: enrolment.as_ref().map(|enrolment| enrolment.credentials().clone()),
+        forward: api::Forward::new(ways.members),
+        forming: enrolment.is_some().then(|| forming.clone()),
         hosts: [reached_at.as_str(), name.as_str()].iter().map(|host| host_of(host)).collect(),
         name: name.as_str().into(),
         address: reached_at.as_str().into(),
         metrics: Metrics::default(),
     };
-    let router = api::router(context, services);
-    tasks.spawn(api::serve(listener, router, stop.clone()));
+    let tls = enrolment.as_ref().map(Enrolment::acceptor);
+    tasks.spawn(api::serve(listener, api::router(context, services), tls, stop.clone()));
     let (died, fatal) = watch::channel(None);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_for_failure(cluster.clone(), died)));
-    Ok(Handle { cluster, hub, addr, identity, stop, tasks, fatal })
+    Ok(Handle { cluster, hub, addr, identity, enrolment, stop, tasks, fatal })
 }
 
-/// How other servers are reached: they are shown the secret that the key gives, if there is one.
-fn dial(secrets: Option<&api::Secrets>) -> Arc<dyn Dial> {
-    match secrets {
-        Some(secrets) => {
-            Arc::new(Keyed { dial: Arc::new(Plain), bearer: Bearer::new(secrets.peer.reveal()) })
+/// Reads this server's certificates; none without a key.
+fn enrolment(
+    key: Option<ClusterKey>,
+    data_dir: &Path,
+    own: &Server,
+    listens: SocketAddr,
+) -> Result<Option<Enrolment>, enrolment::Error> {
+    let config = key.map(|key| enrolment::Config {
+        data_dir: data_dir.to_owned(),
+        own: Member { role: Role::Server, name: own.name.clone(), id: own.id },
+        hosts: hosts(&own.addr, listens),
+        keys: vec![key],
+    });
+    config.map(|config| Enrolment::open(config, now())).transpose()
+}
+
+fn bound(listener: TcpListener) -> std::io::Result<(tokio::net::TcpListener, SocketAddr)> {
+    listener.set_nonblocking(true)?;
+    let addr = listener.local_addr()?;
+    Ok((tokio::net::TcpListener::from_std(listener)?, addr))
+}
+
+/// What other parts answer on the port. Without certificates there are no other servers, and nobody enrols.
+fn services(hub: &Hub, forming: &Forming, enrolment: Option<&Enrolment>, cluster: &Cluster) -> Routes {
+    let services = Routes::new(hub.service());
+    let Some(enrolment) = enrolment else { return services };
+    let raft = InterceptedService::new(cluster.raft().service(), peers::only(Role::Server));
+    services.add_service(raft).add_service(forming.service()).add_service(enrolment.service(cluster.clone()))
+}
+
+/// How other servers are reached.
+struct Ways {
+    /// Those that are members: by certificates.
+    members: Arc<dyn Dial>,
+    /// Those that may become members: by the key.
+    strangers: Arc<dyn Dial>,
+}
+
+impl Ways {
+    /// Without certificates there are no others.
+    fn of(enrolment: Option<&Enrolment>) -> Self {
+        match enrolment {
+            Some(enrolment) => Self {
+                members: Arc::new(Secured::new(enrolment.credentials().clone())),
+                strangers: Arc::new(ByKey::new(enrolment.keys().clone())),
+            },
+            None => Self { members: Arc::new(Plain), strangers: Arc::new(Plain) },
         }
-        None => Arc::new(Plain),
     }
+}
+
+/// Names and addresses for programs that look for them in its certificate, such as curl: where it is reached, and this machine.
+fn hosts(reached_at: &str, listens: SocketAddr) -> Vec<String> {
+    let mut hosts = vec![host_of(reached_at), "localhost".into(), "127.0.0.1".into()];
+    if !listens.ip().is_unspecified() {
+        hosts.push(listens.ip().to_string());
+    }
+    hosts.dedup();
+    hosts
 }
 
 impl Handle {
@@ -195,6 +266,12 @@ impl Handle {
     #[must_use]
     pub fn is_first_start(&self) -> bool {
         self.identity.token_is_new
+    }
+
+    /// Returns what this server shows and believes; none: it has no key, and speaks without TLS.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.enrolment.as_ref().map(Enrolment::credentials)
     }
 
     /// Returns the cluster as this server sees it.
@@ -249,6 +326,9 @@ fn host_of(address: &str) -> String {
     host.trim_matches(['[', ']']).to_owned()
 }
 
+/// One server with a key.
+#[cfg(test)]
+mod keyed;
 #[cfg(test)]
 mod tests;
 /// Three servers that form one cluster over their real ports.

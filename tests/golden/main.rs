@@ -18,8 +18,8 @@ use proto::time::Timestamp;
 use server::core::rules::{Health, Rule};
 use server::core::scheduler::schedule;
 use server::core::state::{
-    Command, DrainStep, Gc, Kind, LivenessChange, Plan, Setting, SettingChange, SettingValue, Settings,
-    State, decode_command, encode_command, read_snapshot, write_snapshot,
+    Authority, Command, Denied, DrainStep, Gc, Kind, LivenessChange, Plan, Setting, SettingChange,
+    SettingValue, Settings, State, decode_command, encode_command, read_snapshot, write_snapshot,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -179,6 +179,7 @@ fn history() -> History {
     story.own(Kind::Gc(Gc { allocs: vec![AllocId(3)] }));
     people(&mut story);
     drains(&mut story);
+    members(&mut story);
     story.own(Kind::BeginReign { server: ServerId(8), boot_nonce: 1, incarnation: Incarnation(1) });
     story
 }
@@ -226,12 +227,22 @@ fn drains(story: &mut History) {
     assert!(!record.leaving.is_empty(), "it moves");
 }
 
+/// The cluster has a CA, and one of two that were thrown out was let in again.
+fn members(story: &mut History) {
+    story.own(Kind::PutAuthority(Authority { sealed: b"sealed".to_vec(), trust: "a certificate\n".into() }));
+    let denied = |name: &str, until| Some(Denied { name: name.into(), until: Timestamp(until) });
+    story.say(19, Kind::DenyMember { id: 102, denied: denied("agent `n2`", u64::MAX) });
+    story.say(20, Kind::DenyMember { id: 103, denied: denied("agent `n3`", u64::MAX) });
+    story.say(21, Kind::DenyMember { id: 103, denied: None });
+}
+
 /// What people would see of a state, so that a change of meaning shows even when bytes still read.
 fn summary(state: &State) -> String {
     let mut text = format!(
         "revision {} next_id {} now {} level {} reign {:?} settings {:?}\n",
         state.revision, state.next_id, state.now, state.level, state.reign, state.settings
     );
+    writeln!(text, "authority {:?} denied {:?}", state.authority, state.denied).expect("text");
     for (key, job) in state.jobs.iter() {
         let versions: Vec<u64> = job.versions.iter().map(|version| version.version.0).collect();
         let (stopped, purge) = (job.stopped, job.purge);
@@ -311,7 +322,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 19, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 21, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");

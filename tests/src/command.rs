@@ -65,6 +65,8 @@ pub fn bare(args: &[&str]) -> Command {
         "MINIJOB_DATA_DIR",
         "MINIJOB_CONFIG",
         "MINIJOB_CONTEXT",
+        "MINIJOB_CA_FILE",
+        "MINIJOB_KEY_FILE",
     ] {
         command.env_remove(name);
     }

@@ -32,6 +32,7 @@ mod loud_task;
 mod monexec_files;
 mod newcomer;
 mod node_lost;
+mod only_members;
 mod placement_rules;
 mod plan_lose;
 mod prune;

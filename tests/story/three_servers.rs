@@ -58,9 +58,9 @@ impl Three {
     }
 
     fn start_agent(&mut self) {
-        let (data, servers, token) = (self.path("agent"), self.addrs.join(","), self.token());
-        let args = ["agent", "--servers", &servers, "--data-dir", &data, "--name", "n0"];
-        self.agent = Some(spawn(&args, &[("MINIJOB_TOKEN", &token), ("MINIJOB_TEST_DIR", &data)]));
+        let (data, servers, key) = (self.path("agent"), self.addrs.join(","), self.path("key"));
+        let args = ["agent", "--servers", &servers, "--data-dir", &data, "--name", "n0", "--key-file", &key];
+        self.agent = Some(spawn(&args, &[("MINIJOB_TEST_DIR", &data)]));
     }
 
     fn token(&self) -> String {
@@ -73,9 +73,10 @@ impl Three {
 
     /// Runs a command against these servers, tried in turn.
     fn run_at(&self, servers: &[usize], args: &[&str], input: &str) -> Answer {
-        let addrs: Vec<_> = servers.iter().map(|number| format!("http://{}", self.addrs[*number])).collect();
+        let addrs: Vec<_> = servers.iter().map(|number| format!("https://{}", self.addrs[*number])).collect();
         let mut command = bare(args);
         command.env("MINIJOB_ADDR", addrs.join(",")).env("MINIJOB_TOKEN", self.token());
+        command.env("MINIJOB_CA_FILE", self.path("s0/ca.pem"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
         child.stdin.take().expect("piped").write_all(input.as_bytes()).ok();
@@ -141,7 +142,7 @@ fn spawn(args: &[&str], env: &[(&str, &str)]) -> Child {
     child
 }
 
-/// Promise: of three servers any one may die, the leader too. What was acknowledged is there, what runs runs on as it was, and the next
+/// Promise: of three servers that had nothing but one key file, and speak TLS alone, any one may die, the leader too. What was acknowledged is there, what runs runs on as it was, and the next
 /// command works within seconds through any of those that are left.
 #[test]
 fn the_leader_of_three_dies_and_nothing_is_lost_or_started_again() {

@@ -23,13 +23,13 @@ const HOUSES: &[House] = &[
     House {
         crate_name: "pki",
         floors: &[
-            &["limits"],
+            &["limits", "purpose"],
             &["member", "proof"],
             &["identity", "seal", "enrol"],
             &["own", "renew"],
             &["ca"],
             &["tls"],
-            &["files"],
+            &["files", "asked"],
             &["testing"],
         ],
     },
@@ -41,6 +41,7 @@ const HOUSES: &[House] = &[
             &["identity", "raft"],
             &["machine"],
             &["cluster"],
+            &["enrolment"],
             &["agents", "forming"],
             &["leader", "ops"],
             &["metrics"],
@@ -53,7 +54,7 @@ const HOUSES: &[House] = &[
         floors: &[
             &["limits"],
             &["core", "clock"],
-            &["logs", "store", "fingerprint"],
+            &["logs", "store", "fingerprint", "enrolment"],
             &["keeper"],
             &["driver"],
             &["tasks"],

@@ -1,5 +1,9 @@
 //! `minijob agent`: runs this machine's tasks until it is told to end. The tasks run on.
 
+use std::path::Path;
+
+use proto::error::{Error, Kind};
+use proto::key::ClusterKey;
 use tracing::info;
 
 use crate::address::Address;
@@ -15,6 +19,7 @@ use super::server::listen;
 const EXAMPLES: &str = "\
 Examples:
   minijob agent --servers 10.0.0.1:4650,10.0.0.2:4650,10.0.0.3:4650
+  minijob agent --servers 10.0.0.1:4650 --key-file /etc/minijob/key
   minijob agent --name vm7 --meta rack=r1 --meta disks=ssd
   minijob agent --config agent.yml --print-config";
 
@@ -37,6 +42,8 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         config::show(&config.entries(), &mut Out::new(global))?;
         return Ok(Exit::DONE);
     }
+    let key = key(config.key_file.value.as_deref())?;
+    let is_member = key.is_some() || client::enrolment::has_enrolled(&config.data_dir.value);
     let given = token::given(global.token.as_deref(), config.token_file.value.as_deref())?;
     let token = match given {
         Some(token) => Some(token),
@@ -50,7 +57,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     runtime::large(async {
         let mut signals = Signals::new()?.rereading()?;
         let token = tokio::select! {
-            token = token_of(token, &config.servers.value) => token,
+            token = token_of(token, is_member, &config.servers.value) => token,
             () = signals.next() => return Ok(Exit::DONE),
         };
         let servers: Vec<String> = config.servers.value.iter().map(Address::host_and_port).collect();
@@ -61,6 +68,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             keeper,
             servers,
             token: token.map(|token| token.secret),
+            key,
             advertise: config.advertise.value.clone(),
             rules: config.rules(),
             http,
@@ -108,10 +116,16 @@ fn reread(
     }
 }
 
-/// Waits for the token of a server that is on this machine and has not made it yet: both may be started at once.
-async fn token_of(found: Option<token::Token>, servers: &[Address]) -> Option<token::Token> {
+/// Reads the cluster's key.
+fn key(file: Option<&Path>) -> Result<Option<ClusterKey>, Error> {
+    let key = file.map(ClusterKey::read).transpose();
+    key.map_err(|error| Error::new(Kind::Refused, error.to_string()))
+}
+
+/// Waits for the token of a server that is on this machine and has not made it yet: both may be started at once. A member needs none.
+async fn token_of(found: Option<token::Token>, is_member: bool, servers: &[Address]) -> Option<token::Token> {
     let local = servers.iter().all(Address::is_loopback);
-    if found.is_some() || !local {
+    if found.is_some() || is_member || !local {
         return found;
     }
     tracing::warn!(

@@ -15,7 +15,8 @@ Examples:
   minijob -c lab status            another one for a single command
 
 A context is an entry of ~/.config/minijob/contexts.yml:
-  prod: {address: [10.0.0.1:4650, 10.0.0.2:4650], token_file: ~/.config/minijob/prod.token, namespace: dmz}";
+  prod: {address: [10.0.0.1:4650, 10.0.0.2:4650], token_file: ~/.config/minijob/prod.token,
+         ca: ~/.config/minijob/prod.ca, namespace: dmz}";
 
 /// What `context` is asked.
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,7 @@ struct Shown {
     addresses: Vec<String>,
     namespace: Option<String>,
     token_file: Option<String>,
+    ca: Option<String>,
 }
 
 /// Runs the command.
@@ -107,5 +109,6 @@ fn shown(context: &Context, current: Option<&str>) -> Shown {
         addresses: context.addresses.iter().map(Address::url).collect(),
         namespace: context.namespace.clone(),
         token_file,
+        ca: context.ca.as_ref().map(|path| path.display().to_string()),
     }
 }

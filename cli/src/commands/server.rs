@@ -55,7 +55,8 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let listener = listen(config.listen.value)?;
         let address = listener.local_addr().unwrap_or(config.listen.value);
         let mut serving = daemon::server::start(options(&config, listener, key)).await?;
-        info!("serving at http://{address}, data in {}", data_dir.display());
+        let scheme = if config.key_file.value.is_some() { "https" } else { "http" };
+        info!("serving at {scheme}://{address}, data in {}", data_dir.display());
         if serving.first_start {
             info!("first start: the token for the command line is in {}", serving.token_file.display());
         }

@@ -25,6 +25,7 @@ const KEYS: &[Key] = &[
     acted("data_dir"),
     acted("servers"),
     acted("token_file"),
+    acted("key_file"),
     acted("advertise"),
     acted("http"),
     acted("meta"),
@@ -37,7 +38,6 @@ const KEYS: &[Key] = &[
     acted("default_user"),
     acted("log_level"),
     acted("log_json"),
-    later("key_file", "write `token_file: FILE` with the token of the servers"),
     later("networks", "a node has one address for its tasks: `advertise: ADDRESS`"),
     later("namespaces", "a node takes work of every namespace"),
     later("docker", ONE_CONTAINERS),
@@ -62,6 +62,9 @@ pub struct Flags {
     /// Holds what lets it in [default: --token; else the token of a server on this machine]
     #[arg(long, env = "MINIJOB_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
     pub token_file: Option<PathBuf>,
+    /// The cluster's key, to enrol with: it may be taken away afterwards
+    #[arg(long, env = "MINIJOB_KEY_FILE", value_name = "FILE", hide_env_values = true)]
+    pub key_file: Option<PathBuf>,
     /// The address that others reach this machine's tasks at [default: the one that reaches the servers]
     #[arg(long, env = "MINIJOB_ADVERTISE", value_name = "ADDR", hide_env_values = true)]
     pub advertise: Option<String>,
@@ -114,6 +117,8 @@ pub struct Config {
     pub servers: Setting<Vec<Address>>,
     /// Holds what lets it in; none: it is given or found.
     pub token_file: Setting<Option<PathBuf>>,
+    /// The cluster's key, to enrol with; none: it has enrolled, or servers speak without TLS.
+    pub key_file: Setting<Option<PathBuf>>,
     /// The address of its tasks; none: the one that reaches the servers.
     pub advertise: Setting<Option<String>>,
     /// Where it answers probes; none: nowhere.
@@ -149,6 +154,7 @@ struct File {
     data_dir: Option<Setting<PathBuf>>,
     servers: Option<Setting<Vec<Address>>>,
     token_file: Option<Setting<Option<PathBuf>>>,
+    key_file: Option<Setting<Option<PathBuf>>>,
     advertise: Option<Setting<Option<String>>>,
     http: Option<Setting<Option<SocketAddr>>>,
     meta: Option<Setting<BTreeMap<String, String>>>,
@@ -180,6 +186,7 @@ pub fn load(flags: &Flags, global: &Global) -> Result<Config, Error> {
         data_dir: given.choose("data_dir", flags.data_dir.clone(), file.data_dir, data_dir()),
         servers: given.choose("servers", servers, file.servers, vec![Address::default()]),
         token_file: given.choose("token_file", flags.token_file.clone().map(Some), file.token_file, None),
+        key_file: given.choose("key_file", flags.key_file.clone().map(Some), file.key_file, None),
         advertise: given.choose("advertise", flags.advertise.clone().map(Some), file.advertise, None),
         http: given.choose("http", flags.http.map(Some), file.http, None),
         meta: given.choose("meta", Some(flags.meta.iter().cloned().collect()), file.meta, BTreeMap::new()),
@@ -227,6 +234,8 @@ fn decode(reader: &mut Reader<'_>, path: &str, root: Option<&Node>) -> File {
         servers: table.get(reader, "servers", |reader, node| values::servers(reader, node, "servers")),
         token_file: table
             .get(reader, "token_file", |reader, node| values::path(reader, node, "token_file").map(Some)),
+        key_file: table
+            .get(reader, "key_file", |reader, node| values::path(reader, node, "key_file").map(Some)),
         advertise: text(reader, "advertise"),
         http: table.get(reader, "http", |reader, node| values::socket(reader, node, "http").map(Some)),
         meta: table.get(reader, "meta", |reader, node| values::facts(reader, node, "meta")),
@@ -302,6 +311,7 @@ impl Config {
                 Some(entry::list(servers.iter().map(String::as_str)))
             }),
             Entry::new("token_file", &self.token_file, |path| path.as_deref().map(entry::path)),
+            Entry::new("key_file", &self.key_file, |path| path.as_deref().map(entry::path)),
             Entry::new("advertise", &self.advertise, optional),
             Entry::new("http", &self.http, |http| {
                 entry::optional(http.map(|http| http.to_string()).as_deref())
@@ -348,7 +358,7 @@ mod tests {
     use super::*;
     use crate::config;
 
-    const FULL: &str = "name: vm7\ndata_dir: /data\nservers: [10.0.0.1:4650, 10.0.0.2]\ntoken_file: /etc/t\nadvertise: 10.0.0.7\n\
+    const FULL: &str = "name: vm7\ndata_dir: /data\nservers: [10.0.0.1:4650, 10.0.0.2]\ntoken_file: /etc/t\nkey_file: /etc/k\nadvertise: 10.0.0.7\n\
         http: 127.0.0.1:4651\nmeta: {rack: r1, note: \"a: b\"}\nfailure_domain: sm1\ncapacity: {cpu: 8}\nreserve: {cpu: 500m, memory: 512MiB}\n\
         volumes: {pgdata: /srv/pg}\nallow_paths: [/srv]\nallow_root: true\ndefault_user: web\nlog_level: debug\nlog_json: true\n";
 
@@ -368,6 +378,7 @@ mod tests {
             "--data-dir=/d",
             "--servers=h:1",
             "--token-file=/t",
+            "--key-file=/k",
             "--advertise=10.0.0.8",
             "--http-addr=127.0.0.1:1",
             "--meta=rack=r2",

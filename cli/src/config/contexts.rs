@@ -9,7 +9,7 @@ use proto::error::{Error, Kind};
 use proto::yaml::{Node, Reader, Value, did_you_mean, nearest, pairs, quote};
 
 use super::entry;
-use super::table::{Key, Table, acted, later};
+use super::table::{Key, Table, acted};
 use super::values;
 use crate::address::Address;
 use crate::args::Global;
@@ -17,13 +17,8 @@ use crate::args::Global;
 /// The key that names the context which holds when none is named.
 const CURRENT: &str = "current";
 
-const KEYS: &[Key] = &[
-    acted("address"),
-    acted("token"),
-    acted("token_file"),
-    acted("namespace"),
-    later("ca", "https is not spoken by this version"),
-];
+const KEYS: &[Key] =
+    &[acted("address"), acted("token"), acted("token_file"), acted("namespace"), acted("ca")];
 
 /// One cluster, as a person works with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +29,8 @@ pub struct Context {
     pub addresses: Vec<Address>,
     /// What lets the person in.
     pub token: Credential,
+    /// The CA by which its servers are believed; none: they speak without TLS.
+    pub ca: Option<PathBuf>,
     /// The namespace of commands that name none.
     pub namespace: Option<String>,
 }
@@ -174,6 +171,9 @@ fn context(reader: &mut Reader<'_>, path: &str, name: &str, node: &Node) -> Opti
     let file = table.get(reader, "token_file", |reader, node| {
         values::parsed(reader, node, "token_file", |text| values::absolute(&at_home(text)))
     });
+    let ca = table.get(reader, "ca", |reader, node| {
+        values::parsed(reader, node, "ca", |text| values::absolute(&at_home(text)))
+    });
     let namespace = table.get(reader, "namespace", |reader, node| reader.name(node, "namespace"));
     if table.node("address").is_none() {
         reader.missing(
@@ -196,7 +196,8 @@ fn context(reader: &mut Reader<'_>, path: &str, name: &str, node: &Node) -> Opti
         (None, None) => Credential::None,
     };
     let namespace = namespace.map(|namespace| namespace.value);
-    Some(Context { name: name.to_owned(), addresses: addresses?.value, token, namespace })
+    let (addresses, ca) = (addresses?.value, ca.map(|ca| ca.value));
+    Some(Context { name: name.to_owned(), addresses, token, ca, namespace })
 }
 
 /// Puts the home of this user where a path begins with `~/`.
@@ -314,18 +315,27 @@ mod tests {
     }
 
     #[test]
+    fn a_context_names_the_ca_of_its_servers() {
+        let contexts = contexts("prod: {address: https://a, ca: /c.pem}\n").expect("valid");
+        let prod = contexts.find("prod").expect("there");
+        assert_eq!(
+            (prod.ca.as_deref(), prod.addresses[0].url().as_str()),
+            (Some(Path::new("/c.pem")), "https://a:4650")
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place() {
-        let wrong = "current: prd\nprod: {adress: x}\nlab: {address: https://a, token: a, token_file: /b}\nx: 1\nca: {address: a, ca: /c}\n";
+        let wrong = "current: prd\nprod: {adress: x}\nlab: {address: https://a, token: a, token_file: /b}\nx: 1\nca: {address: a, ca: c}\n";
         let error = contexts(wrong).expect_err("wrong");
         let told = error.details.join("\n");
         for part in [
             "no context `prd`",
             "unknown key `adress`",
             "has no `address`",
-            "https is not spoken",
             "has `token` and `token_file`",
             "expected a context",
-            "`ca` is not supported yet",
+            "`ca`",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }

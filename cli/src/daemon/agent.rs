@@ -13,6 +13,7 @@ use client::probes;
 use client::tasks::user::DefaultUser;
 use client::tasks::volumes::VolumePolicy;
 use proto::error::{Error, Kind};
+use proto::key::ClusterKey;
 use proto::model::Resources;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +36,10 @@ pub struct Options {
     pub keeper: Connector,
     /// Servers as `host:port`, tried in turn.
     pub servers: Vec<String>,
-    /// What lets it in.
+    /// What lets it in, where servers speak without TLS.
     pub token: Option<String>,
+    /// The cluster's key, to enrol with.
+    pub key: Option<ClusterKey>,
     /// The address that others reach this machine's tasks at; none: the one that reaches the servers.
     pub advertise: Option<String>,
     /// What may change while it runs.
@@ -110,7 +113,7 @@ pub async fn start(options: Options) -> Result<Agent, Error> {
     let mut config = Config::new(options.data_dir);
     config.name = Some(options.name);
     config.servers = options.servers;
-    config.token = options.token;
+    (config.token, config.key) = (options.token, options.key);
     config.address = address;
     options.rules.clone().put_into(&mut config);
     if personal {

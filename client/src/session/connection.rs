@@ -13,9 +13,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
-use tonic::metadata::{Ascii, MetadataValue};
 
-use super::dial::{self, DialError};
+use super::dial::{DialError, Way};
 use super::reach::Reach;
 use super::route::Route;
 use super::uplink::{Uplink, uplink};
@@ -34,8 +33,8 @@ const HEARTBEAT_LEAST: Duration = Duration::from_millis(10);
 pub struct Needs {
     /// Who this node is; a change is told to the servers at once.
     pub identity: watch::Receiver<NodeIdentity>,
-    /// Sent with every call.
-    pub token: Option<String>,
+    /// How servers are reached.
+    pub way: Way,
     /// Follows orders.
     pub manager: manager::Handle,
     /// Has what is to be reported.
@@ -155,7 +154,6 @@ struct Session {
     uplink: Uplink,
     down: Streaming<ServerMessage>,
     pace: Pace,
-    token: Option<MetadataValue<Ascii>>,
 }
 
 /// How fast servers and agents miss each other; a setting of the cluster, which may change while a session lasts.
@@ -181,13 +179,26 @@ impl Pace {
     }
 }
 
+/// What a server said, or why it could say nothing: to a port with TLS an agent without a key is noise, and hears nothing that helps.
+fn refusal(status: &tonic::Status, way: &Way) -> Over {
+    let error = proto::error::Error::from(status);
+    let is_broken = std::error::Error::source(status).is_some();
+    if is_broken && !way.is_member() {
+        return Over::Refused(
+            error.hint(
+                "if the servers have a key file they speak TLS: give this agent the key with --key-file",
+            ),
+        );
+    }
+    Over::Refused(error)
+}
+
 async fn open(needs: &Needs, server: &str, identity: NodeIdentity) -> Result<Session, Over> {
-    let mut client = dial::dial(server).await?;
-    let token = needs.token.as_deref().and_then(dial::bearer);
+    let mut client = needs.way.dial(server).await?;
     let (uplink, stream) = uplink();
-    let refused = |status: tonic::Status| Over::Refused(proto::error::Error::from(&status));
+    let refused = |status: tonic::Status| refusal(&status, &needs.way);
     let greeting = async {
-        let mut down = client.session(dial::request(stream, token.as_ref())).await?.into_inner();
+        let mut down = client.session(needs.way.request(stream)).await?.into_inner();
         let hello = down.message().await?;
         Ok::<_, tonic::Status>((down, hello))
     };
@@ -218,7 +229,7 @@ async fn open(needs: &Needs, server: &str, identity: NodeIdentity) -> Result<Ses
                 Some(registered.previous_incarnation).filter(|number| *number != 0).map(Incarnation);
             needs.manager.greet(theirs, previous).await.map_err(|_| Over::Stopped)??;
             let pace = Pace::of(registered.heartbeat_ms, registered.node_timeout_ms);
-            Ok(Session { uplink, down, pace, token })
+            Ok(Session { uplink, down, pace })
         }
         Some(Down::Redirect(redirect)) => Err(Over::Redirect(redirect.leader)),
         _ => Err(Over::Protocol("the answer to a registration is neither a registration nor a redirect")),
@@ -256,8 +267,8 @@ impl Session {
                 Some(Down::OpenLogs(ask)) => match log_slots.clone().try_acquire_owned() {
                     Ok(slot) => {
                         let manager = needs.manager.clone();
-                        let (allocs, token) = (needs.allocs.clone(), self.token.clone());
-                        let serve = logs::serve(manager, allocs, server.to_owned(), token, ask);
+                        let (allocs, way) = (needs.allocs.clone(), needs.way.clone());
+                        let serve = logs::serve(manager, allocs, server.to_owned(), way, ask);
                         beside.spawn(async move {
                             serve.await;
                             drop(slot);
@@ -269,7 +280,7 @@ impl Session {
                     // Not beside this session: the command has a connection of its own, and goes on when another server leads.
                     let (reach, cancel) = (needs.reach.clone(), needs.cancel.clone());
                     let tracker = reach.tasks.tracker.clone();
-                    tracker.spawn(exec::serve(reach, server.to_owned(), self.token.clone(), cancel, ask));
+                    tracker.spawn(exec::serve(reach, server.to_owned(), needs.way.clone(), cancel, ask));
                 }
                 Some(Down::Ask(ask)) => ask::serve(&needs.reach, &self.uplink, ask),
                 Some(Down::Redirect(redirect)) => return Err(Over::Redirect(redirect.leader)),

@@ -1,11 +1,16 @@
 //! Opens connections to servers.
 
+use std::io;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use pki::tls::{Expected, explain};
 use proto::wire::v1::agent_client::AgentClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
+use crate::enrolment::{Membership, Trouble};
 use crate::limits::{DIAL_PATIENCE, SERVER_MESSAGE_BYTES_MAX};
 
 /// How often an idle connection is probed: half of the time in which a server declares a silent node lost.
@@ -22,6 +27,14 @@ pub enum DialError {
         /// Why.
         source: tonic::transport::Error,
     },
+    /// There is no certificate to show.
+    #[error("cannot enrol with the server {server}")]
+    Enrol {
+        /// Where.
+        server: String,
+        /// Why.
+        source: Box<Trouble>,
+    },
     /// Nobody answered there.
     #[error("cannot reach the server {server}")]
     Connect {
@@ -32,35 +45,97 @@ pub enum DialError {
     },
 }
 
-/// Connects to `host:port`; a URL is taken as it is.
-pub(super) async fn dial(server: &str) -> Result<AgentClient<Channel>, DialError> {
+/// How servers are reached, and what tells them who this is. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Way {
+    token: Option<MetadataValue<Ascii>>,
+    membership: Option<Membership>,
+}
+
+impl Way {
+    /// By certificate, over TLS, for a member; else by the token, without.
+    #[must_use]
+    pub fn new(token: Option<&str>, membership: Option<Membership>) -> Self {
+        let token = token.filter(|_| membership.is_none()).and_then(bearer);
+        Self { token, membership }
+    }
+
+    /// Returns whether this agent shows a certificate, and speaks TLS.
+    pub(super) fn is_member(&self) -> bool {
+        self.membership.is_some()
+    }
+
+    /// Connects to `host:port`; a URL is taken as it is. A member that has no certificate gets one there first.
+    pub(super) async fn dial(&self, server: &str) -> Result<AgentClient<Channel>, DialError> {
+        let channel = match &self.membership {
+            None => endpoint(server)?.connect().await,
+            Some(membership) => {
+                let addr = host_and_port(server);
+                let ensured = membership.ensure(addr).await;
+                ensured.map_err(|source| {
+                    let source = Box::new(source);
+                    DialError::Enrol { server: server.to_owned(), source }
+                })?;
+                secured(membership, endpoint(addr)?, addr).await
+            }
+        };
+        let channel = channel.map_err(|source| DialError::Connect { server: server.to_owned(), source })?;
+        Ok(AgentClient::new(channel).max_decoding_message_size(SERVER_MESSAGE_BYTES_MAX))
+    }
+
+    /// A request that carries the token, if there is one.
+    pub(super) fn request<T>(&self, body: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(body);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        request
+    }
+}
+
+fn endpoint(server: &str) -> Result<Endpoint, DialError> {
     let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
     let endpoint = Endpoint::from_shared(url)
-        .map_err(|source| DialError::Address { server: server.to_owned(), source })?
+        .map_err(|source| DialError::Address { server: server.to_owned(), source })?;
+    Ok(endpoint
         .connect_timeout(DIAL_PATIENCE)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PROBE_EVERY)
         .keep_alive_timeout(DIAL_PATIENCE)
-        .keep_alive_while_idle(true);
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|source| DialError::Connect { server: server.to_owned(), source })?;
-    Ok(AgentClient::new(channel).max_decoding_message_size(SERVER_MESSAGE_BYTES_MAX))
+        .keep_alive_while_idle(true))
+}
+
+/// Connects to any server of the cluster that answers there: which one is its own to say, and only its CA makes servers.
+async fn secured(
+    membership: &Membership,
+    endpoint: Endpoint,
+    addr: &str,
+) -> Result<Channel, tonic::transport::Error> {
+    let connector = membership.credentials().connector(Expected::default());
+    let addr = addr.to_owned();
+    let connect = service_fn(move |_| {
+        let (connector, addr) = (connector.clone(), addr.clone());
+        async move {
+            let dialled = connector.dial(&addr).await;
+            // In words, before libraries above wrap it.
+            dialled.map(TokioIo::new).map_err(|error| match explain(&error) {
+                Some(why) => io::Error::other(why),
+                None => error,
+            })
+        }
+    });
+    endpoint.connect_with_connector(connect).await
+}
+
+/// Returns what of an address a connection needs.
+fn host_and_port(server: &str) -> &str {
+    let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+    rest.trim_end_matches('/')
 }
 
 /// The token as servers want it, kept out of all logs; none when the text cannot be one.
-pub(super) fn bearer(token: &str) -> Option<MetadataValue<Ascii>> {
+fn bearer(token: &str) -> Option<MetadataValue<Ascii>> {
     let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// A request that carries the token.
-pub(super) fn request<T>(body: T, token: Option<&MetadataValue<Ascii>>) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(body);
-    if let Some(token) = token {
-        request.metadata_mut().insert("authorization", token.clone());
-    }
-    request
 }

@@ -17,9 +17,8 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
-use tonic::metadata::{Ascii, MetadataValue};
 
-use super::dial::{dial, request};
+use super::dial::Way;
 use super::reach::{Reach, does_not_run, refused};
 use crate::driver::{Known, KnownState};
 use crate::exec::place::{Place, PlaceError, hold};
@@ -40,19 +39,19 @@ type Up = mpsc::Sender<ExecUp>;
 pub(super) async fn serve(
     reach: Arc<Reach>,
     server: String,
-    token: Option<MetadataValue<Ascii>>,
+    way: Way,
     cancel: CancellationToken,
     ask: OpenExec,
 ) {
     let slot = reach.execs.clone().try_acquire_owned();
-    let mut client = match dial(&server).await {
+    let mut client = match way.dial(&server).await {
         Ok(client) => client,
         Err(error) => return tracing::warn!(%error, "cannot run the command that was asked for"),
     };
     let (up, queue) = mpsc::channel(EXEC_QUEUE);
     // An empty queue has room.
     let _ = up.try_send(ExecUp { kind: Some(exec_up::Kind::Ticket(ask.ticket)) });
-    let mut down = match client.exec(request(ReceiverStream::new(queue), token.as_ref())).await {
+    let mut down = match client.exec(way.request(ReceiverStream::new(queue))).await {
         Ok(down) => down.into_inner(),
         Err(status) => return tracing::debug!(%status, "nobody wants the command any more"),
     };

@@ -9,9 +9,8 @@ use proto::time::{Timestamp, now};
 use proto::wire::v1::{LogLines, LogsUp, OpenLogs};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::{Ascii, MetadataValue};
 
-use super::dial::{dial, request};
+use super::dial::Way;
 use crate::allocs::manager::Handle;
 use crate::allocs::view::View;
 use crate::limits::{LOG_FOLLOW_POLL, LOG_QUEUE};
@@ -20,21 +19,15 @@ use crate::logs::ordered::{Lines, Ordered};
 use crate::tasks::folders::Folders;
 
 /// Serves one ticket: dials the server, and sends until the end of the output, or until the server has enough.
-pub(super) async fn serve(
-    manager: Handle,
-    allocs: PathBuf,
-    server: String,
-    token: Option<MetadataValue<Ascii>>,
-    ask: OpenLogs,
-) {
-    let mut client = match dial(&server).await {
+pub(super) async fn serve(manager: Handle, allocs: PathBuf, server: String, way: Way, ask: OpenLogs) {
+    let mut client = match way.dial(&server).await {
         Ok(client) => client,
         Err(error) => return tracing::warn!(%error, "cannot bring the logs that were asked for"),
     };
     let (sender, queue) = mpsc::channel(LOG_QUEUE);
     let send = send_all(manager, allocs, ask, sender);
     let call = async {
-        let mut down = client.logs(request(ReceiverStream::new(queue), token.as_ref())).await?.into_inner();
+        let mut down = client.logs(way.request(ReceiverStream::new(queue))).await?.into_inner();
         while down.message().await?.is_some() {}
         Ok::<_, tonic::Status>(())
     };

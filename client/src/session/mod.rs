@@ -7,7 +7,7 @@
 
 mod ask;
 pub mod connection;
-mod dial;
+pub mod dial;
 mod exec;
 mod follow;
 mod logs;

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::BINDING_LABEL;
+use super::keyed::{self, Keys};
+use super::{BINDING_LABEL, Credentials};
 use crate::identity::{self, Identity};
 use crate::limits::HANDSHAKE_WITHIN;
 use crate::member::Role;
@@ -24,13 +25,19 @@ const USE_TLS: &str = "this port speaks TLS: ask https:// instead of http://, wi
 
 /// Accepts connections with TLS. Clones are the same.
 #[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
+pub struct Acceptor {
+    tls: TlsAcceptor,
+    credentials: Credentials,
+    keys: Option<Keys>,
+}
 
 /// Who is at the other end of a connection: a request's extension, so that handlers know.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The member that it has proven to be; none for people, who show no certificate and bring a token.
     pub identity: Option<Identity>,
+    /// Whether it has proven that it has the cluster's key ([`super::KeyConnector`]); which member it is, is not known then.
+    pub knows_key: bool,
     /// For proofs with the cluster's key.
     pub binding: Binding,
 }
@@ -44,6 +51,9 @@ pub enum Rejected {
     /// It took too long.
     #[error("the TLS handshake took longer than {HANDSHAKE_WITHIN:?}")]
     Slow,
+    /// It has another key of a cluster, or none.
+    #[error("it does not have the cluster's key")]
+    Key,
     /// The handshake failed.
     #[error("the TLS handshake failed")]
     Handshake(#[source] io::Error),
@@ -58,8 +68,13 @@ impl Peer {
 }
 
 impl Acceptor {
-    pub(super) fn new(config: Arc<ServerConfig>) -> Self {
-        Self(config.into())
+    pub(super) fn new(config: Arc<ServerConfig>, credentials: Credentials, keys: Option<Keys>) -> Self {
+        Self { tls: config.into(), credentials, keys }
+    }
+
+    /// Returns when the member with that id is thrown out; never when it is not.
+    pub async fn until_denied(&self, id: u64) {
+        self.credentials.until_denied(id).await;
     }
 
     /// Shakes hands within [`HANDSHAKE_WITHIN`]. To be called from a task of its own, because the other side may be slow; how many
@@ -79,8 +94,17 @@ impl Acceptor {
             decline(&mut stream).await;
             return Err(Rejected::Plain);
         }
-        let stream = self.0.accept(stream).await.map_err(Rejected::Handshake)?;
-        let peer = peer(&stream).map_err(Rejected::Handshake)?;
+        let mut stream = self.tls.accept(stream).await.map_err(Rejected::Handshake)?;
+        let mut peer = peer(&stream).map_err(Rejected::Handshake)?;
+        if let Some(keys) = self.keys.as_ref().filter(|_| is_keyed(&stream)) {
+            let known = keyed::answer(&mut stream, &peer.binding, keys).await.map_err(Rejected::Handshake)?;
+            if !known {
+                // Who called reads why, and then nothing more.
+                stream.shutdown().await.ok();
+                return Err(Rejected::Key);
+            }
+            peer.knows_key = true;
+        }
         Ok((stream, peer))
     }
 }
@@ -91,6 +115,10 @@ impl std::fmt::Debug for Acceptor {
     }
 }
 
+fn is_keyed(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(keyed::PROTOCOL)
+}
+
 fn peer(stream: &TlsStream<TcpStream>) -> io::Result<Peer> {
     let connection = stream.get_ref().1;
     let shown = connection.peer_certificates().and_then(<[_]>::first);
@@ -99,7 +127,7 @@ fn peer(stream: &TlsStream<TcpStream>) -> io::Result<Peer> {
         shown.map(|certificate| identity::read(certificate)).transpose().map_err(io::Error::other)?;
     let exported =
         connection.export_keying_material([0; 32], BINDING_LABEL, None).map_err(io::Error::other)?;
-    Ok(Peer { identity, binding: Binding(exported) })
+    Ok(Peer { identity, knows_key: false, binding: Binding(exported) })
 }
 
 /// Says in HTTP that this is no HTTP. It is read before, or the answer is lost with the connection.

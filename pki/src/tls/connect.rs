@@ -72,11 +72,16 @@ pub fn binding(stream: &TlsStream<TcpStream>) -> io::Result<Binding> {
 /// connection's [`binding`] that they have the cluster's key, before anything they say is used.
 #[must_use]
 pub fn unproven() -> Connector {
+    believing_anybody(PROTOCOLS[0])
+}
+
+/// The same for another protocol.
+pub(super) fn believing_anybody(protocol: &[u8]) -> Connector {
     let config = ClientConfig::builder_with_provider(PROVIDER.clone()).with_protocol_versions(&[&TLS13]);
     let config = config.expect("the provider has TLS 1.3");
     let mut config =
         config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
-    config.alpn_protocols = vec![PROTOCOLS[0].to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     config.resumption = Resumption::disabled();
     Connector::new(Arc::new(config))
 }

@@ -10,10 +10,12 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+use tokio::sync::watch;
 
 use super::accept::Acceptor;
 use super::connect::Connector;
 use super::judge::{Expected, Members, Servers};
+use super::keyed::{self, Keys};
 use super::{PROTOCOLS, PROVIDER, Trust};
 use crate::ca::{self, Ca};
 use crate::identity::Identity;
@@ -29,7 +31,7 @@ pub struct Credentials(Arc<Shared>);
 struct Shared {
     own: ArcSwapOption<Shown>,
     trust: ArcSwap<Trust>,
-    denied: ArcSwap<BTreeSet<u64>>,
+    denied: watch::Sender<BTreeSet<u64>>,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Credentials {
         Self(Arc::new(Shared {
             own: ArcSwapOption::empty(),
             trust: ArcSwap::from_pointee(trust),
-            denied: ArcSwap::default(),
+            denied: watch::Sender::default(),
         }))
     }
 
@@ -83,13 +85,31 @@ impl Credentials {
 
     /// Takes the members with these ids for strangers from here on, whatever they show.
     pub fn deny(&self, ids: BTreeSet<u64>) {
-        self.0.denied.store(Arc::new(ids));
+        self.0.denied.send_if_modified(|denied| std::mem::replace(denied, ids.clone()) != ids);
+    }
+
+    /// Returns whether the member with that id is taken for a stranger.
+    #[must_use]
+    pub fn denies(&self, id: u64) -> bool {
+        self.0.denied.borrow().contains(&id)
+    }
+
+    /// Returns when the member with that id is thrown out; never when it is not.
+    pub(super) async fn until_denied(&self, id: u64) {
+        // The sender lives as long as this.
+        self.0.denied.subscribe().wait_for(|denied| denied.contains(&id)).await.ok();
     }
 
     /// Returns who this process shows that it is.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
         self.0.own.load().as_ref().map(|shown| shown.identity.clone())
+    }
+
+    /// Returns whether this process has enrolled: it believes a CA, and shows a certificate.
+    #[must_use]
+    pub fn is_enrolled(&self) -> bool {
+        !self.0.trust.load().pem().is_empty() && self.0.own.load().is_some()
     }
 
     /// Returns the CAs that are believed (PEM).
@@ -101,16 +121,27 @@ impl Credentials {
     /// Returns what accepts connections. Without a certificate of its own it refuses all.
     #[must_use]
     pub fn acceptor(&self) -> Acceptor {
+        self.accepting(None)
+    }
+
+    /// The same; who proves to have one of these keys is let in beside, as nobody in particular ([`super::Peer::knows_key`]).
+    #[must_use]
+    pub fn acceptor_for(&self, keys: Keys) -> Acceptor {
+        self.accepting(Some(keys))
+    }
+
+    fn accepting(&self, keys: Option<Keys>) -> Acceptor {
         let config = ServerConfig::builder_with_provider(PROVIDER.clone()).with_protocol_versions(&[&TLS13]);
         let config = config.expect("the provider has TLS 1.3");
         let mut config = config
             .with_client_cert_verifier(Arc::new(Members(self.clone())))
             .with_cert_resolver(Arc::new(Resolver(self.clone())));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        config.alpn_protocols.extend(keys.as_ref().map(|_| keyed::PROTOCOL.to_vec()));
         // Who resumes a session is not judged again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Acceptor::new(Arc::new(config))
+        Acceptor::new(Arc::new(config), self.clone(), keys)
     }
 
     /// Returns what connects to a server that is meant.
@@ -129,10 +160,6 @@ impl Credentials {
 
     pub(super) fn believed(&self) -> Arc<Trust> {
         self.0.trust.load_full()
-    }
-
-    pub(super) fn denies(&self, id: u64) -> bool {
-        self.0.denied.load().contains(&id)
     }
 
     /// From when this process's own certificate holds: it is not earlier than that, whatever the clock says.

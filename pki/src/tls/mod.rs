@@ -9,6 +9,8 @@ mod connect;
 mod credentials;
 /// Whether a peer is who it must be.
 mod judge;
+/// Proofs with the cluster's key at the beginning of a connection.
+mod keyed;
 /// The CAs that are believed.
 mod trust;
 /// What went wrong, for people.
@@ -22,6 +24,7 @@ pub use accept::{Acceptor, Peer, Rejected};
 pub use connect::{Connector, binding, unproven};
 pub use credentials::Credentials;
 pub use judge::{Expected, Mistrust};
+pub use keyed::{KeyConnector, Keys};
 /// A connection that was accepted.
 pub use tokio_rustls::server::TlsStream as Accepted;
 pub use trust::{BadTrust, Trust};

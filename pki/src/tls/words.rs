@@ -9,6 +9,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::Mistrust;
+use crate::enrol::Refused;
 
 /// As rustls says that the other side ended the connection; libraries between pass on the text alone.
 const ALERT: &str = "received fatal alert: ";
@@ -19,6 +20,9 @@ const ALERT: &str = "received fatal alert: ";
 pub fn explain(error: &(dyn StdError + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            return Some(refused.to_string());
+        }
         if let Some(error) = error.downcast_ref::<Error>() {
             return Some(of_tls(error));
         }
@@ -99,6 +103,9 @@ fn of_alert(alert: AlertDescription) -> Option<&'static str> {
         AlertDescription::AccessDenied | AlertDescription::HandshakeFailure => {
             "the other side has no certificate yet, or shares no cipher with us: its log says which"
         }
+        AlertDescription::NoApplicationProtocol => {
+            "the other side has no key file, or is too old: start it with --key-file"
+        }
         _ => return None,
     })
 }
@@ -114,6 +121,7 @@ fn of_text(text: &str) -> Option<&'static str> {
         AlertDescription::BadCertificate,
         AlertDescription::AccessDenied,
         AlertDescription::HandshakeFailure,
+        AlertDescription::NoApplicationProtocol,
     ];
     known.into_iter().find(|alert| name.starts_with(&format!("{alert:?}"))).and_then(of_alert)
 }

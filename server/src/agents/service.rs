@@ -1,5 +1,6 @@
 //! The gRPC service that agents dial. It answers at once; a task of its own serves the stream.
 
+use pki::tls::Peer;
 use proto::wire::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,7 +31,9 @@ impl v1::agent_server::Agent for Service {
         request: Request<Streaming<v1::AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (out, messages) = mpsc::channel(SESSION_MESSAGES_QUEUED);
-        tokio::spawn(session::run(self.hub.clone(), request.into_inner(), out));
+        let shown = request.extensions().get::<Peer>().and_then(|peer| peer.identity.as_ref());
+        let shown = shown.map(|identity| identity.member.clone());
+        tokio::spawn(session::run(self.hub.clone(), shown, request.into_inner(), out));
         Ok(Response::new(ReceiverStream::new(messages)))
     }
 

@@ -8,6 +8,7 @@ pub mod message;
 /// How a session begins.
 mod opening;
 
+use pki::Member;
 use proto::error::{Error, Kind as ErrorKind};
 use proto::ids::{Generation, NodeId, Reign, Revision};
 use proto::model::Liveness;
@@ -36,11 +37,16 @@ impl From<Error> for End {
     }
 }
 
-/// Serves a session until it ends.
-pub(super) async fn run(hub: Hub, inbound: Streaming<v1::AgentMessage>, out: Outgoing) {
+/// Serves a session until it ends. `shown` is the member that the agent has proven to be; none: there is no TLS.
+pub(super) async fn run(
+    hub: Hub,
+    shown: Option<Member>,
+    inbound: Streaming<v1::AgentMessage>,
+    out: Outgoing,
+) {
     let closing = hub.closing().clone();
     let served = async {
-        match opening::open(&hub, inbound, &out).await {
+        match opening::open(&hub, shown, inbound, &out).await {
             Ok(session) => session.serve().await,
             Err(end) => end,
         }

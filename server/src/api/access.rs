@@ -7,15 +7,19 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, Uri, header};
+use pki::tls::Peer;
+use pki::{Member, Role};
 use proto::error::{Error, Kind};
 
 use super::http::Failure;
 use super::serve::Gate;
 use super::{Context, forward};
-use crate::ops::{Caller, Capability};
+use crate::ops::{Caller, Capabilities, Capability};
 
 /// Every gRPC path begins so.
 const GRPC: &str = "/minijob.v1.";
+/// The service of who wants a certificate.
+const ENROL: &str = "/minijob.v1.Enrol/";
 
 /// Refuses what a browser was tricked into sending, and who brings no token; else adds the [`Caller`] and goes on.
 pub(super) async fn check(State(context): State<Context>, mut request: Request, next: Next) -> Response {
@@ -53,24 +57,46 @@ pub(super) fn refuse(grpc: bool, error: Error) -> Response {
 
 /// Returns who asks; none for what anybody may ask.
 fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> {
-    if is_of_servers(request.uri().path()) {
-        // No browser knows what is shown here, and a server may be reached by a name that it does not know.
-        return identify_peer(context, request.headers()).map(Some);
+    let (path, peer) = (request.uri().path(), request.extensions().get::<Peer>());
+    if let Some(identity) = peer.and_then(|peer| peer.identity.as_ref()) {
+        still_a_member(context, &identity.member)?;
     }
-    let host = host(request.uri(), request.headers())?;
-    check_host(&context.hosts, &host)?;
-    check_origin(&host, request.headers())?;
-    let Some(capability) = required(request.method(), request.uri().path()) else { return Ok(None) };
-    let caller = identify(context, request.headers())?;
+    if is_of_servers(path) {
+        // No browser knows what is shown here, and a server may be reached by a name that it does not know.
+        return server(path, peer).map(Some);
+    }
+    // No browser has a member's certificate or asks for one, and a member may reach this server by a name that it does not know.
+    let is_member = path.starts_with(ENROL) || peer.is_some_and(|peer| peer.identity.is_some());
+    if !is_member {
+        let host = host(request.uri(), request.headers())?;
+        check_host(&context.hosts, &host)?;
+        check_origin(&host, request.headers())?;
+    }
+    let Some(capability) = required(request.method(), path) else { return Ok(None) };
+    let caller = match peer.and_then(|peer| peer.identity.as_ref()) {
+        Some(identity) => of_member(&identity.member, path, request.headers())?,
+        None if peer.is_some() && is_for_agents(path) => return Err(no_member()),
+        None => identify(context, request.headers())?,
+    };
     caller.need(capability)?;
     check_body(request)?;
     Ok(Some(caller))
 }
 
+/// Refuses who was thrown out on a connection that it still has.
+fn still_a_member(context: &Context, member: &Member) -> Result<(), Error> {
+    if context.members.as_ref().is_some_and(|members| members.denies(member.id)) {
+        let error = Error::new(Kind::Forbidden, format!("{member} was thrown out of the cluster"));
+        return Err(error.hint("to have it back, remove its data directory and enrol it anew"));
+    }
+    Ok(())
+}
+
 /// Returns what a path requires; none: nothing. What is not named here requires a token too, so that asking for a path tells
 /// a stranger nothing about it.
 fn required(method: &Method, path: &str) -> Option<Capability> {
-    if path == "/health" {
+    // Who wants a first certificate has nothing to show but the key, which the service looks at.
+    if path == "/health" || path == "/minijob.v1.Enrol/Enrol" {
         return None;
     }
     Some(match path.strip_prefix(GRPC) {
@@ -90,7 +116,7 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
         ) => Capability::Operator,
         Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
-        Some(rest) if rest.starts_with("Agent/") => Capability::Node,
+        Some(rest) if rest.starts_with("Agent/") || rest == "Enrol/Renew" => Capability::Node,
         Some(_) if is_of_servers(path) => Capability::Peer,
         Some(_) => Capability::Operator,
         None if *method == Method::GET || *method == Method::HEAD => Capability::Read,
@@ -105,25 +131,29 @@ fn is_of_servers(path: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with("Raft/") || rest.starts_with("Peer/"))
 }
 
-/// Lets in who knows the cluster's key.
-fn identify_peer(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
-    let Some(secrets) = &context.secrets else {
-        let error = Error::new(Kind::Forbidden, "this server has no key, so no other server may call it");
-        return Err(error.hint("start it with --key-file and the key file of the other servers"));
-    };
-    if bearer(headers).is_some_and(|shown| secrets.peer.is(shown)) {
-        return Ok(Caller::peer());
+/// Lets in servers of this cluster: to the log by their certificates, to greet by the cluster's key, because who joins has no certificate
+/// yet. No token opens either, and without TLS both are shut.
+fn server(path: &str, peer: Option<&Peer>) -> Result<Caller, Error> {
+    let is_greeting = path.strip_prefix(GRPC).is_some_and(|rest| rest.starts_with("Peer/"));
+    match peer {
+        Some(peer) if is_greeting && peer.knows_key => Ok(Caller::peer()),
+        Some(peer) if !is_greeting && peer.is(Role::Server) => Ok(Caller::peer()),
+        Some(Peer { identity: Some(identity), .. }) if !is_greeting => {
+            let error =
+                Error::new(Kind::Forbidden, format!("only a server may ask this, not {}", identity.member));
+            Err(error.hint("only servers of this cluster may ask this"))
+        }
+        Some(_) if is_greeting => {
+            let error =
+                Error::new(Kind::Forbidden, "the caller does not have the key of this server's cluster");
+            Err(error.hint("give all servers of a cluster the same key file"))
+        }
+        Some(_) => Err(no_member()),
+        None => {
+            let error = Error::new(Kind::Forbidden, "this server has no key, so no other server may call it");
+            Err(error.hint("start it with --key-file and the key file of the other servers"))
+        }
     }
-    let error = Error::new(Kind::Forbidden, "the caller does not have the key of this server's cluster");
-    Err(error.hint("give all servers of a cluster the same key file"))
-}
-
-/// Returns for whom another server passes a request on. Where it came in its token was checked for what it asks; what a caller may do must
-/// travel with the name as soon as tokens differ.
-fn passed_on_by_a_server(context: &Context, headers: &HeaderMap) -> Option<Caller> {
-    let actor = headers.get(forward::ACTOR)?.to_str().ok()?;
-    let is_peer = context.secrets.as_ref()?.peer.is(bearer(headers)?);
-    is_peer.then(|| Caller { actor: actor.to_owned(), ..Caller::operator() })
 }
 
 /// Returns what follows `Bearer`.
@@ -133,18 +163,43 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.map(|_| bytes[7..].trim_ascii())
 }
 
+/// Whether agents call that path, and nobody else: on a port with TLS no token opens it, because they have certificates.
+fn is_for_agents(path: &str) -> bool {
+    path.strip_prefix(GRPC).is_some_and(|rest| rest.starts_with("Agent/"))
+}
+
+fn no_member() -> Error {
+    let error =
+        Error::new(Kind::Forbidden, "only members of the cluster may ask this, and show their certificate");
+    error.hint("start the agent or server with the cluster's key file, so that it enrols")
+}
+
+/// Returns what a member may do by its certificate: an agent is one and nothing else, however it came by a token; servers do for people what
+/// they ask of another one, and name them.
+fn of_member(member: &Member, path: &str, headers: &HeaderMap) -> Result<Caller, Error> {
+    let (capabilities, asker) = match member.role {
+        Role::Agent => (Capabilities::default().with(Capability::Node), None),
+        Role::Server if is_for_agents(path) => {
+            let error = Error::new(Kind::Forbidden, format!("{member} is no agent"));
+            return Err(error.hint("the agent of a server's machine has a certificate of its own"));
+        }
+        Role::Server => {
+            (Capabilities::all(), headers.get(forward::ACTOR).and_then(|name| name.to_str().ok()))
+        }
+    };
+    let actor = asker.map_or_else(|| member.to_string(), ToOwned::to_owned);
+    Ok(Caller { actor, capabilities, namespace: None })
+}
+
 fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
     let hint = "give the token with --token or MINIJOB_TOKEN, over HTTP with the header `Authorization: Bearer TOKEN`; it is in the file `token` of a server's data directory";
     let forbidden = |message: &str| Error::new(Kind::Forbidden, message).hint(hint);
     if !headers.contains_key(header::AUTHORIZATION) {
         return Err(forbidden("a token is required"));
     }
-    if let Some(caller) = passed_on_by_a_server(context, headers) {
-        return Ok(caller);
-    }
     // A server that was alone before it had a key has a token of its own beside the cluster's.
     let known = |shown: &[u8]| {
-        context.token.is(shown) || context.secrets.as_ref().is_some_and(|secrets| secrets.token.is(shown))
+        context.token.is(shown) || context.shared_token.as_ref().is_some_and(|token| token.is(shown))
     };
     if bearer(headers).is_some_and(known) {
         return Ok(Caller::operator());

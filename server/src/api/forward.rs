@@ -189,11 +189,6 @@ async fn try_pass_on(
     let actor =
         actor.map_err(|_| Error::new(Kind::Internal, "the caller has a name that no header can carry"))?;
     request.headers_mut().insert(ACTOR, actor);
-    if let Some(value) =
-        forward.dial.bearer().header().and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok())
-    {
-        request.headers_mut().insert(header::AUTHORIZATION, value);
-    }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() =
         Uri::try_from(path).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;

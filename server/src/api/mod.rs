@@ -21,13 +21,14 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use pki::tls::Credentials;
 use proto::limits::MESSAGE_BYTES;
 use proto::wire::v1::control_server::ControlServer;
 use tonic::service::Routes;
 
 pub use forward::Forward;
 pub use serve::serve;
-pub use token::{BadToken, Secrets, Token};
+pub use token::{BadToken, Token};
 
 use crate::agents::Hub;
 use crate::cluster::Cluster;
@@ -47,8 +48,10 @@ pub struct Context {
     pub hub: Hub,
     /// What every request but `/health` must bring.
     pub token: Arc<Token>,
-    /// What the cluster's key lets in; none: this server has no key, and no other server may call it.
-    pub secrets: Option<Arc<Secrets>>,
+    /// The token that follows from the cluster's key; none: this server has no key.
+    pub shared_token: Option<Arc<Token>>,
+    /// Who is taken for a member; none: there is no TLS, and nobody is.
+    pub members: Option<Credentials>,
     /// The way to the server that leads.
     pub forward: Forward,
     /// How other servers are met; none: this one is alone.

@@ -15,9 +15,11 @@ use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use pki::tls::{Acceptor, Peer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpConnectInfo;
 use tower::Service;
@@ -36,12 +38,12 @@ const PONG: Duration = Duration::from_secs(5);
 pub(super) struct Gate {
     place: Mutex<Option<OwnedSemaphorePermit>>,
     admitted: Notify,
-    patience: Duration,
+    until: Instant,
 }
 
 impl Gate {
     fn new(place: OwnedSemaphorePermit, patience: Duration) -> Self {
-        Self { place: Mutex::new(Some(place)), admitted: Notify::new(), patience }
+        Self { place: Mutex::new(Some(place)), admitted: Notify::new(), until: Instant::now() + patience }
     }
 
     /// Gives the place free. A second call does nothing.
@@ -54,14 +56,23 @@ impl Gate {
 
     /// Returns when the time is over and nothing admitted the connection; never when something did.
     async fn refused(&self) {
-        if timeout(self.patience, self.admitted.notified()).await.is_ok() {
+        if timeout_at(self.until, self.admitted.notified()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     }
 }
 
 /// Serves connections until told to stop, then gives open requests [`limits::STOP_WITHIN`] to end.
-pub async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+///
+/// With `tls` every connection begins with a handshake, and every request has its [`Peer`] among its extensions. A handshake takes one of the
+/// places for strangers, so as many are under way at most, and counts into the time that a stranger has; who shows a member's
+/// certificate is none.
+pub async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    tls: Option<Acceptor>,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits::STRANGERS_MAX));
     let connections = tokio_util::task::TaskTracker::new();
     // Whoever finds the queue full is turned away silently and tries again after a second, then three: the usual 128 fill in a
@@ -80,8 +91,9 @@ pub async fn serve(listener: TcpListener, router: axum::Router, stop: Cancellati
         };
         match accepted {
             Ok((stream, peer)) => {
-                let gate = Gate::new(place, patience(places.available_permits()));
-                connections.spawn(connection(stream, peer, router.clone(), gate, stop.clone()));
+                let gate = Arc::new(Gate::new(place, patience(places.available_permits())));
+                let accepted = Accepted { peer, gate, router: router.clone(), stop: stop.clone() };
+                connections.spawn(accepted.serve(stream, tls.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -100,33 +112,77 @@ fn patience(places_left: usize) -> Duration {
     if crowded { limits::FIRST_REQUEST_IN_A_CROWD } else { limits::FIRST_REQUEST_WITHIN }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// Returns when a member is thrown out; never for who is none.
+async fn thrown_out(tls: &Acceptor, id: Option<u64>) {
+    match id {
+        Some(id) => tls.until_denied(id).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A connection that has a place.
+struct Accepted {
     peer: SocketAddr,
+    gate: Arc<Gate>,
     router: axum::Router,
-    gate: Gate,
     stop: CancellationToken,
-) {
-    // Answers are small and somebody waits for each; where the option fails they are merely later.
-    stream.set_nodelay(true).ok();
-    let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(peer) };
-    let gate = Arc::new(gate);
-    let service = OfConnection { router, gate: gate.clone(), info };
-    let builder = builder();
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
-    let grace = tokio::select! {
-        ended = serving.as_mut() => {
-            if let Err(error) = ended {
-                tracing::debug!(%peer, error, "a connection broke");
+}
+
+impl Accepted {
+    async fn serve(self, stream: TcpStream, tls: Option<Acceptor>) {
+        // Answers are small and somebody waits for each; where the option fails they are merely later.
+        stream.set_nodelay(true).ok();
+        let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(self.peer) };
+        let Some(tls) = tls else { return self.connection(stream, info, None).await };
+        let shaken = tokio::select! {
+            shaken = tls.accept(stream) => shaken,
+            () = self.gate.refused() => return,
+            () = self.stop.cancelled() => return,
+        };
+        match shaken {
+            Ok((stream, known)) => {
+                let id = known.identity.as_ref().map(|identity| identity.member.id);
+                if id.is_some() || known.knows_key {
+                    self.gate.admit();
+                }
+                let peer = self.peer;
+                tokio::select! {
+                    () = self.connection(stream, info, Some(known)) => {}
+                    // All that it has open here ends with it.
+                    () = thrown_out(&tls, id) => tracing::info!(%peer, "a member was thrown out; its connection is closed"),
+                }
             }
-            return;
+            // Anybody can cause it as often as they like.
+            Err(error) => {
+                let reason = pki::tls::explain(&error).unwrap_or_else(|| error.to_string());
+                tracing::debug!(peer = %self.peer, reason, "a connection was not accepted");
+            }
         }
-        () = gate.refused() => limits::STRANGER_ENDS_WITHIN,
-        () = stop.cancelled() => limits::STOP_WITHIN,
-    };
-    serving.as_mut().graceful_shutdown();
-    if timeout(grace, serving).await.is_err() {
-        tracing::debug!(%peer, "a connection was cut off");
+    }
+
+    async fn connection<S>(self, stream: S, info: TcpConnectInfo, known: Option<Peer>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, gate, router, stop } = self;
+        let service = OfConnection { router, gate: gate.clone(), info, known };
+        let builder = builder();
+        let mut serving =
+            pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+        let grace = tokio::select! {
+            ended = serving.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, error, "a connection broke");
+                }
+                return;
+            }
+            () = gate.refused() => limits::STRANGER_ENDS_WITHIN,
+            () = stop.cancelled() => limits::STOP_WITHIN,
+        };
+        serving.as_mut().graceful_shutdown();
+        if timeout(grace, serving).await.is_err() {
+            tracing::debug!(%peer, "a connection was cut off");
+        }
     }
 }
 
@@ -136,6 +192,7 @@ struct OfConnection {
     router: axum::Router,
     gate: Arc<Gate>,
     info: TcpConnectInfo,
+    known: Option<Peer>,
 }
 
 impl<B> Service<Request<B>> for OfConnection
@@ -155,6 +212,9 @@ where
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.gate.clone());
         request.extensions_mut().insert(self.info.clone());
+        if let Some(known) = &self.known {
+            request.extensions_mut().insert(known.clone());
+        }
         self.router.call(request)
     }
 }

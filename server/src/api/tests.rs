@@ -9,3 +9,4 @@ mod openapi;
 mod people;
 mod rig;
 mod settings;
+mod tls;

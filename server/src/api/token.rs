@@ -28,6 +28,12 @@ impl Token {
         Self(proto::ids::random_request_id().to_string().into())
     }
 
+    /// Returns the one that follows from the cluster's key, and is the same on every server.
+    #[must_use]
+    pub fn of_key(key: &ClusterKey) -> Self {
+        Self(base32(&key.secret("token")).into())
+    }
+
     /// Reads one, without the white space around it.
     ///
     /// # Errors
@@ -51,24 +57,6 @@ impl Token {
     #[must_use]
     pub fn is(&self, presented: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(presented).into()
-    }
-}
-
-/// What follows from the cluster's key, and is the same on every server.
-#[derive(Debug)]
-pub struct Secrets {
-    /// What servers show each other.
-    pub peer: Token,
-    /// The token of people and agents.
-    pub token: Token,
-}
-
-impl Secrets {
-    /// Derives them.
-    #[must_use]
-    pub fn of(key: &ClusterKey) -> Self {
-        let derived = |purpose| Token(base32(&key.secret(purpose)).into());
-        Self { peer: derived("peer"), token: derived("token") }
     }
 }
 

@@ -3,6 +3,8 @@
 //! `now` and seeds are arguments. `core` does not know that Raft, gRPC or a disk exist.
 
 pub mod election;
+/// The CA, and this server's certificate.
+pub mod enrolment;
 pub mod forming;
 pub mod job_diff;
 pub mod rules;

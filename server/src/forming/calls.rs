@@ -7,13 +7,12 @@ use proto::error::{Error, Kind};
 use proto::wire::v1;
 use proto::wire::v1::peer_client::PeerClient;
 use tokio::time::timeout;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::limits::{GREET_WITHIN, JOIN_WITHIN, PEERS_KNOWN};
-use crate::raft::{Bearer, Dial, Purpose};
+use crate::raft::{Dial, Purpose};
 
-type Client = PeerClient<InterceptedService<Channel, Bearer>>;
+type Client = PeerClient<Channel>;
 
 /// The connections.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ impl Calls {
         }
         let channel = self.dial.dial(addr, Purpose::Calls);
         let channel = channel.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-        let client = PeerClient::with_interceptor(channel, self.dial.bearer());
+        let client = PeerClient::new(channel);
         if known.len() >= PEERS_KNOWN {
             // Addresses of servers that went: those that are there come back with the next call.
             known.clear();

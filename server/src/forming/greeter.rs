@@ -1,6 +1,7 @@
 //! Greets the others until this server belongs to a cluster.
 
 use futures::future::join_all;
+use proto::time::now;
 use tokio::time::{Instant, sleep};
 
 use super::{Forming, Heard, promise, wire};
@@ -84,6 +85,11 @@ async fn keep(forming: &Forming, made: Promise) {
 }
 
 async fn bootstrap(forming: &Forming, servers: &[Server]) {
+    if let Err(why) = certify(forming, servers).await {
+        tracing::warn!(why, "this server has no certificate yet");
+        sleep(GREET_EVERY).await;
+        return;
+    }
     let members: Vec<_> = servers.iter().map(super::member_of).collect();
     if let Err(error) = forming.shared.cluster.raft().bootstrap(&members).await {
         tracing::error!(%error, "the cluster could not be made");
@@ -92,8 +98,35 @@ async fn bootstrap(forming: &Forming, servers: &[Server]) {
     sleep(GREET_EVERY).await;
 }
 
+/// Sees to it that this server has a certificate before the log of these begins: what it says is refused without one. The first by id makes
+/// the CA, so it is made once; the others ask that one, and each other should it be gone.
+async fn certify(forming: &Forming, servers: &[Server]) -> Result<(), String> {
+    let Some(enrolment) = &forming.shared.config.enrolment else { return Ok(()) };
+    let own = forming.shared.config.own.id;
+    if servers.iter().map(|server| server.id).min() == Some(own) {
+        return enrolment.found("", now()).map_err(|error| error.to_string());
+    }
+    let mut others: Vec<_> = servers.iter().filter(|server| server.id != own).collect();
+    others.sort_by_key(|server| server.id);
+    let mut said = String::new();
+    for server in others {
+        match enrolment.enrol_at(&server.addr).await {
+            Ok(()) => return Ok(()),
+            Err(error) => said = error.to_string(),
+        }
+    }
+    Err(said)
+}
+
 /// Asks to be added; whoever does not lead names who does, which is followed once.
 async fn ask(forming: &Forming, server: &Server) {
+    if let Some(enrolment) = &forming.shared.config.enrolment
+        && let Err(error) = enrolment.enrol_at(&server.addr).await
+    {
+        tracing::warn!(server = server.name, why = %error, "this server has no certificate yet");
+        sleep(GREET_EVERY).await;
+        return;
+    }
     let own = || wire::greeting_to_wire(&forming.greeting());
     let calls = &forming.shared.calls;
     let asked = match calls.join(&server.addr, own()).await {

@@ -32,11 +32,12 @@ use self::calls::Calls;
 use crate::cluster::Cluster;
 use crate::core::forming::{Greeting, Promise, Server, decide};
 use crate::core::state::STATE_VERSION;
+use crate::enrolment::Enrolment;
 use crate::limits;
 use crate::raft::{ClusterId, DISK_VERSION, Dial};
 
 /// What a server is told about the others.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Where the promise is kept.
     pub data_dir: PathBuf,
@@ -46,8 +47,10 @@ pub struct Config {
     pub join: Vec<String>,
     /// How many servers make the first cluster; 0: it only joins one.
     pub expect: u32,
-    /// How others are reached.
+    /// How others are reached: by who has the key.
     pub dial: Arc<dyn Dial>,
+    /// This server's certificate, which it has before it is part of any log; none: it is alone and has none.
+    pub enrolment: Option<Enrolment>,
     /// Told which cluster it is as soon as the state says so.
     pub cluster: ClusterId,
 }

@@ -66,7 +66,7 @@ pub use log_store::Backend;
 pub use log_store::format::FORMAT as DISK_VERSION;
 pub use machine::{Frozen, Machine, RestoreError};
 pub use members::{Member, MemberStatus, MembershipError};
-pub use network::dial::{BadAddress, Bearer, Dial, Keyed, Plain, Purpose, endpoint};
+pub use network::dial::{BadAddress, ByKey, Dial, Plain, Purpose, Secured, endpoint};
 pub use reads::ReadError;
 pub use route::ClusterId;
 pub use service::Service;

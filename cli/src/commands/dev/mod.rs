@@ -154,6 +154,7 @@ impl Cluster {
             keeper,
             servers: vec![address.clone()],
             token: Some(serving.token.clone()),
+            key: None,
             advertise: None,
             rules: daemon::agent::Rules::default(),
             http: None,

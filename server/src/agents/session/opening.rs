@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pki::Member;
 use prost::Message as _;
 use proto::error::{Error, Kind as ErrorKind};
 use proto::ids::{Generation, Incarnation, Reign, Revision};
@@ -33,6 +34,7 @@ struct Registration {
 /// Opens a session, up to and including its complete set.
 pub(super) async fn open(
     hub: &Hub,
+    shown: Option<Member>,
     mut inbound: Streaming<v1::AgentMessage>,
     out: &Outgoing,
 ) -> Result<Session, End> {
@@ -48,6 +50,9 @@ pub(super) async fn open(
     };
     let (position, seen) = (register.position, Revision(register.seen));
     let registration = read(register)?;
+    if let Some(shown) = &shown {
+        is_itself(&registration.identity, shown)?;
+    }
     belongs_here(&hub.cluster().snapshot(), position)?;
     let node = registration.identity.id;
     keep_lease(hub, &registration.identity);
@@ -75,6 +80,16 @@ pub(super) async fn open(
     session.send(message::registered(&state))?;
     session.tell_everything()?;
     Ok(session)
+}
+
+/// Refuses an agent that speaks for a node whose certificate it does not show.
+fn is_itself(says: &NodeIdentity, shown: &Member) -> Result<(), Error> {
+    if (shown.id, &shown.name) == (says.id.0, &says.name) {
+        return Ok(());
+    }
+    let message = format!("node {} ({}) is not what the certificate of {shown} says", says.name, says.id);
+    let hint = "start the agent once with --key-file, so that it enrols under its own name";
+    Err(Error::new(ErrorKind::Forbidden, message).hint(hint))
 }
 
 /// Refuses an agent that belongs to another cluster before anything of it enters the log: it would not follow these servers, and

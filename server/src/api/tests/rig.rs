@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use pki::tls::Acceptor;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,6 +51,11 @@ impl Rig {
 
     /// Opens the port.
     pub(super) async fn serving(live: Live) -> Self {
+        Self::serving_with(live, None).await
+    }
+
+    /// Opens the port, with TLS if there is something to show.
+    pub(super) async fn serving_with(live: Live, tls: Option<Acceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
         let token = Token::random();
@@ -59,7 +65,8 @@ impl Rig {
             sources: Arc::new(live.hub.clone()),
             hub: live.hub.clone(),
             token: Arc::new(token),
-            secrets: None,
+            shared_token: None,
+            members: None,
             forward: Forward::new(Arc::new(Plain)),
             forming: None,
             hosts: Arc::new(["s1.example".to_owned()]),
@@ -68,7 +75,7 @@ impl Rig {
             metrics: Metrics::default(),
         };
         let router = router(context, Routes::new(live.hub.service()));
-        tokio::spawn(serve(listener, router, live.stopping()));
+        tokio::spawn(serve(listener, router, tls, live.stopping()));
         Self { addr, token: shown, live }
     }
 

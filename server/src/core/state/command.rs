@@ -8,7 +8,7 @@ use proto::ids::{
 use proto::model::{AllocStatus, Eligibility, Job, Liveness, NodeIdentity, Resources, StopReason};
 use proto::time::Timestamp;
 
-use super::{SettingChange, Settings};
+use super::{Authority, Denied, SettingChange, Settings};
 
 /// One change, with who wants it and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,6 +146,15 @@ pub enum Kind {
     SetSettings(Vec<SettingChange>),
     /// Forgets what nobody needs.
     Gc(Gc),
+    /// Keeps the cluster's CA, the first time; later the same one, sealed anew.
+    PutAuthority(Authority),
+    /// Throws a member out, or lets it in again.
+    DenyMember {
+        /// A server's or a node's id.
+        id: u64,
+        /// What is remembered of it; none: it is let in again.
+        denied: Option<Denied>,
+    },
 }
 
 /// What to forget. What may not be forgotten stays, without an error: somebody used it meanwhile.

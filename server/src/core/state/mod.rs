@@ -10,6 +10,7 @@ mod encode;
 mod events;
 mod fleet;
 mod invariants;
+mod members;
 mod node_slots;
 mod nodes;
 mod ports;
@@ -35,6 +36,7 @@ pub use encode::{
 pub use events::EventLog;
 pub use fleet::{Fit, Fleet, Load, Need, Row, Score, Seat};
 pub use invariants::Violation;
+pub use members::{Authority, Denied};
 pub use node_slots::NodeSlots;
 pub use nodes::Nodes;
 pub use ports::Ports;
@@ -43,6 +45,8 @@ pub use requests::Requests;
 pub use settings::{Allowed, Setting, SettingChange, SettingValue, Settings};
 pub use table::{Pages, Table};
 pub use touched::{Touched, Touches};
+
+use std::sync::Arc;
 
 use proto::ids::{AllocId, Generation, Incarnation, JobKey, NodeId, Reign, Revision, ServerId};
 use proto::time::Timestamp;
@@ -68,6 +72,10 @@ pub struct State {
     pub last_plan_seq: u64,
     /// What must agree across servers.
     pub settings: Settings,
+    /// The cluster's CA; none where members have no certificates.
+    pub authority: Option<Arc<Authority>>,
+    /// Members that were thrown out, by id.
+    pub denied: imbl::OrdMap<u64, Denied>,
     /// Jobs, stopped ones too.
     pub jobs: Table<JobKey, JobRecord>,
     /// The jobs of which some group runs once per node: every node that may take work concerns them.
@@ -109,6 +117,8 @@ impl Default for State {
             reign: None,
             last_plan_seq: 0,
             settings: Settings::default(),
+            authority: None,
+            denied: imbl::OrdMap::default(),
             jobs: Table::default(),
             per_node: imbl::OrdSet::default(),
             dependents: Dependents::default(),

@@ -1,12 +1,14 @@
-//! How a server connects to another one. The only place that TLS has to change.
+//! How a server connects to another one: without TLS on loopback, else with it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
+use hyper_util::rt::TokioIo;
+use pki::tls::{Credentials, Expected, KeyConnector, Keys, explain};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tower::service_fn;
 
 use crate::limits::{PEER_CONNECT_WITHIN, PEER_PING, PEER_PONG};
 
@@ -39,65 +41,13 @@ pub trait Dial: fmt::Debug + Send + Sync + 'static {
     /// [`BadAddress`]
     fn dial(&self, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress>;
 
-    /// Returns what every call shows to be let in. Nothing by default.
-    fn bearer(&self) -> Bearer {
-        Bearer::default()
-    }
-}
-
-/// What shows a server that a server calls; it is put on every call, and never shown otherwise.
-#[derive(Clone, Default)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Bearer {
-    /// Shows that secret, which must be letters and digits.
-    #[must_use]
-    pub fn new(secret: &str) -> Self {
-        let value = format!("Bearer {secret}").parse::<MetadataValue<Ascii>>().ok();
-        Self(value.map(|mut value| {
-            value.set_sensitive(true);
-            value
-        }))
-    }
-
-    /// Returns the value of the header `authorization`.
-    #[must_use]
-    pub fn header(&self) -> Option<&MetadataValue<Ascii>> {
-        self.0.as_ref()
-    }
-}
-
-impl fmt::Debug for Bearer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bearer(..)")
-    }
-}
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request.metadata_mut().insert("authorization", value.clone());
-        }
-        Ok(request)
-    }
-}
-
-/// Connections of another kind that show the servers' secret on every call.
-#[derive(Clone, Debug)]
-pub struct Keyed {
-    /// How connections are made.
-    pub dial: Arc<dyn Dial>,
-    /// What is shown.
-    pub bearer: Bearer,
-}
-
-impl Dial for Keyed {
-    fn dial(&self, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
-        self.dial.dial(addr, purpose)
-    }
-
-    fn bearer(&self) -> Bearer {
-        self.bearer.clone()
+    /// The same for a server whose id is known: where connections tell who answers, another one is refused.
+    ///
+    /// # Errors
+    /// [`BadAddress`]
+    fn dial_server(&self, id: u64, addr: &str, purpose: Purpose) -> Result<Channel, BadAddress> {
+        let _ = id;
+        self.dial(addr, purpose)
     }
 }
 
@@ -108,6 +58,101 @@ pub struct Plain;
 impl Dial for Plain {
     fn dial(&self, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
         Ok(endpoint(addr)?.connect_lazy())
+    }
+}
+
+/// Connections with mutual TLS: this server shows its certificate, and who answers must be a server of the same cluster.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    credentials: Credentials,
+}
+
+impl Secured {
+    /// Shows what these credentials show at the time of each connection, and believes whom they believe then.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Self {
+        Self { credentials }
+    }
+
+    fn channel(&self, addr: &str, expected: Expected) -> Result<Channel, BadAddress> {
+        let connector = self.credentials.connector(expected);
+        channel(addr, move |addr| {
+            let connector = connector.clone();
+            async move { connector.dial(&addr).await }
+        })
+    }
+}
+
+impl Dial for Secured {
+    fn dial(&self, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
+        self.channel(addr, Expected::default())
+    }
+
+    fn dial_server(&self, id: u64, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
+        self.channel(addr, Expected { id: Some(id), name: None })
+    }
+}
+
+/// Connections to who has the cluster's key, whoever that is: how servers meet before they have certificates.
+#[derive(Clone, Debug)]
+pub struct ByKey {
+    connector: KeyConnector,
+}
+
+impl ByKey {
+    /// Proves that this server has one of these keys, and wants the same proof.
+    #[must_use]
+    pub fn new(keys: Keys) -> Self {
+        Self { connector: KeyConnector::new(keys) }
+    }
+}
+
+impl Dial for ByKey {
+    fn dial(&self, addr: &str, _: Purpose) -> Result<Channel, BadAddress> {
+        let connector = self.connector.clone();
+        channel(addr, move |addr| {
+            let connector = connector.clone();
+            async move { connector.dial(&addr).await }
+        })
+    }
+}
+
+/// Returns a channel that shakes hands whenever it connects, and says once why it cannot.
+fn channel<F, D, S>(addr: &str, dial: D) -> Result<Channel, BadAddress>
+where
+    D: Fn(Arc<str>) -> F + Send + Sync + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let endpoint = endpoint(addr)?;
+    let (addr, told) = (Arc::<str>::from(addr), Arc::new(Told::default()));
+    let connect = service_fn(move |_| {
+        let (dialled, addr, told) = (dial(addr.clone()), addr.clone(), told.clone());
+        async move {
+            let dialled = dialled.await;
+            told.note(&addr, dialled.as_ref().err());
+            // The library above hides its causes, which are what helps.
+            dialled.map(TokioIo::new).map_err(|error| match explain(&error) {
+                Some(why) => io::Error::other(why),
+                None => error,
+            })
+        }
+    });
+    Ok(endpoint.connect_with_connector_lazy(connect))
+}
+
+/// What was last said about a connection: it is tried many times a second, and told once.
+#[derive(Debug, Default)]
+struct Told(Mutex<Option<String>>);
+
+impl Told {
+    fn note(&self, addr: &str, error: Option<&io::Error>) {
+        let reason = error.and_then(|error| explain(error));
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = reason.as_ref().filter(|reason| last.as_ref() != Some(reason)) {
+            tracing::error!(addr, reason, "another server cannot be trusted");
+        }
+        *last = reason;
     }
 }
 

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::wire::v1::raft_client::RaftClient;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::appends::Appends;
-use super::dial::{BadAddress, Bearer, Dial, Purpose};
+use super::dial::{BadAddress, Dial, Purpose};
 use crate::limits::RAFT_MESSAGE_BYTES;
 use crate::raft::route::Own;
 use crate::raft::types::Peer;
@@ -28,17 +27,14 @@ struct Shared {
     known: Mutex<BTreeMap<u64, Link>>,
 }
 
-/// A connection that shows who calls.
-type Keyed = InterceptedService<Channel, Bearer>;
-
 /// The connections to one server. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) own: Own,
     pub(crate) target: u64,
     pub(crate) peer: Peer,
-    pub(crate) log: RaftClient<Keyed>,
-    pub(crate) snapshots: RaftClient<Keyed>,
+    pub(crate) log: RaftClient<Channel>,
+    pub(crate) snapshots: RaftClient<Channel>,
     pub(super) appends: Appends,
     /// What was last refused, so that it is told once and not five times a second.
     refusal: Arc<Mutex<Option<String>>>,
@@ -56,8 +52,8 @@ impl Links {
             return Ok(link.clone());
         }
         let client = |purpose| {
-            let channel = self.shared.dial.dial(&peer.addr, purpose)?;
-            Ok(RaftClient::with_interceptor(channel, self.shared.dial.bearer())
+            let channel = self.shared.dial.dial_server(target, &peer.addr, purpose)?;
+            Ok(RaftClient::new(channel)
                 .max_decoding_message_size(RAFT_MESSAGE_BYTES)
                 .max_encoding_message_size(RAFT_MESSAGE_BYTES))
         };

@@ -6,6 +6,8 @@ mod leading;
 mod learning;
 /// Connections that can be cut.
 mod lines;
+/// Certificates in the place of trust.
+mod mutual;
 /// What a reader is told.
 mod reading;
 

@@ -3,6 +3,7 @@
 mod drain;
 mod gc;
 mod jobs;
+mod members;
 mod nodes;
 mod plans;
 mod reign;
@@ -73,6 +74,8 @@ impl State {
             Kind::PutSettings(settings) => self.put_settings(settings),
             Kind::SetSettings(list) => self.set_settings(&list, &command.actor, changes),
             Kind::Gc(gc) => self.collect(&gc, changes),
+            Kind::PutAuthority(authority) => self.put_authority(authority),
+            Kind::DenyMember { id, denied } => self.deny_member(id, denied),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Small worlds, built by commands alone.
 
 mod jobs;
+mod members;
 mod nodes;
 mod people;
 mod plans;

@@ -10,6 +10,7 @@ use proto::model::{Eligibility, Liveness, StopReason};
 use proto::time::{Timestamp, millis};
 use proto::wire::{BadMessage, agent, job, status, v1};
 
+use super::members::{authority_from_wire, authority_to_wire, deny_from_wire, deny_to_wire};
 use super::settings::{change_from_wire, change_to_wire, settings_from_wire, settings_to_wire};
 use super::{BadRecord, need};
 use crate::core::state::{
@@ -100,16 +101,9 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             seen: seen.map(|revision| revision.0),
             held: held.iter().map(held_to_wire).collect(),
         }),
-        Kind::NodeLiveness(list) => Wire::NodeLiveness(v1::NodeLiveness {
-            changes: list
-                .iter()
-                .map(|change| v1::node_liveness::Change {
-                    node: change.node.0,
-                    generation: change.generation.0,
-                    up: change.liveness == Liveness::Up,
-                })
-                .collect(),
-        }),
+        Kind::NodeLiveness(list) => {
+            Wire::NodeLiveness(v1::NodeLiveness { changes: list.iter().map(liveness_to_wire).collect() })
+        }
         Kind::NodeEligibility { node, eligibility } => Wire::NodeEligibility(v1::NodeEligibility {
             node: node.0,
             eligible: *eligibility == Eligibility::Eligible,
@@ -129,6 +123,10 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             Wire::SetSettings(v1::SetSettings { changes: list.iter().map(change_to_wire).collect() })
         }
         Kind::Gc(gc) => Wire::Gc(v1::Gc { allocs: gc.allocs.iter().map(|id| id.0).collect() }),
+        Kind::PutAuthority(authority) => {
+            Wire::PutAuthority(v1::PutAuthority { authority: Some(authority_to_wire(authority)) })
+        }
+        Kind::DenyMember { id, denied } => Wire::DenyMember(deny_to_wire(*id, denied.as_ref())),
     }
 }
 
@@ -188,6 +186,8 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         Wire::SetSettings(set) => {
             Kind::SetSettings(set.changes.iter().map(change_from_wire).collect::<Result<_, _>>()?)
         }
+        Wire::PutAuthority(put) => Kind::PutAuthority(authority_from_wire(need(put.authority, "authority")?)),
+        Wire::DenyMember(deny) => deny_from_wire(deny),
         Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
 }
@@ -237,6 +237,14 @@ fn held_from_wire(
 ) -> Result<(Incarnation, proto::model::AllocStatus, proto::model::Resources), BadMessage> {
     let resources = held.resources.map(job::resources_from_wire).unwrap_or_default();
     Ok((Incarnation(held.incarnation), status::from_wire(need(held.status, "status")?)?, resources))
+}
+
+fn liveness_to_wire(change: &LivenessChange) -> v1::node_liveness::Change {
+    v1::node_liveness::Change {
+        node: change.node.0,
+        generation: change.generation.0,
+        up: change.liveness == Liveness::Up,
+    }
 }
 
 fn liveness_from_wire(change: &v1::node_liveness::Change) -> LivenessChange {

@@ -1,6 +1,7 @@
 //! State and commands as bytes: protobuf, so that an older server's bytes are read for ever and unknown fields do no harm.
 
 mod command;
+mod members;
 mod outcome;
 mod record;
 mod settings;

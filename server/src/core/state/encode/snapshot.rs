@@ -11,6 +11,7 @@ use proto::time::Timestamp;
 use proto::wire::v1::record::Kind;
 use proto::wire::{BadMessage, v1};
 
+use super::members::{authority_from_wire, authority_to_wire, denied_from_wire, denied_to_wire};
 use super::record::{
     alloc_from_wire, alloc_to_wire, event_from_wire, event_to_wire, job_from_wire, job_to_wire,
     node_from_wire, node_to_wire,
@@ -73,6 +74,8 @@ fn header(state: &State) -> v1::Header {
         reign_server: state.reign.map_or(0, |reign| reign.server.0),
         reign_nonce: state.reign.map_or(0, |reign| reign.boot_nonce),
         settings: Some(settings_to_wire(&state.settings)),
+        authority: state.authority.as_deref().map(authority_to_wire),
+        denied: state.denied.iter().map(denied_to_wire).collect(),
     }
 }
 
@@ -145,6 +148,8 @@ fn read_header(state: &mut State, header: v1::Header) -> Result<(), BadRecord> {
     });
     state.last_plan_seq = header.last_plan_seq;
     state.settings = settings_from_wire(&need(header.settings, "settings")?);
+    state.authority = header.authority.map(|authority| Arc::new(authority_from_wire(authority)));
+    state.denied = header.denied.into_iter().map(denied_from_wire).collect();
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use proto::time::Timestamp;
 
 use super::*;
 use crate::core::rules::{Collect, Rule};
-use crate::core::state::{Command, DrainStep, Kind, Settings, State};
+use crate::core::state::{Authority, Command, Denied, DrainStep, Kind, Settings, State};
 use crate::core::testing::{World, batch, job};
 
 fn bytes_of(state: &State) -> Vec<u8> {
@@ -43,6 +43,7 @@ enum Turn {
     End { at: usize, code: i32, hopeless: bool },
     Collect,
     Tighten,
+    Member(u64, bool),
     Pass(u64),
 }
 
@@ -64,6 +65,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         3 => (0usize..9, 0i32..2, any::<bool>()).prop_map(|(at, code, hopeless)| Turn::End { at, code, hopeless }),
         1 => Just(Turn::Collect),
         1 => Just(Turn::Tighten),
+        1 => (0u64..3, any::<bool>()).prop_map(|(id, denied)| Turn::Member(id, denied)),
         2 => (1u64..100_000).prop_map(Turn::Pass),
     ];
     proptest::collection::vec(turn, 0..25)
@@ -149,6 +151,13 @@ fn take(world: &mut World, number: u128, turn: Turn) {
             let settings =
                 Settings { events_per_subject: 3, ended_allocs: 1, versions: 1, ..Settings::default() };
             world.apply(Kind::PutSettings(settings));
+        }
+        Turn::Member(id, denied) => {
+            let authority = Authority { sealed: vec![id as u8], trust: "ca".into() };
+            world.apply(Kind::PutAuthority(authority));
+            let until = Timestamp(world.state.now.0 + 50_000);
+            let denied = denied.then(|| Denied { name: format!("agent `n{id}`"), until });
+            world.apply(Kind::DenyMember { id, denied });
         }
         Turn::Pass(ms) => world.pass(ms),
     }

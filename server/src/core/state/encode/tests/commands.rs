@@ -13,8 +13,8 @@ use proto::model::{
 
 use super::*;
 use crate::core::state::{
-    DrainStep, Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun, PlanStop, PlanUpdate,
-    PlanWait, RunnerUp, Setting, SettingChange, SettingValue,
+    Authority, Denied, DrainStep, Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun,
+    PlanStop, PlanUpdate, PlanWait, RunnerUp, Setting, SettingChange, SettingValue,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
@@ -295,6 +295,12 @@ fn kind() -> impl Strategy<Value = Kind> {
         settings().prop_map(Kind::PutSettings),
         vec(setting_change(), 0..4).prop_map(Kind::SetSettings),
         ids().prop_map(|allocs| Kind::Gc(Gc { allocs })),
+        (vec(any::<u8>(), 0..5), "\\PC{0,9}")
+            .prop_map(|(sealed, trust)| Kind::PutAuthority(Authority { sealed, trust })),
+        (any::<u64>(), option::of(("\\PC{0,9}", any::<u64>()))).prop_map(|(id, denied)| Kind::DenyMember {
+            id,
+            denied: denied.map(|(name, until)| Denied { name, until: Timestamp(until) }),
+        }),
     ]
 }
 

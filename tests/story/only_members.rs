@@ -1,0 +1,197 @@
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::command::{Answer, bare};
+use tests::job;
+use tests::process::sweep;
+use tests::wait::until;
+
+/// How long anything may take on a machine that does much else.
+const SOON: Duration = Duration::from_secs(60);
+
+/// One server with a key, and agents. When it is dropped nothing of it is left.
+struct Keyed {
+    dir: tempfile::TempDir,
+    addr: String,
+    server: Daemon,
+}
+
+/// A process and what it has said.
+struct Daemon {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    data: String,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Daemon {
+    fn spawn(args: &[&str], data: &str) -> Self {
+        let mut command = bare(args);
+        command.args(["--data-dir", data]).env("MINIJOB_TEST_DIR", data).env("XDG_CONFIG_HOME", data);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let (stderr, said) = (child.stderr.take().expect("piped"), Arc::new(Mutex::new(String::new())));
+        let heard = said.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                println!("{line}");
+                let mut said = heard.lock().expect("nobody panics with it");
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        Self { child, said, data: data.to_owned() }
+    }
+
+    fn until_it_says(&self, what: &str) {
+        until(SOON, &format!("it says {what:?}"), || {
+            let said = self.said.lock().expect("nobody panics with it").clone();
+            if said.contains(what) { Ok(()) } else { Err(said) }
+        });
+    }
+}
+
+impl Keyed {
+    fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("minijob-story-").tempdir().expect("a directory");
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("ours");
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = port.local_addr().expect("bound").to_string();
+        drop(port);
+        for key in ["key", "another"] {
+            let path = dir.path().join(key).to_string_lossy().into_owned();
+            let made: Answer = bare(&["operator", "key", &path]).output().expect("it runs").into();
+            assert_eq!(made.code, 0, "{made:?}");
+        }
+        let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+        let args = ["server", "--listen", &addr, "--name", "s0", "--key-file", &path("key")];
+        let server = Daemon::spawn(&args, &path("s0"));
+        let keyed = Self { addr, server, dir };
+        until(SOON, "the server answers over TLS", || match keyed.run(&["status"]) {
+            answer if answer.code == 0 => Ok(()),
+            answer => Err(format!("{answer:?}")),
+        });
+        keyed
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn token(&self) -> String {
+        std::fs::read_to_string(self.path("s0/token")).unwrap_or_default().trim().to_owned()
+    }
+
+    /// Runs a command as a person who has the CA and the token.
+    fn run(&self, args: &[&str]) -> Answer {
+        let mut command = bare(args);
+        command.env("MINIJOB_ADDR", &self.addr).env("MINIJOB_CA_FILE", self.path("s0/ca.pem"));
+        command.env("MINIJOB_TOKEN", self.token()).output().expect("it runs").into()
+    }
+
+    fn agent(&self, data: &str, name: &str, more: &[&str]) -> Daemon {
+        let args = ["agent", "--servers", &self.addr, "--name", name];
+        Daemon::spawn(&[&args[..], more].concat(), &self.path(data))
+    }
+
+    fn until_nodes_up(&self, names: &[&str]) {
+        until(SOON, &format!("{names:?} are up"), || {
+            let answer = self.run(&["node", "status", "--json"]);
+            let items = answer.json()["items"].as_array().cloned().unwrap_or_default();
+            let is_up = |node: &Value| node["liveness"] == "up" || node["status"] == "up";
+            let mut up: Vec<String> = items
+                .iter()
+                .filter(|node| is_up(node))
+                .filter_map(|node| Some(node["name"].as_str()?.to_owned()))
+                .collect();
+            up.sort();
+            if up == names { Ok(()) } else { Err(format!("{answer:?}")) }
+        });
+    }
+}
+
+impl Drop for Keyed {
+    fn drop(&mut self) {
+        self.server.child.kill().ok();
+        for name in ["n0", "n1", "n2"] {
+            sweep(&self.dir.path().join(name));
+        }
+    }
+}
+
+/// Promise: where there is a key, an agent is what has enrolled with it, once: then its certificate is enough. Who has another key, or a token
+/// alone, runs nothing and is told why; and no agent speaks for another's node.
+#[test]
+fn an_agent_enrols_once_with_the_key_and_nobody_else_is_one() {
+    let keyed = Keyed::start();
+    let key = keyed.path("key");
+    let first = keyed.agent("n0", "n0", &["--key-file", &key]);
+    keyed.until_nodes_up(&["n0"]);
+    let file = keyed.dir.path().join("job.yml");
+    std::fs::write(&file, job::shell("web", 1, "echo hello; while :; do sleep 1; done")).expect("written");
+    let ran = keyed.run(&["run", &file.to_string_lossy(), "--timeout", "60s"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // Output comes on another connection of the agent, which shows its certificate, too.
+    until(SOON, "its output is read", || match keyed.run(&["logs", "web"]) {
+        answer if answer.stdout.contains("hello") => Ok(()),
+        answer => Err(format!("{answer:?}")),
+    });
+    let kept = std::fs::metadata(keyed.path("n0/member.pem")).expect("kept");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&kept.permissions()) & 0o777, 0o600);
+
+    drop(first);
+    let again = keyed.agent("n0", "n0", &[]);
+    again.until_it_says("registered");
+
+    let stranger = keyed.agent("n1", "n1", &["--key-file", &keyed.path("another")]);
+    stranger.until_it_says("different key files");
+    // What is in n0 names n0.
+    std::fs::create_dir_all(keyed.path("n2")).expect("ours");
+    for file in ["member.pem", "ca.pem"] {
+        std::fs::copy(format!("{}/{file}", again.data), format!("{}/{file}", keyed.path("n2")))
+            .expect("copied");
+    }
+    let thief = keyed.agent("n2", "n2", &[]);
+    thief.until_it_says("it has no key to get another one");
+    keyed.until_nodes_up(&["n0"]);
+}
+
+/// Promise: people are believed by their token and believe servers by the cluster's CA; without it, or with another, nothing is asked and the
+/// next step is said.
+#[test]
+fn people_see_whether_the_server_is_the_clusters() {
+    let keyed = Keyed::start();
+    let ask = |addr: &str, ca: Option<&str>| -> Answer {
+        let mut command = bare(&["status"]);
+        command.env("MINIJOB_ADDR", addr).env("MINIJOB_TOKEN", keyed.token());
+        command.env("HOME", "/nonexistent").env_remove("MINIJOB_CA_FILE");
+        command.envs(ca.map(|ca| ("MINIJOB_CA_FILE", ca))).output().expect("it runs").into()
+    };
+    let https = format!("https://{}", keyed.addr);
+    assert_eq!(ask(&https, Some(&keyed.path("s0/ca.pem"))).code, 0);
+    let unknown = ask(&https, None);
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(unknown.stderr.contains("--ca-file"), "{unknown:?}");
+    let other = Keyed::start();
+    let foreign = ask(&https, Some(&other.path("s0/ca.pem")));
+    assert_eq!(foreign.code, 4, "{foreign:?}");
+    assert!(foreign.stderr.contains("another cluster"), "{foreign:?}");
+    let plain = ask(&format!("http://{}", keyed.addr), None);
+    assert_eq!(plain.code, 4, "{plain:?}");
+    let curl = std::process::Command::new("curl")
+        .args(["-s", "-m", "10", "--cacert", &keyed.path("s0/ca.pem"), &format!("{https}/health")])
+        .output()
+        .expect("curl runs");
+    assert!(curl.status.success(), "other programs believe it by the CA: {curl:?}");
+}
