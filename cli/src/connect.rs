@@ -100,6 +100,16 @@ impl Servers {
         Self::assembled(addresses, token, None, None, false)
     }
 
+    /// The same for servers that are believed by the CA in this file.
+    ///
+    /// # Errors
+    /// See [`Servers::new`].
+    pub fn trusting(addr: &str, token: &str, ca: &Path) -> Result<Self, Error> {
+        let addresses = Address::list(addr)?;
+        let token = token::find(Some(token), &addresses, None)?;
+        Self::assembled(addresses, token, Some(ca), None, false)
+    }
+
     /// Puts together what is known. With a CA, given or found beside the token of a server on this machine, TLS is spoken.
     fn assembled(
         addresses: Vec<Address>,

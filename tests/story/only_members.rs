@@ -44,7 +44,7 @@ impl Daemon {
         let heard = said.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                println!("{line}");
+                eprintln!("{line}");
                 let mut said = heard.lock().expect("nobody panics with it");
                 said.push_str(&line);
                 said.push('\n');

@@ -230,7 +230,7 @@ pub fn make_current(contexts: &Contexts, name: &str) -> Result<bool, Error> {
 ///
 /// # Errors
 /// [`Kind::Invalid`] for a file with faults; [`Kind::Refused`] when it cannot be written.
-pub fn add(name: &str, servers: &[String], token_file: &Path) -> Result<bool, Error> {
+pub fn add(name: &str, servers: &[String], token_file: &Path, ca: &Path) -> Result<bool, Error> {
     let contexts = load()?;
     if contexts.all.contains_key(name) {
         return Ok(false);
@@ -252,16 +252,23 @@ pub fn add(name: &str, servers: &[String], token_file: &Path) -> Result<bool, Er
         }
         Err(cause) => return Err(super::file::unreadable(&path, &cause)),
     };
-    replace(&path, &with_context(&there, contexts.current.is_some(), name, servers, token_file))
+    replace(&path, &with_context(&there, contexts.current.is_some(), name, servers, (token_file, ca)))
         .map_err(refused)?;
     Ok(true)
 }
 
-/// Returns the text with one more context at its end.
-fn with_context(text: &str, has_current: bool, name: &str, servers: &[String], token_file: &Path) -> String {
+/// Returns the text with one more context at its end, by its token and its CA.
+fn with_context(
+    text: &str,
+    has_current: bool,
+    name: &str,
+    servers: &[String],
+    (token, ca): (&Path, &Path),
+) -> String {
     let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let (servers, file) = (entry::list(servers.iter().map(String::as_str)), entry::path(token_file));
-    let text = format!("{text}{gap}{}: {{address: {servers}, token_file: {file}}}\n", entry::text(name));
+    let (name_text, servers) = (entry::text(name), entry::list(servers.iter().map(String::as_str)));
+    let (token, ca) = (entry::path(token), entry::path(ca));
+    let text = format!("{text}{gap}{name_text}: {{address: {servers}, token_file: {token}, ca: {ca}}}\n");
     if has_current { text } else { with_current(&text, None, name) }
 }
 
@@ -345,12 +352,20 @@ mod tests {
     fn a_context_that_is_added_leaves_the_rest_of_the_file_as_it_is() {
         let servers = ["10.0.0.1:4650".to_owned(), "[::1]:4650".to_owned()];
         let added = |text: &str, has_current| {
-            let text = with_context(text, has_current, "cluster", &servers, Path::new("/a b/token"));
+            let text = with_context(
+                text,
+                has_current,
+                "cluster",
+                &servers,
+                (Path::new("/a b/token"), Path::new("/ca.pem")),
+            );
             (contexts(&text).expect("valid"), text)
         };
         let (first, _) = added("", false);
         assert_eq!(first.choose(None).expect("there").expect("current").addresses.len(), 2);
-        assert_eq!(first.all["cluster"].token, Credential::File("/a b/token".into()));
+        let cluster = &first.all["cluster"];
+        assert_eq!(cluster.token, Credential::File("/a b/token".into()));
+        assert_eq!(cluster.ca.as_deref(), Some(Path::new("/ca.pem")));
         let (third, text) = added(TWO.trim_end(), true);
         assert!(text.starts_with(TWO) && third.all.len() == 3, "{text}");
         assert_eq!(third.current.as_ref().map(|(name, _)| name.as_str()), Some("prod"), "whose it was");

@@ -35,7 +35,7 @@ Examples:
                                    the same command on every machine: those named run a server and an agent,
                                    all others an agent
 
-A second run changes nothing; after the program was replaced or moved it restarts what needs it.
+A second run changes nothing; after the program was moved it restarts what needs it.
 /etc/minijob/server.yml and agent.yml are made once and are yours from then on.";
 
 /// What `up` is asked.
@@ -100,8 +100,9 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         }
         _ => Place::own(&server, &agent),
     };
+    let data = &server.data_dir.value;
     if let Setup::Cluster { servers, own: Some(_) } = &setup
-        && contexts::add(CONTEXT, servers, &server.data_dir.value.join("token"))?
+        && contexts::add(CONTEXT, servers, &data.join("token"), &data.join(wait::CA_FILE))?
     {
         changed.extend(contexts::path());
     }

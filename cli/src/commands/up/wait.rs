@@ -15,6 +15,9 @@ use crate::config::{self, agent};
 use crate::connect::{Client, Servers};
 use crate::{limits, read, token};
 
+/// What a member's data directory calls the CA of its cluster.
+pub const CA_FILE: &str = "ca.pem";
+
 /// How far what was started has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
@@ -31,6 +34,8 @@ pub struct Place {
     /// The node's name.
     pub node: String,
     credential: Credential,
+    /// The CA that members of a cluster are believed by; there once this one has enrolled.
+    ca: Option<PathBuf>,
     forms: bool,
 }
 
@@ -51,9 +56,10 @@ impl Place {
             listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
         Self {
-            address: format!("http://{listen}"),
+            address: listen.to_string(),
             node: agent.name.value.clone(),
             credential: Credential::File(server.data_dir.value.join("token")),
+            ca: server.key_file.value.as_ref().map(|_| server.data_dir.value.join(CA_FILE)),
             forms: server.bootstrap_expect.value > 1,
         }
     }
@@ -61,9 +67,14 @@ impl Place {
     /// Returns the servers of a machine that has an agent only.
     #[must_use]
     pub fn elsewhere(agent: &agent::Config, key: ClusterKey) -> Self {
-        let servers: Vec<String> = agent.servers.value.iter().map(Address::url).collect();
-        let credential = Credential::Derived(key);
-        Self { address: servers.join(","), node: agent.name.value.clone(), credential, forms: false }
+        let servers: Vec<String> = agent.servers.value.iter().map(Address::host_and_port).collect();
+        Self {
+            address: servers.join(","),
+            node: agent.name.value.clone(),
+            credential: Credential::Derived(key),
+            ca: Some(agent.data_dir.value.join(CA_FILE)),
+            forms: false,
+        }
     }
 
     /// Waits until the node is up, or, with a server that makes a cluster with others, until it is plain that these are not there yet.
@@ -111,8 +122,11 @@ impl Place {
             Credential::File(file) => {
                 token::given(None, Some(file))?.map(|token| token.secret).unwrap_or_default()
             }
-            Credential::Derived(key) => server::api::Secrets::of(key).token.reveal().to_owned(),
+            Credential::Derived(key) => server::api::Token::of_key(key).reveal().to_owned(),
         };
-        Servers::at(&self.address, &secret)
+        match &self.ca {
+            Some(ca) => Servers::trusting(&self.address, &secret, ca),
+            None => Servers::at(&self.address, &secret),
+        }
     }
 }
