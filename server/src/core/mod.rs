@@ -2,6 +2,8 @@
 //!
 //! `now` and seeds are arguments. `core` does not know that Raft, gRPC or a disk exist.
 
+pub mod archive;
+pub mod blocks;
 pub mod election;
 pub mod forming;
 pub mod job_diff;
