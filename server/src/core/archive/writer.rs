@@ -14,11 +14,13 @@ use crate::core::state::{State, write_snapshot};
 /// # Errors
 /// Those of where it is written.
 pub fn write<W: Write>(state: &State, meta: &Meta, mut out: W) -> io::Result<W> {
+    // What is only on its way into a state is none of it.
+    let state = State { staging: None, ..state.clone() };
     let meta = encode(meta);
     out.write_all(&header(&meta))?;
     out.write_all(&meta)?;
     let mut content = blocks::Writer::new(out);
-    write_snapshot(state, &mut content)?;
+    write_snapshot(&state, &mut content)?;
     content.finish().map(|(out, _)| out)
 }
 

@@ -16,6 +16,7 @@ mod ports;
 mod records;
 mod requests;
 mod settings;
+mod staging;
 mod table;
 mod touched;
 
@@ -41,6 +42,7 @@ pub use ports::Ports;
 pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Restarting, Slot, VersionRecord, Wait};
 pub use requests::Requests;
 pub use settings::{Allowed, Setting, SettingChange, SettingValue, Settings};
+pub use staging::Staging;
 pub use table::{Pages, Table};
 pub use touched::{Touched, Touches};
 
@@ -54,6 +56,10 @@ pub struct State {
     pub incarnation: Option<Incarnation>,
     /// The life that this one was restored from.
     pub previous_incarnation: Option<Incarnation>,
+    /// Lives that this one goes back to or has taken the place of, oldest first. Agents of all of them belong to it.
+    pub ancestors: imbl::Vector<Incarnation>,
+    /// When this life began by a restore.
+    pub restored: Option<Restored>,
     /// Commands applied so far.
     pub revision: Revision,
     /// The number of the next allocation.
@@ -84,6 +90,17 @@ pub struct State {
     pub events: EventLog,
     /// Writes that must not be applied twice.
     pub requests: Requests,
+    /// What has come of a snapshot that is being restored.
+    pub staging: Option<Staging>,
+}
+
+/// The beginning of a life by a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When, as the state tells time.
+    pub at: Timestamp,
+    /// The revision of the restore.
+    pub revision: Revision,
 }
 
 /// A server's time as leader.
@@ -102,6 +119,8 @@ impl Default for State {
         Self {
             incarnation: None,
             previous_incarnation: None,
+            ancestors: imbl::Vector::new(),
+            restored: None,
             revision: Revision(0),
             next_id: 1,
             now: Timestamp(0),
@@ -117,11 +136,18 @@ impl Default for State {
             settling: imbl::OrdSet::default(),
             events: EventLog::default(),
             requests: Requests::default(),
+            staging: None,
         }
     }
 }
 
 impl State {
+    /// Returns whether this life goes back to that one, or has taken its place: who belonged to that one belongs to this one.
+    #[must_use]
+    pub fn descends_from(&self, incarnation: Incarnation) -> bool {
+        self.previous_incarnation == Some(incarnation) || self.ancestors.contains(&incarnation)
+    }
+
     /// Returns whether a session of that node with that generation is the present one.
     #[must_use]
     pub fn is_current(&self, node: NodeId, generation: Generation) -> bool {

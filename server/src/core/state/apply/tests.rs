@@ -4,6 +4,7 @@ mod jobs;
 mod nodes;
 mod people;
 mod plans;
+mod restore;
 mod settings;
 mod statuses;
 mod time;
