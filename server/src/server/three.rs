@@ -18,6 +18,9 @@ use tonic::transport::Channel;
 use super::*;
 use crate::core::testing::job;
 
+/// A snapshot of three becomes the state of three others.
+mod restore;
+
 const PATIENCE: Duration = Duration::from_secs(40);
 
 struct Three {
