@@ -67,3 +67,9 @@ pub const SUPERVISE_LAST_WORDS: Duration = Duration::from_secs(5);
 pub const EXEC_INPUT_BYTES: usize = 64 << 10;
 /// Messages of input that wait for the connection: when they are as many, reading waits as well.
 pub const EXEC_QUEUE: usize = 4;
+/// Bytes of a snapshot in one message to a server.
+pub const SNAPSHOT_PART_BYTES: usize = 256 << 10;
+/// Messages of a snapshot that wait for the connection: when they are as many, reading the file waits as well.
+pub const SNAPSHOT_QUEUE: usize = 2;
+/// How long a restore may take beside an answer: a gigabyte goes through the log of every server.
+pub const RESTORE: Duration = Duration::from_secs(1800);

@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod api;
+pub mod archives;
 pub mod cluster;
 pub mod core;
 pub mod enrolment;

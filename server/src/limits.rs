@@ -290,3 +290,27 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(3600);
 pub const DRAIN_DEADLINE_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Bytes of what a person says about a drain: it is kept with the node and in an event.
 pub const DRAIN_MESSAGE_BYTES: usize = 1024;
+
+/// Bytes of a snapshot that is restored: its parts wait in the memory of every server and in its log. A million allocations take less.
+pub const RESTORE_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes of it in one command, with room for the command around it.
+pub const RESTORE_PART_BYTES: usize = COMMAND_BYTES_MAX - (16 << 10);
+
+/// How long whoever restores may take for the next bytes: a person's slow line does.
+pub const RESTORE_PART_WITHIN: Duration = Duration::from_secs(60);
+
+/// Parts of a snapshot that wait for who saves it: one on its way, one ready.
+pub const SAVE_PARTS_QUEUED: usize = 2;
+
+/// Lives of a cluster that its agents may come from: more restores than anybody makes while an agent is away.
+pub const ANCESTORS_KEPT: usize = 64;
+
+/// How long a node has to come back after a restore: its agent may have to be told where the new servers are.
+pub const RESTORED_NODES_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long the answer to a restore waits for the reign that begins after it.
+pub const RESTORED_REIGN_WITHIN: Duration = Duration::from_secs(5);
+
+/// The pause after a scheduled snapshot that failed: a full disk or a share that is away is mended by a person.
+pub const SCHEDULED_SNAPSHOT_RETRY: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 mod process;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
@@ -17,6 +17,7 @@ use proto::view::Health;
 
 use crate::cluster::Cluster;
 use crate::core::state::State;
+use crate::leader::Counts;
 use crate::ops::views;
 
 /// A whole number that is never negative.
@@ -90,6 +91,29 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be written");
         }
         out
+    }
+}
+
+/// Returns what adds the numbers of scheduled snapshots.
+pub fn scheduled_snapshots(counts: Arc<Counts>) -> impl Fn(&mut Registry) + Send + Sync + 'static {
+    move |registry| {
+        let count = |number: &AtomicU64| {
+            let counter: Counter = Counter::default();
+            counter.inc_by(number.load(Ordering::Relaxed));
+            counter
+        };
+        registry.register("snapshots_scheduled", "Scheduled snapshots written here", count(&counts.taken));
+        registry.register(
+            "snapshots_failed",
+            "Scheduled snapshots that could not be written here",
+            count(&counts.failed),
+        );
+        set(
+            registry,
+            "snapshots_last_timestamp_seconds",
+            "When the last one was written here; 0: none was since the start",
+            counts.last_ms.load(Ordering::Relaxed) / 1000,
+        );
     }
 }
 

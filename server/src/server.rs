@@ -21,8 +21,8 @@ use crate::core::forming::Server;
 use crate::enrolment::{self, Enrolment};
 use crate::forming::{self, Forming};
 use crate::identity::{self, Identity};
-use crate::leader::{self, Duties, Overrides};
-use crate::metrics::Metrics;
+use crate::leader::{self, Duties, Overrides, Scheduled};
+use crate::metrics::{self, Metrics};
 use crate::peers;
 use crate::raft::{self, Backend, Bootstrap, ByKey, ClusterId, Dial, Plain, Secured, Timings};
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub join: Vec<String>,
     /// How many servers make a new cluster; 0: those that it joins belong to one, or it is alone.
     pub expect: u32,
+    /// Snapshots that it takes by itself while it leads.
+    pub snapshots: Option<Scheduled>,
 }
 
 impl Config {
@@ -66,6 +68,7 @@ impl Config {
             key: None,
             join: Vec::new(),
             expect: 0,
+            snapshots: None,
         }
     }
 }
@@ -116,9 +119,11 @@ pub struct Handle {
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn start(config: Config) -> Result<Handle, StartError> {
-    let Config { data_dir, name, listener, advertise, backend, timings, overrides, key, join, expect } =
-        config;
+pub async fn start(mut config: Config) -> Result<Handle, StartError> {
+    let snapshots = config.snapshots.take();
+    let Config {
+        data_dir, name, listener, advertise, backend, timings, overrides, key, join, expect, ..
+    } = config;
     let is_one_of_several = !join.is_empty() || expect > 1;
     if is_one_of_several && key.is_none() {
         return Err(StartError::NoKey);
@@ -159,7 +164,8 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let leases = LeaseBook::default();
     let hub = Hub::new(cluster.clone(), leases.clone());
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let duties = Duties { cluster: cluster.clone(), leases, overrides };
+    let metrics = numbers(snapshots.as_ref());
+    let duties = Duties { cluster: cluster.clone(), leases, overrides, snapshots };
     tasks.spawn(leader::run(duties, cluster.leadership(), stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(hub.clone().run()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(forming.clone().run()));
@@ -179,13 +185,22 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         hosts: [reached_at.as_str(), name.as_str()].iter().map(|host| host_of(host)).collect(),
         name: name.as_str().into(),
         address: reached_at.as_str().into(),
-        metrics: Metrics::default(),
+        metrics,
     };
     let tls = enrolment.as_ref().map(Enrolment::acceptor);
     tasks.spawn(api::serve(listener, api::router(context, services), tls, stop.clone()));
     let (died, fatal) = watch::channel(None);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_for_failure(cluster.clone(), died)));
     Ok(Handle { cluster, hub, addr, identity, enrolment, stop, tasks, fatal })
+}
+
+/// The numbers of this server.
+fn numbers(snapshots: Option<&Scheduled>) -> Metrics {
+    let metrics = Metrics::default();
+    if let Some(scheduled) = snapshots {
+        metrics.add(metrics::scheduled_snapshots(scheduled.counts.clone()));
+    }
+    metrics
 }
 
 /// Reads this server's certificates; none without a key.

@@ -69,7 +69,7 @@ impl Cluster {
 
     /// Starts a machine's agent, for the first time or again.
     pub(crate) fn start_agent(&mut self, number: usize) {
-        let (servers, environment) = (self.addresses(), self.environment());
+        let (servers, environment) = (self.addresses(), self.credentials.of_agents());
         self.machines[number].start_agent(&servers, &environment);
     }
 
@@ -79,9 +79,9 @@ impl Cluster {
         addresses.join(",")
     }
 
-    /// What agents and people need in their environment.
+    /// What people need in their environment.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
-        self.credentials.environment(&self.machines[0].server_dir())
+        self.credentials.of_people(&self.machines[0].server_dir())
     }
 
     /// The servers as any of them sees them.

@@ -1,4 +1,4 @@
-//! What members and people show each other. The one place that knows: servers by a key file, agents and people by a token.
+//! What members and people show each other. The one place that knows: members enrol with the key file, people have a token and the CA.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,6 +12,7 @@ use crate::cluster::LONG;
 pub(crate) struct Credentials {
     key: PathBuf,
     token: OnceLock<String>,
+    ca: OnceLock<PathBuf>,
 }
 
 impl Credentials {
@@ -21,7 +22,7 @@ impl Credentials {
         let made: Answer =
             bare(&["operator", "key", &key.to_string_lossy()]).output().expect("it runs").into();
         assert_eq!(made.code, 0, "{made:?}");
-        Self { key, token: OnceLock::new() }
+        Self { key, token: OnceLock::new(), ca: OnceLock::new() }
     }
 
     /// What a server is started with.
@@ -29,16 +30,27 @@ impl Credentials {
         vec!["--key-file".into(), self.key.display().to_string()]
     }
 
-    /// What an agent and a person's command find in their environment. `server` is the directory of any server; it is read once.
-    pub(crate) fn environment(&self, server: &Path) -> Vec<(&'static str, String)> {
-        let token = self.token.get_or_init(|| read_token(&server.join("token")));
-        vec![("MINIJOB_TOKEN", token.clone())]
+    /// What an agent finds in its environment.
+    pub(crate) fn of_agents(&self) -> Vec<(&'static str, String)> {
+        vec![("MINIJOB_KEY_FILE", self.key.display().to_string())]
+    }
+
+    /// What a person's command finds in its environment. `server` is the directory of any server; it is read once.
+    pub(crate) fn of_people(&self, server: &Path) -> Vec<(&'static str, String)> {
+        let token = self.token.get_or_init(|| read(&server.join("token")).trim().to_owned());
+        let ca = self.ca.get_or_init(|| {
+            // That server's disk may be lost later.
+            let copy = self.key.with_file_name("ca.pem");
+            std::fs::write(&copy, read(&server.join("ca.pem"))).expect("writable");
+            copy
+        });
+        vec![("MINIJOB_TOKEN", token.clone()), ("MINIJOB_CA_FILE", ca.display().to_string())]
     }
 }
 
-fn read_token(file: &Path) -> String {
-    until(LONG, "the first start writes a token", || {
+fn read(file: &Path) -> String {
+    until(LONG, &format!("the servers have written {}", file.display()), || {
         let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-        if text.trim().is_empty() { Err("it is empty".into()) } else { Ok(text.trim().to_owned()) }
+        if text.trim().is_empty() { Err("it is empty".into()) } else { Ok(text) }
     })
 }

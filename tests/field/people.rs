@@ -23,8 +23,7 @@ impl Person {
     /// Returns a command of the program.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = bare(args);
-        let urls: Vec<_> = self.servers.split(',').map(|address| format!("http://{address}")).collect();
-        command.env("MINIJOB_ADDR", urls.join(",")).envs(self.environment.iter().cloned());
+        command.env("MINIJOB_ADDR", &self.servers).envs(self.environment.iter().cloned());
         self.space.enter(&command)
     }
 

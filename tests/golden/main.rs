@@ -15,6 +15,7 @@ use proto::model::{
     Process, Reschedule, Resources, Restart, Task, TaskEnd, TaskPhase, TaskStatus,
 };
 use proto::time::Timestamp;
+use server::core::archive::{self, Meta};
 use server::core::rules::{Health, Rule};
 use server::core::scheduler::schedule;
 use server::core::state::{
@@ -181,6 +182,7 @@ fn history() -> History {
     drains(&mut story);
     members(&mut story);
     story.own(Kind::BeginReign { server: ServerId(8), boot_nonce: 1, incarnation: Incarnation(1) });
+    restores(&mut story);
     story
 }
 
@@ -236,6 +238,22 @@ fn members(story: &mut History) {
     story.say(21, Kind::DenyMember { id: 103, denied: None });
 }
 
+/// The state is saved, goes on, and is restored; of a second restore only the first part comes.
+fn restores(story: &mut History) {
+    let meta = Meta::of(&story.state, Timestamp(story.now));
+    let file = archive::write(&story.state, &meta, Vec::new()).expect("memory takes everything");
+    story.say(22, Kind::StopJob { key: JobKey::new("default", "web"), purge: false });
+    let bytes = file.len() as u64;
+    let (first, second) = file.split_at(file.len() / 2);
+    for (offset, data) in [(0, first), (first.len() as u64, second)] {
+        story.own(Kind::RestoreChunk { upload: 21, offset, data: data.to_vec().into() });
+    }
+    story.say(23, Kind::Restore { upload: 21, bytes, incarnation: Incarnation(22), force: false });
+    assert_eq!(story.state.incarnation, Some(Incarnation(22)), "it was restored");
+    story.own(Kind::BeginReign { server: ServerId(8), boot_nonce: 1, incarnation: Incarnation(1) });
+    story.own(Kind::RestoreChunk { upload: 23, offset: 0, data: first[..100].to_vec().into() });
+}
+
 /// What people would see of a state, so that a change of meaning shows even when bytes still read.
 fn summary(state: &State) -> String {
     let mut text = format!(
@@ -243,6 +261,13 @@ fn summary(state: &State) -> String {
         state.revision, state.next_id, state.now, state.level, state.reign, state.settings
     );
     writeln!(text, "authority {:?} denied {:?}", state.authority, state.denied).expect("text");
+    let staged = state.staging.as_ref().map(|staging| staging.bytes());
+    writeln!(
+        text,
+        "life {:?} before {:?} {:?} {:?} staged {staged:?}",
+        state.incarnation, state.previous_incarnation, state.ancestors, state.restored
+    )
+    .expect("text");
     for (key, job) in state.jobs.iter() {
         let versions: Vec<u64> = job.versions.iter().map(|version| version.version.0).collect();
         let (stopped, purge) = (job.stopped, job.purge);
@@ -322,7 +347,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 21, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 23, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");

@@ -45,6 +45,7 @@ mod scale_and_revert;
 mod server_dies;
 mod service_that_ends;
 mod settings;
+mod snapshot;
 mod stop_reaches_all;
 mod supervise;
 mod thousand_tasks;

@@ -39,7 +39,7 @@ const HOUSES: &[House] = &[
             &["limits"],
             &["core", "peers"],
             &["identity", "raft"],
-            &["machine"],
+            &["machine", "archives"],
             &["cluster"],
             &["enrolment"],
             &["agents", "forming"],

@@ -102,6 +102,7 @@ fn options(config: &Config, listener: TcpListener, key: Option<ClusterKey>) -> d
         key,
         join: config.join.value.iter().map(Address::host_and_port).collect(),
         expect: if expect > 1 { expect } else { 0 },
+        snapshots: config.scheduled(),
     }
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use proto::error::{Error, Kind};
 use proto::units::show_duration;
 use proto::yaml::{Node, Reader};
+use server::core::archive::schedule::Schedule;
 
 use super::entry::{self, Entry};
 use super::origin::{Given, Setting};
 use super::table::{Key, Table, acted, later, later_unless};
 use super::values::{self, Span};
 use crate::address::Address;
-use crate::daemon::server::Backend;
+use crate::daemon::server::{Backend, Scheduled};
 use crate::daemon::{self, logging};
 use crate::{address, args};
 
@@ -33,11 +34,10 @@ const KEYS: &[Key] = &[
     acted("bootstrap_expect"),
     acted("key_file"),
     later("failure_domain", "work is spread over the failure domains of nodes: agent.yml has it"),
-    later(
-        "snapshots",
-        "copies of the state are not written elsewhere yet; copy the data directory of a stopped server",
-    ),
+    acted("snapshots"),
 ];
+
+const SNAPSHOTS: &[Key] = &[acted("to"), acted("every"), acted("keep")];
 
 const RAFT: &[Key] = &[
     acted("heartbeat"),
@@ -87,6 +87,15 @@ pub struct Flags {
     /// How many servers make the new cluster, the same number on each; 1: it joins one that is there, or is alone [default: 1]
     #[arg(long, env = "MINIJOB_BOOTSTRAP_EXPECT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9), hide_env_values = true)]
     pub bootstrap_expect: Option<u32>,
+    /// Where it writes a snapshot of the cluster from time to time while it leads [default: nowhere]
+    #[arg(long, env = "MINIJOB_SNAPSHOTS_TO", value_name = "DIR", value_parser = values::absolute, hide_env_values = true)]
+    pub snapshots_to: Option<PathBuf>,
+    /// How often [default: 1h]
+    #[arg(long, env = "MINIJOB_SNAPSHOTS_EVERY", value_name = "TIME", value_parser = values::duration, hide_env_values = true)]
+    pub snapshots_every: Option<Duration>,
+    /// How many of them stay there [default: 48]
+    #[arg(long, env = "MINIJOB_SNAPSHOTS_KEEP", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), hide_env_values = true)]
+    pub snapshots_keep: Option<u32>,
     /// The cluster's key, the same file on every server: `minijob operator key FILE` makes one
     #[arg(long, env = "MINIJOB_KEY_FILE", value_name = "FILE", hide_env_values = true)]
     pub key_file: Option<PathBuf>,
@@ -128,6 +137,12 @@ pub struct Config {
     pub bootstrap_expect: Setting<u32>,
     /// The cluster's key; none: it is alone, on loopback.
     pub key_file: Setting<Option<PathBuf>>,
+    /// Where it writes snapshots while it leads; none: nowhere.
+    pub snapshots_to: Setting<Option<PathBuf>>,
+    /// How often.
+    pub snapshots_every: Setting<Duration>,
+    /// How many of them stay.
+    pub snapshots_keep: Setting<u32>,
     /// What is logged.
     pub log_level: Setting<String>,
     /// Whether as JSON.
@@ -149,6 +164,9 @@ struct File {
     join: Option<Setting<Vec<Address>>>,
     bootstrap_expect: Option<Setting<u32>>,
     key_file: Option<Setting<Option<PathBuf>>>,
+    snapshots_to: Option<Setting<Option<PathBuf>>>,
+    snapshots_every: Option<Setting<Duration>>,
+    snapshots_keep: Option<Setting<u32>>,
     log_level: Option<Setting<String>>,
     log_json: Option<Setting<bool>>,
 }
@@ -192,12 +210,37 @@ pub fn load(flags: &Flags) -> Result<Config, Error> {
         join: given.choose("join", join, file.join, Vec::new()),
         bootstrap_expect: given.choose("bootstrap_expect", flags.bootstrap_expect, file.bootstrap_expect, 1),
         key_file: given.choose("key_file", flags.key_file.clone().map(Some), file.key_file, None),
+        snapshots_to: given.choose(
+            "snapshots_to",
+            flags.snapshots_to.clone().map(Some),
+            file.snapshots_to,
+            None,
+        ),
+        snapshots_every: given.choose(
+            "snapshots_every",
+            flags.snapshots_every,
+            file.snapshots_every,
+            SNAPSHOTS_EVERY,
+        ),
+        snapshots_keep: given.choose(
+            "snapshots_keep",
+            flags.snapshots_keep,
+            file.snapshots_keep,
+            SNAPSHOTS_KEEP,
+        ),
         log_level: logging::level(given, &flags.logging, file.log_level),
         log_json: given.choose("log_json", json, file.log_json, false),
     };
     config.check()?;
     Ok(config)
 }
+
+/// How often a snapshot is written unless told otherwise: what an hour changes can be written again by hand.
+const SNAPSHOTS_EVERY: Duration = Duration::from_secs(3600);
+/// How many stay unless told otherwise: two days.
+const SNAPSHOTS_KEEP: u32 = 48;
+/// The least time between two: writing one takes seconds where a cluster is large.
+const SNAPSHOTS_LEAST: Duration = Duration::from_secs(1);
 
 /// Where a server listens unless told otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4650);
@@ -206,6 +249,7 @@ fn decode(reader: &mut Reader<'_>, path: &str, root: Option<&Node>) -> File {
     let table = Table::read(reader, path, root, KEYS, "server.yml");
     let raft = Table::read(reader, path, table.node("raft"), RAFT, "raft");
     Table::read(reader, path, table.node("limits"), LIMITS, "limits");
+    let snapshots = Table::read(reader, path, table.node("snapshots"), SNAPSHOTS, "snapshots");
     let least = Duration::from_millis(1);
     let optional = |reader: &mut Reader<'_>, key: &str| {
         table.get(reader, key, |reader, node| reader.duration(node, key, least).map(Some))
@@ -233,6 +277,11 @@ fn decode(reader: &mut Reader<'_>, path: &str, root: Option<&Node>) -> File {
         }),
         key_file: table
             .get(reader, "key_file", |reader, node| values::path(reader, node, "key_file").map(Some)),
+        snapshots_to: snapshots.get(reader, "to", |reader, node| values::path(reader, node, "to").map(Some)),
+        snapshots_every: snapshots
+            .get(reader, "every", |reader, node| reader.duration(node, "every", SNAPSHOTS_LEAST)),
+        snapshots_keep: snapshots
+            .get(reader, "keep", |reader, node| values::parsed(reader, node, "keep", kept)),
         log_level: table.get(reader, "log_level", logging::level_in_file),
         log_json: table.get(reader, "log_json", |reader, node| values::switch(reader, node, "log_json")),
     }
@@ -244,7 +293,22 @@ fn expected(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| format!("`{text}`: expected a number of servers from 1 to 9, best 3 or 5"))
 }
 
+/// Reads how many snapshots stay.
+fn kept(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=100_000).contains(number));
+    number.ok_or_else(|| format!("`{text}`: expected a number of snapshots from 1 to 100000"))
+}
+
 impl Config {
+    /// Returns what a server that leads writes by itself; none without a directory.
+    #[must_use]
+    pub fn scheduled(&self) -> Option<Scheduled> {
+        let to = self.snapshots_to.value.clone()?;
+        let keep = usize::try_from(self.snapshots_keep.value).unwrap_or(usize::MAX);
+        let schedule = Schedule { every: self.snapshots_every.value, keep };
+        Some(Scheduled { to, schedule, counts: Default::default() })
+    }
+
     /// Checks what only a start needs: that nobody can reach this server who does not know the cluster's key.
     ///
     /// # Errors
@@ -288,6 +352,12 @@ impl Config {
                 Error::new(Kind::Invalid, message).hint("let the election wait for two heartbeats at least")
             );
         }
+        if self.snapshots_every.value < SNAPSHOTS_LEAST {
+            let message = format!("snapshots.every is {}", show_duration(self.snapshots_every.value));
+            return Err(
+                Error::new(Kind::Invalid, message).hint("let it be 1s at least, best minutes or hours")
+            );
+        }
         let beat = self.heartbeat.value.unwrap_or(Duration::from_secs(1));
         match self.node_timeout.value {
             Some(timeout) if timeout < beat * 2 => {
@@ -322,6 +392,9 @@ impl Config {
             }),
             Entry::new("bootstrap_expect", &self.bootstrap_expect, |expect| Some(expect.to_string())),
             Entry::new("key_file", &self.key_file, |path| path.as_deref().map(entry::path)),
+            Entry::new("snapshots.to", &self.snapshots_to, |path| path.as_deref().map(entry::path)),
+            Entry::new("snapshots.every", &self.snapshots_every, |every| Some(show_duration(*every))),
+            Entry::new("snapshots.keep", &self.snapshots_keep, |keep| Some(keep.to_string())),
             Entry::new("log_level", &self.log_level, |level| Some(entry::text(level).into_owned())).live(),
             Entry::new("log_json", &self.log_json, |json| Some(json.to_string())),
         ]
@@ -348,7 +421,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back_as_the_same() {
         let text = "name: s1\ndata_dir: /data\nlisten: 10.0.0.1:4650\nadvertise: h:1\nheartbeat: 500ms\nnode_timeout: 4s\n\
-                    raft: {heartbeat: 100ms, election_timeout: 500ms..1s}\nlog_store: sled\njoin: [a, b:1]\nbootstrap_expect: 3\nkey_file: /k\nlimits: {job_file: 1MiB}\nlog_level: debug\nlog_json: true\n";
+                    raft: {heartbeat: 100ms, election_timeout: 500ms..1s}\nlog_store: sled\njoin: [a, b:1]\nbootstrap_expect: 3\nkey_file: /k\nsnapshots: {to: /b, every: 5m, keep: 7}\nlimits: {job_file: 1MiB}\nlog_level: debug\nlog_json: true\n";
         let config = of(text, &[]).expect("valid");
         let again = of(&config::print(&config.entries()), &[]).expect("valid");
         assert!(config::changes(&config.entries(), &again.entries()).is_empty(), "{again:?}");

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Running;
 
 /// Settings of the cluster that a server puts when it begins to lead.
-pub use server::leader::Overrides;
+pub use server::leader::{Overrides, Scheduled};
 /// Heartbeats and elections.
 pub use server::raft::Timings;
 /// What keeps the replicated log.
@@ -40,6 +40,8 @@ pub struct Options {
     pub join: Vec<String>,
     /// How many servers make a new cluster; 0: it makes none with others.
     pub expect: u32,
+    /// Snapshots that it takes by itself while it leads.
+    pub snapshots: Option<Scheduled>,
 }
 
 /// A server that answers.
@@ -60,13 +62,25 @@ pub struct Serving {
 /// # Errors
 /// What keeps it from serving.
 pub async fn start(options: Options) -> Result<Serving, Error> {
-    let Options { name, data_dir, listener, advertise, log_store, timings, overrides, key, join, expect } =
-        options;
+    let Options {
+        name,
+        data_dir,
+        listener,
+        advertise,
+        log_store,
+        timings,
+        overrides,
+        key,
+        join,
+        expect,
+        snapshots,
+    } = options;
     let token_file = data_dir.join(server::identity::TOKEN_FILE);
     let mut config = Config::new(data_dir, name, listener);
     (config.advertise, config.backend) = (advertise, log_store);
     (config.timings, config.overrides) = (timings, overrides);
     (config.key, config.join, config.expect) = (key, join, expect);
+    config.snapshots = snapshots;
     let handle = server::server::start(config).await;
     let handle = handle.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let (token, first_start) = (handle.token().to_owned(), handle.is_first_start());

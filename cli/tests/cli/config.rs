@@ -71,6 +71,10 @@ raft:
 # join: not set                   # default
 bootstrap_expect: 1               # default
 # key_file: not set               # default
+snapshots:
+  # to: not set                   # default
+  every: 1h                       # default
+  keep: 48                        # default
 log_level: \"info,openraft=off\"    # default
 log_json: false                   # default
 ";

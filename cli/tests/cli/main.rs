@@ -10,6 +10,7 @@ mod jobs; // run, stop
 mod reading; // status, logs, events
 mod server; // the scripted server
 mod settings; // operator settings
+mod snapshot; // operator snapshot
 mod usage; // validate, version, help, wrong usage, closed pipes
 mod views; // documents to answer with
 mod world; // the program, in an environment of its own

@@ -212,6 +212,7 @@ impl Control for Fake {
     type EventsStream = Stream_<v1::Document>;
     type LogsStream = Stream_<v1::LogChunk>;
     type ExecStream = Stream_<v1::ExecOutput>;
+    type GetSnapshotStream = Stream_<v1::SnapshotPart>;
 
     async fn put_job(
         &self,
@@ -486,6 +487,20 @@ impl Control for Fake {
 
     async fn signal(&self, _: Request<v1::SignalRequest>) -> Result<Response<v1::SignalReply>, Status> {
         Err(Status::unimplemented("it is asked for with real tasks, in tests/story/reach.rs"))
+    }
+
+    async fn get_snapshot(
+        &self,
+        _: Request<v1::GetSnapshotRequest>,
+    ) -> Result<Response<Self::GetSnapshotStream>, Status> {
+        Err(Status::unimplemented("it is asked for with a real state, in tests/story/snapshot.rs"))
+    }
+
+    async fn restore_snapshot(
+        &self,
+        _: Request<tonic::Streaming<v1::RestoreSnapshotRequest>>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        Err(Status::unimplemented("it is asked for with a real state, in tests/story/snapshot.rs"))
     }
 
     async fn exec(

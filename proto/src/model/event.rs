@@ -94,6 +94,8 @@ kinds! {
     LeaderElected = "leader_elected", 50;
     /// A person changed a setting of the cluster.
     SettingChanged = "setting_changed", 51;
+    /// A person restored a snapshot: everything is as it was then.
+    StateRestored = "state_restored", 60;
 }
 
 /// How much it matters to a person.

@@ -14,7 +14,7 @@ use proto::wire::v1;
 use serde::Serialize;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Context, exec};
+use super::{Context, exec, snapshots};
 use crate::ops::logs::{LogsQuery, Piece, Portion};
 use crate::ops::{self, Caller, EventsQuery, PutJob, TaskQuery, Wait};
 
@@ -37,6 +37,7 @@ impl v1::control_server::Control for Control {
     type EventsStream = Streamed<v1::Document>;
     type LogsStream = Streamed<v1::LogChunk>;
     type ExecStream = Streamed<v1::ExecOutput>;
+    type GetSnapshotStream = Streamed<v1::SnapshotPart>;
 
     async fn put_job(&self, request: Request<v1::PutJobRequest>) -> Reply<v1::PutJobReply> {
         let (caller, put) = opened(request)?;
@@ -269,6 +270,20 @@ impl v1::control_server::Control for Control {
         let (caller, inbound) = opened(request)?;
         Ok(Response::new(Box::pin(exec::run(&self.context, &caller, inbound).await?)))
     }
+
+    async fn get_snapshot(&self, request: Request<v1::GetSnapshotRequest>) -> Reply<Self::GetSnapshotStream> {
+        let (caller, _) = opened(request)?;
+        let parts = ops::save_snapshot(&self.context.cluster, &caller)?;
+        Ok(Response::new(Box::pin(parts.map(|part| Ok(v1::SnapshotPart { data: part? })))))
+    }
+
+    async fn restore_snapshot(
+        &self,
+        request: Request<Streaming<v1::RestoreSnapshotRequest>>,
+    ) -> Reply<v1::WriteReply> {
+        let (caller, inbound) = opened(request)?;
+        reply(snapshots::restore(&self.context.cluster, &caller, inbound).await?)
+    }
 }
 
 fn reply(written: Written) -> Reply<v1::WriteReply> {
@@ -291,7 +306,7 @@ fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
 }
 
 /// Reads the name of a write; an empty one means that it has none.
-fn request_id(bytes: &[u8]) -> Result<RequestId, Error> {
+pub(super) fn request_id(bytes: &[u8]) -> Result<RequestId, Error> {
     if bytes.is_empty() {
         return Ok(RequestId::default());
     }

@@ -14,6 +14,8 @@ mod http;
 mod output;
 /// Accepting connections within limits.
 mod serve;
+/// A call that restores a snapshot.
+mod snapshots;
 /// The cluster's token.
 mod token;
 

@@ -2,6 +2,8 @@
 //!
 //! `now` and seeds are arguments. `core` does not know that Raft, gRPC or a disk exist.
 
+pub mod archive;
+pub mod blocks;
 pub mod election;
 /// The CA, and this server's certificate.
 pub mod enrolment;

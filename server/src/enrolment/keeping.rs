@@ -89,7 +89,7 @@ fn facts(enrolment: &Enrolment, cluster: &Cluster, state: &State) -> (Facts, Dur
 
 /// The cluster, as people know it, for the CA's name.
 pub(super) fn name(state: &State) -> String {
-    state.incarnation.map(|id| id.to_string()).unwrap_or_default()
+    state.cluster_id().map(|id| id.to_string()).unwrap_or_default()
 }
 
 /// Puts the CA into the state. Which one was first is what the state says next.

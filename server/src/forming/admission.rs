@@ -15,10 +15,10 @@ use crate::raft::MembershipError;
 pub(super) async fn admit(forming: &Forming, asks: &Greeting) -> Result<(), Error> {
     let _one_at_a_time = forming.shared.admitting.lock().await;
     let cluster = &forming.shared.cluster;
-    let incarnation = cluster.snapshot().incarnation.map_or(0, |id| id.0);
-    if asks.promise != Some(Promise::Join(incarnation)) {
+    let cluster_id = cluster.snapshot().cluster_id().map_or(0, |id| id.0);
+    if asks.promise != Some(Promise::Join(cluster_id)) {
         let message =
-            format!("server {} has not agreed to join this cluster, {incarnation:x}", asks.server.name);
+            format!("server {} has not agreed to join this cluster, {cluster_id:x}", asks.server.name);
         return Err(Error::new(Kind::Refused, message));
     }
     let raft = cluster.raft();

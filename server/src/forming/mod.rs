@@ -149,7 +149,7 @@ impl Forming {
             state: STATE_VERSION,
             disk: DISK_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster: cluster.snapshot().incarnation.map_or(0, |id| id.0),
+            cluster: cluster.snapshot().cluster_id().map_or(0, |id| id.0),
             formed,
             expect: config.expect,
             sees: [config.own.id].into(),
@@ -203,7 +203,7 @@ impl Forming {
     async fn tell_cluster(&self) {
         let mut revisions = self.shared.cluster.revisions();
         loop {
-            if let Some(id) = self.shared.cluster.snapshot().incarnation {
+            if let Some(id) = self.shared.cluster.snapshot().cluster_id() {
                 self.shared.config.cluster.set(id.0);
             }
             if revisions.changed().await.is_err() {

@@ -10,9 +10,12 @@ mod plan_parts;
 mod rule_loop;
 /// Dirty jobs in, plans out.
 mod scheduler_loop;
+/// Snapshots that it takes by itself.
+mod snapshots;
 /// A term owns its loops.
 mod term;
 /// Waiting for a time of the cluster's clock.
 mod timer;
 
+pub use snapshots::{Counts, Scheduled};
 pub use term::{Duties, Overrides, run};

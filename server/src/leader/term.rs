@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::snapshots::{self, Scheduled};
 use super::{liveness, rule_loop, scheduler_loop};
 use crate::agents::LeaseBook;
 use crate::cluster::Cluster;
@@ -26,6 +27,8 @@ pub struct Duties {
     pub leases: LeaseBook,
     /// Settings that a reign begins with.
     pub overrides: Overrides,
+    /// Snapshots that it takes by itself.
+    pub snapshots: Option<Scheduled>,
 }
 
 /// Settings that a server puts into the state when it begins to lead; what is none stays as it is.
@@ -94,6 +97,9 @@ fn spawn_loops(duties: &Duties, reign: Reign) -> JoinSet<()> {
     loops.spawn(rule_loop::run(cluster(), "health", Health));
     loops.spawn(rule_loop::run(cluster(), "collect", Collect));
     loops.spawn(rule_loop::run(cluster(), "drain", Draining));
+    if let Some(scheduled) = duties.snapshots.clone() {
+        loops.spawn(snapshots::run(cluster(), scheduled));
+    }
     loops
 }
 

@@ -107,9 +107,7 @@ pub(super) fn written(outcome: Outcome) -> Result<Written, Error> {
         Outcome::Written { changed, version, revision } => {
             Ok(Written { changed, version, revision, placement: None })
         }
-        other => {
-            Err(Error::new(ErrorKind::Internal, format!("a write of a job was answered with {other:?}")))
-        }
+        other => Err(Error::new(ErrorKind::Internal, format!("a write was answered with {other:?}"))),
     }
 }
 

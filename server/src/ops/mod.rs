@@ -28,6 +28,8 @@ mod servers;
 pub(crate) mod settings;
 /// A signal reaches a running task.
 mod signal;
+/// The whole state leaves, and comes back.
+mod snapshots;
 /// What an allocation uses now.
 mod stats;
 /// What this binary speaks.
@@ -49,6 +51,7 @@ pub use nodes::{Drain, cancel_drain, drain_node, list_nodes, node_status, purge_
 pub use servers::{list_servers, remove_server};
 pub use settings::{list_settings, set_settings, setting};
 pub use signal::{RunningTask, TaskQuery, signal};
+pub use snapshots::{restore_snapshot, save_snapshot};
 pub use stats::add_usage;
 pub use version::version;
 pub use versions::{export_job, job_history, plan_job, restart_job, revert_job, scale_job, start_job};

@@ -58,6 +58,7 @@ mod trio;
 mod types;
 
 pub use config::{Bootstrap, Config, Timings};
+pub(crate) use durable::sync_parent;
 pub use error::{ProposeError, StartError};
 pub use handle::{Handle, Metrics};
 pub use leadership::Leadership;

@@ -15,7 +15,7 @@ use crate::limits::PEER_WIRE_OLDEST as WIRE_OLDEST;
 pub struct ClusterId(Arc<AtomicU64>);
 
 impl ClusterId {
-    /// Tells which cluster it is: the state's incarnation. 0 means none yet. A second call takes the place of the first.
+    /// Tells which cluster it is: what the state calls it. 0 means none yet. A second call takes the place of the first.
     pub fn set(&self, id: u64) {
         self.0.store(id, Ordering::Release);
     }

@@ -7,7 +7,7 @@
 //! 20  meta length u32
 //! 24  meta crc32  u32   of bytes 8 to 24 and the meta data
 //! 28  meta data: a protobuf message, opaque here
-//! ..  blocks: length u32 (0 is the end), crc32 u32 of the block's number, its length and its bytes, the bytes
+//! ..  blocks (`core/blocks.rs`)
 //! ```
 //!
 //! Numbers are little-endian. The file is written under a temporary name, synced, renamed, and its directory synced.
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::limits::SNAPSHOT_BLOCK_BYTES;
+use crate::core::blocks::{self, le_u32, read_exact};
 use crate::raft::durable;
 
 /// The format written, and the newest that is read.
@@ -24,7 +24,6 @@ pub const FORMAT: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"mjSNAP\r\n";
 const HEADER_BYTES: usize = 28;
-const BLOCK_HEADER_BYTES: usize = 8;
 
 /// No meta data is larger; a damaged length must not allocate memory.
 const META_BYTES_MAX: u32 = 16 << 20;
@@ -94,16 +93,10 @@ fn write_temporary(
     let mut out = BufWriter::new(File::create(path)?);
     out.write_all(&header(0, meta)?)?;
     out.write_all(meta)?;
-    let mut blocks =
-        BlockWriter { out, block: Vec::with_capacity(SNAPSHOT_BLOCK_BYTES), number: 0, length: 0 };
+    let mut blocks = blocks::Writer::new(out);
     content(&mut blocks)?;
-    if !blocks.block.is_empty() {
-        blocks.end_block()?;
-    }
-    // A block of no bytes is the end.
-    blocks.end_block()?;
-    let length = blocks.length;
-    let mut file = blocks.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let (out, length) = blocks.finish()?;
+    let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     let size = file.stream_position()?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&header(length, meta)?)?;
@@ -131,61 +124,14 @@ fn meta_checksum(header: &[u8; HEADER_BYTES], meta: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn block_checksum(number: u64, block: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&number.to_le_bytes());
-    hasher.update(&(block.len() as u32).to_le_bytes());
-    hasher.update(block);
-    hasher.finalize()
-}
-
-struct BlockWriter {
-    out: BufWriter<File>,
-    block: Vec<u8>,
-    number: u64,
-    length: u64,
-}
-
-impl BlockWriter {
-    fn end_block(&mut self) -> io::Result<()> {
-        self.out.write_all(&(self.block.len() as u32).to_le_bytes())?;
-        self.out.write_all(&block_checksum(self.number, &self.block).to_le_bytes())?;
-        self.out.write_all(&self.block)?;
-        self.number += 1;
-        self.block.clear();
-        Ok(())
-    }
-}
-
-impl Write for BlockWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(SNAPSHOT_BLOCK_BYTES - self.block.len());
-        self.block.extend_from_slice(&bytes[..taken]);
-        self.length += taken as u64;
-        if self.block.len() == SNAPSHOT_BLOCK_BYTES {
-            self.end_block()?;
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// An open snapshot; reading it gives the content, and an error at the first block that is not what was written.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
-    file: BufReader<File>,
     meta: Vec<u8>,
     /// Of the content, as the header says.
     length: u64,
-    block: Vec<u8>,
-    block_read: usize,
-    number: u64,
-    read: u64,
-    ended: bool,
+    blocks: blocks::Reader<BufReader<File>>,
 }
 
 impl Reader {
@@ -219,17 +165,7 @@ impl Reader {
             return Err(damaged("the checksum of its header does not match"));
         }
         let length = u64::from(le_u32(&header, 12)) | u64::from(le_u32(&header, 16)) << 32;
-        Ok(Reader {
-            path: path.to_path_buf(),
-            file,
-            meta,
-            length,
-            block: Vec::new(),
-            block_read: 0,
-            number: 0,
-            read: 0,
-            ended: false,
-        })
+        Ok(Reader { path: path.to_path_buf(), meta, length, blocks: blocks::Reader::new(file) })
     }
 
     /// What `write` was given as meta data.
@@ -255,58 +191,17 @@ impl Reader {
             _ => Error::Io { doing: "read", path: self.path.clone(), source },
         })
     }
-
-    fn next_block(&mut self) -> io::Result<()> {
-        let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let mut header = [0; BLOCK_HEADER_BYTES];
-        read_exact(&mut self.file, &mut header)?.ok_or_else(|| damaged("it ends early"))?;
-        let len = le_u32(&header, 0) as usize;
-        if len > SNAPSHOT_BLOCK_BYTES {
-            return Err(damaged("a block has an impossible length"));
-        }
-        self.block.resize(len, 0);
-        self.block_read = 0;
-        read_exact(&mut self.file, &mut self.block)?.ok_or_else(|| damaged("it ends early"))?;
-        if block_checksum(self.number, &self.block) != le_u32(&header, 4) {
-            self.block.clear();
-            return Err(damaged("the checksum of a block does not match"));
-        }
-        self.number += 1;
-        self.read += len as u64;
-        if len == 0 {
-            let followed = read_exact(&mut self.file, &mut [0])?.is_some();
-            if self.read != self.length || followed {
-                return Err(damaged("it is longer or shorter than its header says"));
-            }
-            self.ended = true;
-        }
-        Ok(())
-    }
 }
 
 impl Read for Reader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.block_read == self.block.len() && !self.ended {
-            self.next_block()?;
+        let taken = self.blocks.read(out)?;
+        if taken == 0 && !out.is_empty() && self.blocks.content_bytes() != self.length {
+            let what = "it is longer or shorter than its header says";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        let taken = out.len().min(self.block.len() - self.block_read);
-        out[..taken].copy_from_slice(&self.block[self.block_read..self.block_read + taken]);
-        self.block_read += taken;
         Ok(taken)
     }
-}
-
-/// Fills the buffer; `None` when the file ends before it is full.
-fn read_exact(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<Option<()>> {
-    match file.read_exact(buffer) {
-        Ok(()) => Ok(Some(())),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn le_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 #[cfg(test)]

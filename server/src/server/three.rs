@@ -21,6 +21,9 @@ use super::*;
 use crate::core::testing::job;
 use crate::raft::Purpose;
 
+/// A snapshot of three becomes the state of three others.
+mod restore;
+
 const PATIENCE: Duration = Duration::from_secs(40);
 
 struct Three {

@@ -146,6 +146,7 @@ impl Cluster {
             key: None,
             join: Vec::new(),
             expect: 0,
+            snapshots: None,
         })
         .await?;
         let agent = daemon::agent::start(daemon::agent::Options {

@@ -3,6 +3,7 @@
 mod key; // the secret by which members know each other
 mod raft; // which servers the cluster has
 mod settings; // what all servers go by
+mod snapshot; // the whole state, as a file
 
 use crate::args::Global;
 use crate::exit::{Exit, Failure};
@@ -13,7 +14,8 @@ Examples:
   minijob operator settings get node_timeout
   minijob operator settings set node_timeout=30s versions=20
   minijob operator settings set node_timeout=default
-  minijob operator key /etc/minijob/key          makes the key of a new cluster";
+  minijob operator key /etc/minijob/key          makes the key of a new cluster
+  minijob operator snapshot save before.snapshot the whole state, as a file";
 
 /// What `operator` is asked.
 #[derive(Debug, clap::Args)]
@@ -33,6 +35,8 @@ pub enum What {
     Key(key::Args),
     /// Changes which servers the cluster has
     Raft(raft::Args),
+    /// Saves the whole state as a file, looks at such a file, and makes it the state again
+    Snapshot(snapshot::Args),
 }
 
 /// Runs the command.
@@ -44,5 +48,6 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         What::Settings(args) => settings::main(args, global),
         What::Key(args) => key::main(args, global),
         What::Raft(args) => raft::main(args, global),
+        What::Snapshot(args) => snapshot::main(args, global),
     }
 }

@@ -1,7 +1,7 @@
 //! Messages to an agent; every set carries the place in the state's history that it was made from.
 
 use prost::Message as _;
-use proto::ids::Revision;
+use proto::ids::{Incarnation, Revision};
 use proto::time::millis;
 use proto::wire::v1::{self, server_message::Kind};
 
@@ -19,11 +19,12 @@ pub fn position(state: &State) -> v1::Position {
     }
 }
 
-/// Answers a registration.
-pub(super) fn registered(state: &State) -> Kind {
+/// Answers a registration of an agent that knows a life of the cluster, or none: if that one is over, it hears that this one goes on from it.
+pub(super) fn registered(state: &State, known: Option<Incarnation>) -> Kind {
+    let previous = known.filter(|known| state.descends_from(*known)).or(state.previous_incarnation);
     Kind::Registered(v1::Registered {
         position: Some(position(state)),
-        previous_incarnation: state.previous_incarnation.map_or(0, |id| id.0),
+        previous_incarnation: previous.map_or(0, |id| id.0),
         heartbeat_ms: millis(state.settings.heartbeat),
         node_timeout_ms: millis(state.settings.node_timeout),
     })

@@ -53,7 +53,8 @@ pub(super) async fn open(
     if let Some(shown) = &shown {
         is_itself(&registration.identity, shown)?;
     }
-    belongs_here(&hub.cluster().snapshot(), position)?;
+    let known = position.map(|at| Incarnation(at.incarnation)).filter(|id| id.0 != 0);
+    belongs_here(&hub.cluster().snapshot(), known)?;
     let node = registration.identity.id;
     keep_lease(hub, &registration.identity);
     let held: Vec<(Incarnation, AllocStatus)> =
@@ -77,7 +78,7 @@ pub(super) async fn open(
         inbox: Inbox::new(hub.cluster().clone(), node, generation),
         base: state.revision,
     };
-    session.send(message::registered(&state))?;
+    session.send(message::registered(&state, known))?;
     session.tell_everything()?;
     Ok(session)
 }
@@ -94,11 +95,9 @@ fn is_itself(says: &NodeIdentity, shown: &Member) -> Result<(), Error> {
 
 /// Refuses an agent that belongs to another cluster before anything of it enters the log: it would not follow these servers, and
 /// would only ask again and again. One that has never heard of a cluster is welcome.
-fn belongs_here(state: &State, position: Option<v1::Position>) -> Result<(), Error> {
-    let Some(theirs) = position.map(|at| Incarnation(at.incarnation)).filter(|id| id.0 != 0) else {
-        return Ok(());
-    };
-    if [state.incarnation, state.previous_incarnation].contains(&Some(theirs)) {
+fn belongs_here(state: &State, known: Option<Incarnation>) -> Result<(), Error> {
+    let Some(theirs) = known else { return Ok(()) };
+    if state.incarnation == Some(theirs) || state.descends_from(theirs) {
         return Ok(());
     }
     let ours = state.incarnation.unwrap_or(Incarnation(0));

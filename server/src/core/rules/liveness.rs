@@ -7,7 +7,8 @@ use proto::ids::{Generation, NodeId};
 use proto::model::Liveness;
 use proto::time::BootTime;
 
-use crate::core::state::{LivenessChange, State};
+use crate::core::state::{LivenessChange, NodeRecord, State};
+use crate::limits::RESTORED_NODES_WITHIN;
 
 /// How often leases are looked at while one of them is near its end: what a loss is told late by, at most.
 const TICK: Duration = Duration::from_millis(100);
@@ -29,7 +30,7 @@ impl Leases {
     pub fn begin(state: &State, now: BootTime) -> Self {
         let up = state.nodes.iter().filter(|(_, node)| node.liveness == Liveness::Up);
         let until =
-            up.map(|(id, node)| (*id, (node.generation, now.plus(state.settings.node_timeout)))).collect();
+            up.map(|(id, node)| (*id, (node.generation, now.plus(first_lease(state, node))))).collect();
         Self { until, next_look: now.plus(TICK) }
     }
 
@@ -82,6 +83,18 @@ impl Leases {
         let nap = first.map_or(NAP, |left| left.saturating_sub(NEAR).clamp(TICK, NAP));
         self.next_look = now.plus(nap);
         ended
+    }
+}
+
+/// How long a node may be silent at the beginning of a reign. One that has not been heard of since a restore may have to find the
+/// servers first: what it runs must not be replaced meanwhile.
+fn first_lease(state: &State, node: &NodeRecord) -> Duration {
+    let timeout = state.settings.node_timeout;
+    match state.restored {
+        Some(restored) if node.registered <= restored.revision => {
+            timeout.max(RESTORED_NODES_WITHIN.saturating_sub(state.now.since(restored.at)))
+        }
+        _ => timeout,
     }
 }
 

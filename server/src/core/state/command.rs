@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use proto::ids::{
     AllocId, Generation, Incarnation, JobKey, JobVersion, NodeId, Reign, RequestId, Revision, ServerId,
 };
@@ -154,6 +155,26 @@ pub enum Kind {
         id: u64,
         /// What is remembered of it; none: it is let in again.
         denied: Option<Denied>,
+    },
+    /// A part of a snapshot that is to be restored. One that has come already changes nothing.
+    RestoreChunk {
+        /// Names the parts of one snapshot.
+        upload: u64,
+        /// Bytes before it; 0 begins anew and drops what was kept of another.
+        offset: u64,
+        /// The part.
+        data: Bytes,
+    },
+    /// Makes what the parts hold the state, as a new life of the cluster.
+    Restore {
+        /// Names the parts.
+        upload: u64,
+        /// Bytes of all of them.
+        bytes: u64,
+        /// Names the new life.
+        incarnation: Incarnation,
+        /// Also over the jobs of another cluster.
+        force: bool,
     },
 }
 

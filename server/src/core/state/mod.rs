@@ -17,6 +17,7 @@ mod ports;
 mod records;
 mod requests;
 mod settings;
+mod staging;
 mod table;
 mod touched;
 
@@ -43,6 +44,7 @@ pub use ports::Ports;
 pub use records::{Alloc, GroupState, JobRecord, NodeRecord, Restarting, Slot, VersionRecord, Wait};
 pub use requests::Requests;
 pub use settings::{Allowed, Setting, SettingChange, SettingValue, Settings};
+pub use staging::Staging;
 pub use table::{Pages, Table};
 pub use touched::{Touched, Touches};
 
@@ -58,6 +60,12 @@ pub struct State {
     pub incarnation: Option<Incarnation>,
     /// The life that this one was restored from.
     pub previous_incarnation: Option<Incarnation>,
+    /// Lives that this one goes back to or has taken the place of, oldest first. Agents of all of them belong to it.
+    pub ancestors: imbl::Vector<Incarnation>,
+    /// When this life began by a restore.
+    pub restored: Option<Restored>,
+    /// What the servers call their cluster where a restore gave it another life; else it is the life's name.
+    pub servers: Option<Incarnation>,
     /// Commands applied so far.
     pub revision: Revision,
     /// The number of the next allocation.
@@ -92,6 +100,17 @@ pub struct State {
     pub events: EventLog,
     /// Writes that must not be applied twice.
     pub requests: Requests,
+    /// What has come of a snapshot that is being restored.
+    pub staging: Option<Staging>,
+}
+
+/// The beginning of a life by a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When, as the state tells time.
+    pub at: Timestamp,
+    /// The revision of the restore.
+    pub revision: Revision,
 }
 
 /// A server's time as leader.
@@ -110,6 +129,9 @@ impl Default for State {
         Self {
             incarnation: None,
             previous_incarnation: None,
+            ancestors: imbl::Vector::new(),
+            restored: None,
+            servers: None,
             revision: Revision(0),
             next_id: 1,
             now: Timestamp(0),
@@ -127,11 +149,24 @@ impl Default for State {
             settling: imbl::OrdSet::default(),
             events: EventLog::default(),
             requests: Requests::default(),
+            staging: None,
         }
     }
 }
 
 impl State {
+    /// Returns what the servers call their cluster: the same for as long as they are one, whatever is restored.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<Incarnation> {
+        self.servers.or(self.incarnation)
+    }
+
+    /// Returns whether this life goes back to that one, or has taken its place: who belonged to that one belongs to this one.
+    #[must_use]
+    pub fn descends_from(&self, incarnation: Incarnation) -> bool {
+        self.previous_incarnation == Some(incarnation) || self.ancestors.contains(&incarnation)
+    }
+
     /// Returns whether a session of that node with that generation is the present one.
     #[must_use]
     pub fn is_current(&self, node: NodeId, generation: Generation) -> bool {

@@ -36,7 +36,7 @@ async fn losing_the_term_drops_its_loops_and_the_next_one_is_another_reign() {
     let cluster = cluster(dir.path()).await;
     let leases = LeaseBook::default();
     let overrides = Overrides { heartbeat: None, node_timeout: Some(Duration::from_secs(9)) };
-    let duties = Duties { cluster: cluster.clone(), leases, overrides };
+    let duties = Duties { cluster: cluster.clone(), leases, overrides, snapshots: None };
     let (told, leadership) = watch::channel(leading(1, false));
     let stop = CancellationToken::new();
     let running = tokio::spawn(run(duties, leadership, stop.clone()));
@@ -69,8 +69,12 @@ async fn losing_the_term_drops_its_loops_and_the_next_one_is_another_reign() {
 async fn a_reign_of_another_ends_ours() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = cluster(dir.path()).await;
-    let duties =
-        Duties { cluster: cluster.clone(), leases: LeaseBook::default(), overrides: Overrides::default() };
+    let duties = Duties {
+        cluster: cluster.clone(),
+        leases: LeaseBook::default(),
+        overrides: Overrides::default(),
+        snapshots: None,
+    };
     let stop = CancellationToken::new();
     let running = tokio::spawn(run(duties, cluster.leadership(), stop.clone()));
     let ours = reaches(&cluster, "a reign", |reign| reign.is_some()).await;

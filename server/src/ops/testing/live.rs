@@ -57,7 +57,7 @@ impl Live {
             // Nodes of these tests have no agent that would renew a lease.
             let overrides =
                 Overrides { node_timeout: Some(Duration::from_secs(3600)), ..Overrides::default() };
-            let duties = Duties { cluster: cluster.clone(), leases, overrides };
+            let duties = Duties { cluster: cluster.clone(), leases, overrides, snapshots: None };
             tokio::spawn(leader::run(duties, cluster.leadership(), stop.clone()));
         }
         Self { cluster, hub, _guard: stop.clone().drop_guard(), stop, _dir: dir }

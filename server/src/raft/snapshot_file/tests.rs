@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::SNAPSHOT_BLOCK_BYTES;
 use proptest::prelude::*;
 
 fn written(meta: &[u8], content: &[u8]) -> (tempfile::TempDir, PathBuf) {

@@ -8,6 +8,7 @@ mod nodes;
 mod plans;
 mod reign;
 mod restart;
+mod restore;
 mod room;
 mod settings;
 mod slots;
@@ -32,6 +33,7 @@ impl State {
         self.revision = self.revision.next();
         self.now = self.now.max(command.now);
         self.requests.expire(self.now);
+        self.staging.take_if(|staging| staging.is_abandoned(self.now));
         let hash = if command.request.is_none() { 0 } else { encode::body_hash(&command.kind) };
         if let Some(outcome) = self.requests.answer(command.request, hash) {
             return Applied { outcome, changes };
@@ -76,6 +78,10 @@ impl State {
             Kind::Gc(gc) => self.collect(&gc, changes),
             Kind::PutAuthority(authority) => self.put_authority(authority),
             Kind::DenyMember { id, denied } => self.deny_member(id, denied),
+            Kind::RestoreChunk { upload, offset, data } => self.stage(upload, offset, data),
+            Kind::Restore { upload, bytes, incarnation, force } => {
+                self.restore(upload, bytes, incarnation, force, &command.actor, changes)
+            }
         }
     }
 

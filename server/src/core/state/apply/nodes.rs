@@ -53,7 +53,7 @@ impl State {
     }
 
     fn knows_incarnation(&self, incarnation: Incarnation) -> bool {
-        self.incarnation == Some(incarnation) || self.previous_incarnation == Some(incarnation)
+        self.incarnation == Some(incarnation) || self.descends_from(incarnation)
     }
 
     /// A registration that was long on its way tells of the past: what it does not name may run by now.

@@ -5,6 +5,7 @@ mod members;
 mod nodes;
 mod people;
 mod plans;
+mod restore;
 mod settings;
 mod statuses;
 mod time;

@@ -73,25 +73,13 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             expected_version: expected.map(|version| version.0),
             message: message.clone(),
         }),
-        Kind::StopJob { key, purge } => Wire::StopJob(v1::StopJob {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            purge: *purge,
-        }),
+        Kind::StopJob { key, purge } => Wire::StopJob(stop_job_to_wire(key, *purge)),
         Kind::ScaleJob { key, group, count } => Wire::ScaleJob(scale_to_wire(key, group, *count)),
         Kind::StartJob { key } => {
             Wire::StartJob(v1::StartJob { namespace: key.namespace.clone(), name: key.name.clone() })
         }
-        Kind::RevertJob { key, to } => Wire::RevertJob(v1::RevertJob {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            to: to.0,
-        }),
-        Kind::RestartJob { key, at_once } => Wire::RestartJob(v1::RestartJob {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            at_once: *at_once,
-        }),
+        Kind::RevertJob { key, to } => Wire::RevertJob(revert_to_wire(key, *to)),
+        Kind::RestartJob { key, at_once } => Wire::RestartJob(restart_to_wire(key, *at_once)),
         Kind::RestartAlloc { alloc } => Wire::RestartAlloc(v1::RestartAlloc { alloc: alloc.0 }),
         Kind::DrainNode { node, step } => Wire::DrainNode(drain_to_wire(*node, step)),
         Kind::PurgeNode { node } => Wire::PurgeNode(v1::PurgeNode { node: node.0 }),
@@ -118,6 +106,12 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
         }
         Kind::PutSettings(settings) => {
             Wire::PutSettings(v1::PutSettings { settings: Some(settings_to_wire(settings)) })
+        }
+        Kind::RestoreChunk { upload, offset, data } => {
+            Wire::RestoreChunk(v1::RestoreChunk { upload: *upload, offset: *offset, data: data.clone() })
+        }
+        Kind::Restore { upload, bytes, incarnation, force } => {
+            Wire::Restore(restore_to_wire(*upload, *bytes, *incarnation, *force))
         }
         Kind::SetSettings(list) => {
             Wire::SetSettings(v1::SetSettings { changes: list.iter().map(change_to_wire).collect() })
@@ -188,6 +182,15 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         }
         Wire::PutAuthority(put) => Kind::PutAuthority(authority_from_wire(need(put.authority, "authority")?)),
         Wire::DenyMember(deny) => deny_from_wire(deny),
+        Wire::RestoreChunk(chunk) => {
+            Kind::RestoreChunk { upload: chunk.upload, offset: chunk.offset, data: chunk.data }
+        }
+        Wire::Restore(restore) => Kind::Restore {
+            upload: restore.upload,
+            bytes: restore.bytes,
+            incarnation: Incarnation(restore.incarnation),
+            force: restore.force,
+        },
         Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
 }
@@ -214,6 +217,22 @@ fn drain_from_wire(step: v1::drain_node::Step) -> DrainStep {
         Step::Cancel(_) => DrainStep::Cancel,
         Step::Advance(_) => DrainStep::Advance,
     }
+}
+
+fn stop_job_to_wire(key: &JobKey, purge: bool) -> v1::StopJob {
+    v1::StopJob { namespace: key.namespace.clone(), name: key.name.clone(), purge }
+}
+
+fn revert_to_wire(key: &JobKey, to: JobVersion) -> v1::RevertJob {
+    v1::RevertJob { namespace: key.namespace.clone(), name: key.name.clone(), to: to.0 }
+}
+
+fn restart_to_wire(key: &JobKey, at_once: bool) -> v1::RestartJob {
+    v1::RestartJob { namespace: key.namespace.clone(), name: key.name.clone(), at_once }
+}
+
+const fn restore_to_wire(upload: u64, bytes: u64, incarnation: Incarnation, force: bool) -> v1::Restore {
+    v1::Restore { upload, bytes, incarnation: incarnation.0, force }
 }
 
 fn scale_to_wire(key: &JobKey, group: &str, count: u32) -> v1::ScaleJob {

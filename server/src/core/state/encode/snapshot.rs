@@ -19,7 +19,7 @@ use super::record::{
 use super::settings::{settings_from_wire, settings_to_wire};
 use super::{BadRecord, decode_outcome, encode_outcome, need};
 use crate::core::state::requests::Result as KeptResult;
-use crate::core::state::{Alloc, ReignRecord, State};
+use crate::core::state::{Alloc, ReignRecord, Restored, Staging, State};
 use crate::limits;
 
 /// The newest version of a state that this binary writes and applies.
@@ -56,6 +56,10 @@ pub fn write_snapshot(state: &State, to: &mut dyn Write) -> std::io::Result<()> 
             result: encode_outcome(&kept.outcome).into(),
         }))?;
     }
+    for part in state.staging.iter().flat_map(|staging| staging.parts().map(move |part| (staging, part))) {
+        let (staging, data) = (part.0, part.1.clone());
+        put(Kind::Staged(v1::StagedPart { upload: staging.upload(), at_ms: staging.at().0, data }))?;
+    }
     let end = Kind::End(v1::End { records: written });
     to.write_all(&v1::Record { kind: Some(end) }.encode_length_delimited_to_vec())
 }
@@ -76,6 +80,10 @@ fn header(state: &State) -> v1::Header {
         settings: Some(settings_to_wire(&state.settings)),
         authority: state.authority.as_deref().map(authority_to_wire),
         denied: state.denied.iter().map(denied_to_wire).collect(),
+        servers: state.servers.map_or(0, |id| id.0),
+        ancestors: state.ancestors.iter().map(|id| id.0).collect(),
+        restored_ms: state.restored.map_or(0, |restored| restored.at.0),
+        restored_revision: state.restored.map_or(0, |restored| restored.revision.0),
     }
 }
 
@@ -137,6 +145,12 @@ fn read_header(state: &mut State, header: v1::Header) -> Result<(), BadRecord> {
     let incarnation = |id: u64| Some(Incarnation(id)).filter(|id| id.0 != 0);
     state.incarnation = incarnation(header.incarnation);
     state.previous_incarnation = incarnation(header.previous_incarnation);
+    state.servers = Some(Incarnation(header.servers)).filter(|id| id.0 != 0);
+    state.ancestors = header.ancestors.into_iter().map(Incarnation).collect();
+    state.restored = (header.restored_revision != 0).then_some(Restored {
+        at: Timestamp(header.restored_ms),
+        revision: Revision(header.restored_revision),
+    });
     state.revision = Revision(header.revision);
     state.next_id = header.next_id;
     state.now = Timestamp(header.now_ms);
@@ -179,6 +193,10 @@ fn read_row(state: &mut State, kind: Kind) -> Result<(), BadRecord> {
                 outcome: decode_outcome(&request.result)?,
             };
             state.requests.keep(RequestId(u128::from_be_bytes(id)), kept);
+        }
+        Kind::Staged(part) => {
+            let (upload, at) = (part.upload, Timestamp(part.at_ms));
+            state.staging.get_or_insert_with(|| Staging::new(upload, at)).push(part.data);
         }
         Kind::Header(_) | Kind::End(_) => return Err(BadMessage { field: "header" }.into()),
     }

@@ -301,6 +301,14 @@ fn kind() -> impl Strategy<Value = Kind> {
             id,
             denied: denied.map(|(name, until)| Denied { name, until: Timestamp(until) }),
         }),
+        (0u64..3, 0u64..9, vec(any::<u8>(), 0..9)).prop_map(|(upload, offset, data)| Kind::RestoreChunk {
+            upload,
+            offset,
+            data: data.into()
+        }),
+        (0u64..3, 0u64..9, any::<u64>(), any::<bool>()).prop_map(|(upload, bytes, incarnation, force)| {
+            Kind::Restore { upload, bytes, incarnation: Incarnation(incarnation), force }
+        }),
     ]
 }
 
