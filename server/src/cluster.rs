@@ -193,6 +193,12 @@ impl Cluster {
         }
     }
 
+    /// Returns whether this server is its cluster's only one that votes, and leads.
+    #[must_use]
+    pub fn leads_alone(&self) -> bool {
+        self.shared.raft.leads_alone()
+    }
+
     /// Waits until everything that was acknowledged anywhere before this call can be read here.
     ///
     /// # Errors

@@ -155,6 +155,9 @@ pub const READ_INDEX_WITHIN: Duration = Duration::from_secs(2);
 /// The pause before a leader that was not confirmed asks again.
 pub const READ_INDEX_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often a majority confirms the leader for fences, at most: one round serves all agents, and takes so much from each fence.
+pub const FENCE_ROUND: Duration = Duration::from_millis(200);
+
 /// How long a change of the membership may take: two entries that a majority of the new servers has to have, too.
 pub const MEMBERSHIP_WITHIN: Duration = Duration::from_secs(10);
 

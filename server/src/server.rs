@@ -119,11 +119,9 @@ pub struct Handle {
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn start(mut config: Config) -> Result<Handle, StartError> {
-    let snapshots = config.snapshots.take();
-    let Config {
-        data_dir, name, listener, advertise, backend, timings, overrides, key, join, expect, ..
-    } = config;
+pub async fn start(config: Config) -> Result<Handle, StartError> {
+    let Config { data_dir, name, listener, advertise, backend, timings, .. } = config;
+    let Config { overrides, key, join, expect, snapshots, .. } = config;
     let is_one_of_several = !join.is_empty() || expect > 1;
     if is_one_of_several && key.is_none() {
         return Err(StartError::NoKey);
@@ -147,10 +145,7 @@ pub async fn start(mut config: Config) -> Result<Handle, StartError> {
         ..raft::Config::new(&data_dir, identity.member.server.0, &reached_at, &name)
     };
     let cluster = Cluster::start(log, identity.member).await.map_err(StartError::Raft)?;
-    if let Some(enrolment) = enrolment.as_ref().filter(|one| !waits && !one.credentials().is_enrolled()) {
-        // Nobody else could make it one: it is reached with a certificate from the first moment on.
-        enrolment.found("", now()).map_err(StartError::Enrolment)?;
-    }
+    found_alone(enrolment.as_ref(), waits).map_err(StartError::Enrolment)?;
     let forming = forming::Config {
         data_dir,
         own,
@@ -192,6 +187,14 @@ pub async fn start(mut config: Config) -> Result<Handle, StartError> {
     let (died, fatal) = watch::channel(None);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_for_failure(cluster.clone(), died)));
     Ok(Handle { cluster, hub, addr, identity, enrolment, stop, tasks, fatal })
+}
+
+/// Makes the CA of a server that waits for no others: it is reached with a certificate from the first moment on.
+fn found_alone(enrolment: Option<&Enrolment>, waits: bool) -> Result<(), enrolment::Error> {
+    match enrolment.filter(|one| !waits && !one.credentials().is_enrolled()) {
+        Some(enrolment) => enrolment.found("", now()),
+        None => Ok(()),
+    }
 }
 
 /// The numbers of this server.

@@ -72,7 +72,7 @@ impl Connection {
         loop {
             ticks.tick().await;
             for agent in self.agents.iter().skip(beat % BEATS).step_by(BEATS) {
-                let heartbeat = v1::Heartbeat { boottime_ms: boottime().0 };
+                let heartbeat = v1::Heartbeat { boottime_ms: boottime().0, fenced: false };
                 let message = v1::AgentMessage { kind: Some(agent_message::Kind::Heartbeat(heartbeat)) };
                 // A full queue holds a heartbeat that says the same.
                 agent.try_send(message).ok();

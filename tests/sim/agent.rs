@@ -351,6 +351,8 @@ impl Sim {
             }
             Kind::StatusAck(ack) => one.outbox.acknowledge(ack.batch),
             Kind::Redirect(_) => self.hang_up(agent),
+            // No job of the simulation has a fence.
+            Kind::FenceAck(_) => {}
             Kind::HeartbeatAck(_) | Kind::OpenLogs(_) | Kind::OpenExec(_) | Kind::Ask(_) => {}
         }
     }

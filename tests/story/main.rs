@@ -19,6 +19,7 @@ mod disk_full;
 mod drain;
 mod every_node;
 mod fair;
+mod fences;
 mod hooks_in_order;
 mod hopeless_start;
 mod hostile_input;

@@ -18,6 +18,7 @@ use crate::core::spec::tests::spec;
 use crate::driver::mock::Mock;
 use crate::driver::{self, AttemptId, BoxFuture, Ends, Known, Reply, StartFailure, StartSpec, Started};
 
+mod fences;
 mod leftovers;
 mod lifecycle;
 
@@ -57,7 +58,7 @@ impl Driver for Lossy {
 
 struct Rig {
     /// The boot of the machine: the agent may begin anew, its clock does not.
-    booted: Instant,
+    clock: Clock,
     dir: tempfile::TempDir,
     mock: Mock,
     lists_nothing: Arc<AtomicBool>,
@@ -69,10 +70,14 @@ struct Rig {
 
 impl Rig {
     async fn new() -> Self {
+        Self::with_clock(Clock::Runtime { start: Instant::now() }).await
+    }
+
+    async fn with_clock(clock: Clock) -> Self {
         let dir = tempfile::tempdir().expect("a scratch folder");
         let (mock, lists_nothing) = (Mock::default(), Arc::default());
         let mut rig = Self {
-            booted: Instant::now(),
+            clock,
             dir,
             mock,
             lists_nothing,
@@ -87,7 +92,7 @@ impl Rig {
     async fn start(&mut self) {
         let config = Config {
             default_user: DefaultUser::SameAsAgent,
-            clock: Clock::Runtime { start: self.booted },
+            clock: self.clock,
             gauge: Gauge::Set(self.free.clone()),
             ..Config::new(self.dir.path().to_owned())
         };

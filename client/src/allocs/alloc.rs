@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -34,6 +35,8 @@ pub enum Message {
     Stop,
     /// Take over what may change while it runs.
     Update(Box<Spec>),
+    /// Servers stand behind a heartbeat that was sent then: its fence holds on from there.
+    Confirmed(BootTime),
     /// Servers know its end.
     Release,
     /// Remove all of it; the actor ends.
@@ -87,6 +90,13 @@ impl Handle {
         self.view.clone()
     }
 
+    /// Returns how long it may run without word from the servers; none when it has ended, or may for ever.
+    #[must_use]
+    pub fn fence(&self) -> Option<Duration> {
+        let view = self.view.borrow();
+        view.spec.fence.filter(|_| !view.status.state.has_ended()).map(|fence| fence.after)
+    }
+
     /// Waits until it has ended. Cancel safe.
     pub async fn ended(&self) {
         let mut view = self.view.clone();
@@ -114,6 +124,10 @@ pub(super) struct Alloc {
     pub(super) starting: BTreeMap<String, CancellationToken>,
     /// Starts that wait until anything may start.
     pub(super) held_back: BTreeMap<String, u32>,
+    /// The last heartbeat that servers stand behind, as far as this agent process knows; of an allocation with a fence.
+    pub(super) confirmed: Option<BootTime>,
+    /// Starts that wait for such a heartbeat.
+    pub(super) unfenced: BTreeMap<String, u32>,
     /// Effects that wait until the record is on disk, each since when, and when that is tried again.
     pub(super) unsaved: Vec<(String, Effect, BootTime)>,
     /// The last start of each task that waited for that in vain.
@@ -149,6 +163,8 @@ pub fn spawn(shared: Arc<Shared>, record: Record, events: Vec<(String, TaskEvent
         timers: BTreeMap::new(),
         starting: BTreeMap::new(),
         held_back: BTreeMap::new(),
+        confirmed: None,
+        unfenced: BTreeMap::new(),
         unsaved: Vec::new(),
         given_up: BTreeMap::new(),
         save_again_at: None,
@@ -207,6 +223,7 @@ impl Alloc {
                 self.save().await;
                 self.report();
             }
+            Message::Confirmed(sent) => self.renew_fence(sent),
             Message::Release => {
                 if self.record.released_at.is_none() {
                     self.record.released_at = Some(self.shared.clock.wall());

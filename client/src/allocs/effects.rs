@@ -2,6 +2,7 @@
 //! what needs it waits, and only stopping goes on. A start waits for [`SAVE_PATIENCE`] and has failed then.
 
 use super::alloc::Alloc;
+use super::fence::Start;
 use crate::core::task_machine::{Effect, Phase, TaskEvent};
 use crate::limits::{SAVE_PATIENCE, SAVE_RETRY};
 use crate::store::file::FileError;
@@ -94,10 +95,19 @@ impl Alloc {
             self.held_back.insert(task, attempt);
             return;
         }
+        let deadline = match self.fence_of_start(&task, attempt) {
+            Start::Now(deadline) => deadline,
+            Start::Later => return,
+            Start::Never => {
+                let failed = TaskEvent::StartFailed { attempt, reason: EndReason::Lease, hopeless: true };
+                self.work.push(Box::pin(async move { Some((task, failed)) }));
+                return;
+            }
+        };
         let token = CancellationToken::new();
         self.starting.insert(task.clone(), token.clone());
         let id = attempt_id(self.record.id, &task, attempt);
-        let start = perform::start(self.shared.tasks.clone(), self.spec.clone(), id, token);
+        let start = perform::start(self.shared.tasks.clone(), self.spec.clone(), id, deadline, token);
         self.work.push(Box::pin(async move { Some((task, start.await)) }));
     }
 
@@ -111,7 +121,7 @@ impl Alloc {
     }
 
     fn begin_stop(&mut self, task: &str, attempt: u32) {
-        let waits = self.held_back.remove(task).is_some();
+        let waits = self.held_back.remove(task).is_some() | self.unfenced.remove(task).is_some();
         let unsaved_before = self.unsaved.len();
         self.unsaved.retain(|(name, effect, _)| name != task || !matches!(effect, Effect::Start(_)));
         if waits || self.unsaved.len() < unsaved_before {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use proto::ids::{AllocId, Incarnation, Revision};
 use proto::model::{AllocState, AllocStatus};
+use proto::time::BootTime;
 use proto::wire::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::alloc::{self, Message as ToAlloc, Shared};
-use super::reattach;
 use super::view::{self, View};
+use super::{leftovers, reattach};
 use crate::core::assignments::{self, Action, Decision, Foreign, Position, Wanted};
 use crate::core::task_machine::TaskEvent;
 use crate::driver::{AttemptId, Ended, Ends, Known};
@@ -53,6 +54,7 @@ pub enum Followed {
 enum Message {
     Greet(Position, Option<Incarnation>, oneshot::Sender<Result<(), GreetError>>),
     Follow(Wanted, Option<Revision>, oneshot::Sender<Followed>),
+    Confirmed(BootTime, oneshot::Sender<()>),
     Registration(oneshot::Sender<Registration>),
     Views(oneshot::Sender<BTreeMap<AllocId, View>>),
     Watch(AllocId, oneshot::Sender<Option<watch::Receiver<View>>>),
@@ -81,6 +83,7 @@ pub struct Registration {
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     leftovers: watch::Receiver<BTreeSet<AllocId>>,
+    fence: watch::Receiver<Option<Duration>>,
 }
 
 impl Handle {
@@ -102,6 +105,19 @@ impl Handle {
     /// When the agent is being stopped.
     pub async fn follow(&self, wanted: Wanted, base: Option<Revision>) -> Result<Followed, Gone> {
         self.ask(|reply| Message::Follow(wanted, base, reply)).await
+    }
+
+    /// Lets the fences of all allocations hold on: servers stand behind a heartbeat that was sent then.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn confirmed(&self, sent: BootTime) -> Result<(), Gone> {
+        self.ask(|reply| Message::Confirmed(sent, reply)).await
+    }
+
+    /// Returns the shortest fence of what is here, as that changes; none where nothing has one.
+    pub fn fence(&self) -> watch::Receiver<Option<Duration>> {
+        self.fence.clone()
     }
 
     /// Returns what a registration says.
@@ -188,6 +204,10 @@ pub(super) struct Manager {
     pub(super) allocs: BTreeMap<AllocId, alloc::Handle>,
     /// What ran without a record when that was looked at last. At most what the driver holds.
     leftovers: watch::Sender<BTreeSet<AllocId>>,
+    /// The shortest fence of what has not ended.
+    pub(super) fence: watch::Sender<Option<Duration>>,
+    /// The last heartbeat that servers stand behind.
+    pub(super) confirmed: Option<BootTime>,
     inbox: mpsc::Receiver<Message>,
     /// For what comes back from work beside; weak, so that the last handle that goes ends the manager.
     own: mpsc::WeakSender<Message>,
@@ -204,7 +224,10 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
         .collect();
     let own = sender.downgrade();
     let (leftovers, watched) = watch::channel(leftovers);
+    let (fence, shortest) = watch::channel(None);
     let manager = Manager {
+        fence,
+        confirmed: None,
         shared,
         gate,
         dir,
@@ -222,8 +245,9 @@ pub fn spawn(parts: Parts, ends: Ends) -> Handle {
         is_closing: false,
     };
     let tracker = manager.shared.tracker.clone();
+    manager.note_fences();
     tracker.spawn(manager.run(ends));
-    Handle { inbox: sender, leftovers: watched }
+    Handle { inbox: sender, leftovers: watched, fence: shortest }
 }
 
 impl Manager {
@@ -260,6 +284,10 @@ impl Manager {
             }
             Message::Follow(wanted, base, reply) => {
                 let _ = reply.send(self.follow(wanted, base).await);
+            }
+            Message::Confirmed(sent, reply) => {
+                self.renew_fences(sent).await;
+                let _ = reply.send(());
             }
             Message::Registration(reply) => {
                 let held = self.allocs.values().map(alloc::Handle::view);
@@ -325,6 +353,7 @@ impl Manager {
         if completes {
             self.gate.send_replace(true);
         }
+        self.note_fences();
         Followed::Base(position.revision)
     }
 
@@ -376,7 +405,12 @@ impl Manager {
             Action::Start(id, spec) => {
                 tracing::info!(alloc = %id, job = spec.job, group = spec.group_name, "assigned");
                 let record = Record::new(id, incarnation, *spec, self.boot_id.clone());
-                self.allocs.insert(id, alloc::spawn(self.shared.clone(), record, Vec::new()));
+                let fenced = record.spec.fence.is_some();
+                let one = alloc::spawn(self.shared.clone(), record, Vec::new());
+                if let Some(sent) = self.confirmed.filter(|_| fenced) {
+                    one.send(ToAlloc::Confirmed(sent)).await;
+                }
+                self.allocs.insert(id, one);
             }
             Action::Update(id, spec) => self.tell(id, ToAlloc::Update(spec)).await,
             Action::Stop(id) => self.tell(id, ToAlloc::Stop).await,
@@ -384,7 +418,7 @@ impl Manager {
             Action::ReportAbsent(id) => {
                 let is_known = !*self.durable.borrow() && !self.absent.insert(id);
                 if !is_known {
-                    self.spawn_beside(end_leftovers_of(self.shared.clone(), id, self.durable.subscribe()));
+                    self.spawn_beside(leftovers::end_of(self.shared.clone(), id, self.durable.subscribe()));
                 }
             }
             Action::ReportUnreadable(id, fault) => {
@@ -460,27 +494,5 @@ impl Manager {
                 self.tell(AllocId(id.alloc), ToAlloc::Task(id.task, lost)).await;
             }
         }
-    }
-}
-
-/// Ends what runs under the number of an allocation that has no record, by order of servers, and reports it as stopped when
-/// nothing is left and the order is durable.
-async fn end_leftovers_of(shared: Arc<Shared>, id: AllocId, mut durable: watch::Receiver<bool>) {
-    const TERM: i32 = 15;
-    let driver = &shared.tasks.driver;
-    loop {
-        let listed = perform::until_answered(|| driver.list()).await;
-        let left: Vec<_> = listed.into_iter().filter(|known| known.id.alloc == id.0).collect();
-        if left.is_empty() {
-            if durable.wait_for(|durable| *durable).await.is_err() {
-                return;
-            }
-            shared.outbox.put(AllocStatus { id, seq: 1, state: AllocState::Stopped, tasks: Vec::new() });
-            return;
-        }
-        for known in left {
-            let _ = driver.stop(known.id, TERM, proto::model::Task::DEFAULT_STOP_TIMEOUT).await;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

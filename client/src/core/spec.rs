@@ -1,9 +1,11 @@
 //! What an allocation runs, as it was assigned.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proto::ids::JobVersion;
 use proto::model::{Group, JobType};
+use proto::time::millis;
 use proto::wire::{BadMessage, job, v1};
 
 /// One assigned instance of a group.
@@ -27,6 +29,17 @@ pub struct Spec {
     pub group: Group,
     /// Host ports by name.
     pub ports: BTreeMap<String, u16>,
+    /// Until when it may run without word from the servers; none: for ever.
+    pub fence: Option<Fence>,
+}
+
+/// What keeps an allocation from running beside another one of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// So long after a heartbeat that servers have confirmed it has been stopped.
+    pub after: Duration,
+    /// Of two allocations of the slot the later one has the higher.
+    pub token: u64,
 }
 
 impl Spec {
@@ -60,6 +73,8 @@ pub fn to_wire(spec: &Spec) -> v1::AllocSpec {
         meta: spec.meta.clone(),
         spec: Some(job::group_to_wire(&spec.group)),
         ports: spec.ports.iter().map(|(name, port)| (name.clone(), u32::from(*port))).collect(),
+        fence_ms: spec.fence.map_or(0, |fence| millis(fence.after)),
+        fence_token: spec.fence.map_or(0, |fence| fence.token),
     }
 }
 
@@ -74,7 +89,9 @@ pub fn from_wire(spec: v1::AllocSpec) -> Result<Spec, BadMessage> {
     let ports = spec.ports.into_iter().map(|(name, port)| {
         u16::try_from(port).map(|port| (name, port)).map_err(|_| BadMessage { field: "ports" })
     });
+    let after = Duration::from_millis(spec.fence_ms);
     let spec = Spec {
+        fence: (!after.is_zero()).then_some(Fence { after, token: spec.fence_token }),
         kind,
         namespace: spec.namespace,
         job: spec.job,
@@ -119,12 +136,14 @@ pub(crate) mod tests {
             meta: BTreeMap::new(),
             group: Group { restart, ..Group::new(JobType::Service, tasks) },
             ports: BTreeMap::from([("http".to_owned(), 20_001)]),
+            fence: None,
         }
     }
 
     #[test]
     fn a_spec_reads_back_as_it_was_written() {
-        let spec = spec(JobType::Batch, &["web", "log-shipper"]);
+        let fence = Some(Fence { after: Duration::from_secs(10), token: 7 });
+        let spec = Spec { fence, ..spec(JobType::Batch, &["web", "log-shipper"]) };
         assert_eq!(from_wire(to_wire(&spec)), Ok(spec));
     }
 

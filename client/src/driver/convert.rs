@@ -43,6 +43,7 @@ pub(super) fn message_of(spec: StartSpec) -> Result<message::Start, StartFailure
         stop_signal: spec.stop_signal,
         stop_timeout_ms: spec.stop_timeout.as_millis() as u64,
         deadline_boot_ms: spec.deadline_boot_ms.unwrap_or(0),
+        fence_grace_ms: spec.fence_grace.as_millis() as u64,
         confine: Some(confine_of(spec.limits, spec.confine, binds, folders)),
     })
 }

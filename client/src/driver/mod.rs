@@ -84,6 +84,8 @@ pub struct StartSpec {
     pub stop_timeout: Duration,
     /// Fence from the first instruction on, in ms of boot time.
     pub deadline_boot_ms: Option<u64>,
+    /// How long before that it is told to stop.
+    pub fence_grace: Duration,
     /// What the kernel enforces on all of its processes together. One that cannot be enforced fails the start.
     pub limits: Limits,
     /// What sets it apart from the machine.
@@ -110,6 +112,7 @@ impl StartSpec {
             stop_signal: libc::SIGTERM,
             stop_timeout: Duration::from_secs(10),
             deadline_boot_ms: None,
+            fence_grace: Duration::ZERO,
             limits: Limits::default(),
             confine: Confine::default(),
             binds: Vec::new(),
@@ -170,7 +173,7 @@ pub enum EndCause {
     Oom,
     /// Our SIGKILL, because a stop took too long.
     Killed,
-    /// Our SIGKILL at the deadline of its fence.
+    /// Its fence: told to stop shortly before the deadline, killed when it came.
     Lease,
     /// Nobody knows.
     Lost,

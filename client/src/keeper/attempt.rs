@@ -39,6 +39,8 @@ pub(super) struct Attempt {
 pub(super) enum Next {
     /// Nothing before this time, if any.
     Wait(Option<u64>),
+    /// Tell it to stop, because its fence is about to end it, then look again at this time.
+    TellFenced(u64),
     /// SIGKILL to the whole tree for this reason, and look again at this time.
     Kill(Cause, u64),
     /// Tell what the main process left behind to stop, then look again at this time.
@@ -77,11 +79,21 @@ impl Attempt {
         self.record.kill_at_boot_ms = if known == 0 { kill_at.max(1) } else { known.min(kill_at.max(1)) };
     }
 
+    /// Whether its fence may be moved to that time, 0 being never: not further away once it has told the attempt to stop.
+    pub(super) fn may_move_fence(&self, boot_ms: u64) -> bool {
+        !self.record.fenced || (boot_ms != 0 && boot_ms <= self.record.deadline_boot_ms)
+    }
+
     /// Decides what comes next; `is_empty` says whether no process is left, asked only after the main process ended.
     pub(super) fn decide(&mut self, now: u64, is_empty: impl FnOnce() -> bool) -> Next {
         let due = |at: u64| at != 0 && now >= at;
         let (kill_at, deadline) = (self.record.kill_at_boot_ms, self.record.deadline_boot_ms);
-        let first = [kill_at, deadline].into_iter().filter(|&at| at != 0).min();
+        let tell_at = match deadline {
+            0 => 0,
+            _ if self.record.fenced || self.record.stopping => 0,
+            at => at.saturating_sub(self.record.fence_grace_ms).max(1),
+        };
+        let first = [kill_at, deadline, tell_at].into_iter().filter(|&at| at != 0).min();
         if !self.main_alive {
             if is_empty() {
                 return Next::Finish;
@@ -93,6 +105,10 @@ impl Attempt {
                 self.leftovers_told = true;
                 return Next::TellLeftovers(now + LEFTOVER_POLL.as_millis() as u64);
             }
+        }
+        if self.main_alive && due(tell_at) && !due(deadline) && !due(kill_at) {
+            self.record.fenced = true;
+            return Next::TellFenced(deadline);
         }
         if due(deadline) || due(kill_at) {
             let pause = (KILL_REPEAT.as_millis() as u64) << self.kills.min(5);
@@ -125,6 +141,9 @@ impl Attempt {
         self.extra.finish();
         let record = &self.record;
         let (cause, code) = cause(record.wait_status, record.killed, oom);
+        // However it ended after that: it did so because of the fence.
+        let fenced_off = record.fenced && !record.stopping && cause != Cause::Lost;
+        let cause = if fenced_off { Cause::Lease } else { cause };
         let ended = Ended {
             id: record.id.clone(),
             cause: cause.into(),
@@ -208,6 +227,28 @@ mod tests {
         assert_eq!(attempt.decide(1000, never), Next::Kill(Cause::Lease, 1020));
         assert_eq!(attempt.decide(1020, never), Next::Kill(Cause::Lease, 1060));
         assert_eq!(running(1000, 0).decide(1000, never), Next::Kill(Cause::Killed, 1020));
+    }
+
+    #[test]
+    fn a_fence_tells_before_it_kills_and_the_end_is_its_own() {
+        let mut attempt = running(0, 5000);
+        attempt.record.fence_grace_ms = 1000;
+        assert_eq!(attempt.decide(3999, never), Next::Wait(Some(4000)));
+        assert_eq!(attempt.decide(4000, never), Next::TellFenced(5000));
+        assert_eq!(attempt.decide(4001, never), Next::Wait(Some(5000)));
+        assert!(!attempt.may_move_fence(9000), "it is on its way out");
+        assert!(attempt.may_move_fence(4500), "nearer is safe");
+        attempt.record.wait_status = Some(0);
+        assert_eq!(attempt.end(0, 0, || false).cause, i32::from(Cause::Lease));
+    }
+
+    #[test]
+    fn what_was_told_to_stop_is_not_told_again_by_its_fence_but_killed_by_it() {
+        let mut attempt = running(0, 5000);
+        attempt.record.fence_grace_ms = 1000;
+        attempt.want_stop(60_000);
+        assert_eq!(attempt.decide(4000, never), Next::Wait(Some(5000)));
+        assert!(matches!(attempt.decide(5000, never), Next::Kill(Cause::Lease, _)));
     }
 
     #[test]

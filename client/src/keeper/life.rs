@@ -52,10 +52,9 @@ impl Keeper {
         self.journal.put(&record);
         self.by_id.insert(record.id.clone(), slot);
         self.by_pid.insert(pid, slot);
-        let fence = Some(record.deadline_boot_ms).filter(|&at| at != 0);
         self.attempts.insert(slot, Attempt::new(record, pipes.map(Some), true));
         self.watch_output(slot);
-        self.plan(slot, fence);
+        self.drive(slot, now);
         Ok(started)
     }
 
@@ -137,7 +136,8 @@ impl Keeper {
 
     /// Arms, moves or removes (0) the fence.
     pub(super) fn set_deadline(&mut self, slot: u64, boot_ms: u64) {
-        let Some(attempt) = self.attempts.get_mut(&slot).filter(|attempt| !attempt.has_ended()) else {
+        let movable = |attempt: &&mut Attempt| !attempt.has_ended() && attempt.may_move_fence(boot_ms);
+        let Some(attempt) = self.attempts.get_mut(&slot).filter(movable) else {
             return;
         };
         attempt.record.deadline_boot_ms = boot_ms;
@@ -173,6 +173,12 @@ impl Keeper {
                 for pid in members {
                     tree::signal(pid, signal);
                 }
+                self.plan(slot, Some(at));
+            }
+            Next::TellFenced(at) => {
+                let (signal, record) = (attempt.record.stop_signal, attempt.record.clone());
+                self.tell_guard(&record);
+                self.signal_main(slot, signal);
                 self.plan(slot, Some(at));
             }
             Next::Kill(cause, at) => {
@@ -341,6 +347,7 @@ fn new_record(start: &Start, slot: u64, now: u64) -> Record {
         stop_signal: if start.stop_signal == 0 { libc::SIGTERM } else { start.stop_signal },
         stop_timeout_ms: start.stop_timeout_ms,
         deadline_boot_ms: start.deadline_boot_ms,
+        fence_grace_ms: start.fence_grace_ms,
         user: start.also.as_ref().and(start.user.clone()),
         also: start.also.clone(),
         ..Record::default()

@@ -149,6 +149,9 @@ pub struct Start {
     /// Fence armed before the first instruction, in ms of boot time; 0 is none.
     #[prost(uint64, tag = "12")]
     pub deadline_boot_ms: u64,
+    /// How long before the deadline of its fence it is told to stop, in milliseconds. A keeper that does not know it only kills.
+    #[prost(uint64, tag = "31")]
+    pub fence_grace_ms: u64,
     /// How it is confined; missing in what agents of protocol 1 send, which confine nothing.
     #[prost(message, optional, tag = "13")]
     pub confine: Option<Confine>,
@@ -375,7 +378,7 @@ pub enum Cause {
     Oom = 3,
     /// Our SIGKILL, when a stop took too long.
     Killed = 4,
-    /// Our SIGKILL at the fence's deadline.
+    /// The fence: told to stop shortly before its deadline, killed when it came.
     Lease = 5,
 }
 

@@ -69,6 +69,12 @@ pub struct Record {
     /// What it had used when that was last asked for, or at its end.
     #[prost(message, optional, boxed, tag = "21")]
     pub used: Option<Box<Usage>>,
+    /// How long before the fence's deadline it is told to stop.
+    #[prost(uint64, tag = "22")]
+    pub fence_grace_ms: u64,
+    /// Whether it was told to stop by its fence: from then on that cannot be moved.
+    #[prost(bool, tag = "23")]
+    pub fenced: bool,
     /// Where output goes beside the log files.
     #[prost(message, optional, tag = "30")]
     pub also: Option<Also>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proto::ids::Incarnation;
 use proto::model::NodeIdentity;
+use proto::time::BootTime;
 use proto::wire::v1::server_message::Kind as Down;
 use proto::wire::v1::{self, ServerMessage, agent_message::Kind as Up};
 use proto::wire::{WIRE_VERSION, agent};
@@ -15,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use super::dial::{DialError, Way};
+use super::follow::News;
 use super::reach::Reach;
 use super::route::Route;
-use super::uplink::{Uplink, uplink};
+use super::uplink::{Pulse, Uplink, uplink};
 use super::{ask, exec, follow, logs, report};
 use crate::allocs::manager::{self, GreetError};
 use crate::allocs::outbox::Outbox;
@@ -242,13 +244,23 @@ impl Session {
         let (wanted, messages) = mpsc::channel(FOLLOW_QUEUE);
         let log_slots = Arc::new(Semaphore::new(LOG_STREAMS_MAX));
         let mut beside = JoinSet::new();
-        let (pace, every) = watch::channel(self.pace.heartbeat);
-        beside.spawn(self.uplink.clone().beat(needs.clock, every));
+        let mut fence = needs.manager.fence();
+        let shortest = *fence.borrow_and_update();
+        let (pulse, beats) = watch::channel(Pulse::of(self.pace.heartbeat, shortest));
+        beside.spawn(self.uplink.clone().beat(needs.clock, beats));
         beside.spawn(follow::run(needs.manager.clone(), self.uplink.clone(), messages));
         beside.spawn(report::run(needs.outbox.clone(), self.uplink.clone(), needs.clock));
         loop {
             while beside.try_join_next().is_some() {}
-            let message = tokio::time::timeout(self.pace.patience, self.down.message()).await;
+            let message = tokio::select! {
+                message = tokio::time::timeout(self.pace.patience, self.down.message()) => message,
+                // Without its owner nothing changes any more.
+                Ok(()) = fence.changed() => {
+                    let shortest = *fence.borrow_and_update();
+                    pulse.send_replace(Pulse::of(self.pace.heartbeat, shortest));
+                    continue;
+                }
+            };
             let message = message
                 .map_err(|_| Over::Silent(self.pace.patience))?
                 .map_err(|status| Over::Refused(proto::error::Error::from(&status)))?;
@@ -257,11 +269,15 @@ impl Session {
             match message.kind {
                 Some(Down::Complete(set)) => {
                     let set = assignments::complete_from_wire(set).map_err(unreadable)?;
-                    wanted.send(set).await.map_err(|_| Over::Stopped)?;
+                    wanted.send(News::Set(set)).await.map_err(|_| Over::Stopped)?;
                 }
                 Some(Down::Increment(increment)) => {
                     let increment = assignments::increment_from_wire(increment).map_err(unreadable)?;
-                    wanted.send(increment).await.map_err(|_| Over::Stopped)?;
+                    wanted.send(News::Set(increment)).await.map_err(|_| Over::Stopped)?;
+                }
+                Some(Down::FenceAck(ack)) => {
+                    let sent = BootTime(ack.boottime_ms);
+                    wanted.send(News::Confirmed(sent)).await.map_err(|_| Over::Stopped)?;
                 }
                 Some(Down::StatusAck(ack)) => needs.outbox.acknowledge(ack.batch),
                 Some(Down::OpenLogs(ask)) => match log_slots.clone().try_acquire_owned() {
@@ -287,8 +303,8 @@ impl Session {
                 // A newer server may say what this agent does not know.
                 Some(Down::HeartbeatAck(ack)) => {
                     self.pace.heed(&ack);
-                    let heartbeat = self.pace.heartbeat;
-                    pace.send_if_modified(|every| std::mem::replace(every, heartbeat) != heartbeat);
+                    let now = Pulse::of(self.pace.heartbeat, *fence.borrow());
+                    pulse.send_if_modified(|known| std::mem::replace(known, now) != now);
                 }
                 Some(Down::Registered(_) | Down::Hello(_)) | None => {}
             }

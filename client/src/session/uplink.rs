@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock::Clock;
+use crate::core::fence;
 use crate::limits::UPLINK_QUEUE;
 
 /// Sends to the servers of one session.
@@ -16,6 +17,21 @@ use crate::limits::UPLINK_QUEUE;
 pub(super) struct Uplink {
     queue: mpsc::Sender<AgentMessage>,
     beats: mpsc::Sender<AgentMessage>,
+}
+
+/// How heartbeats are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pulse {
+    every: Duration,
+    /// Whether they ask for what fences need.
+    fenced: bool,
+}
+
+impl Pulse {
+    /// Every `pace`, or more often if the shortest fence here wants it.
+    pub(super) fn of(pace: Duration, shortest: Option<Duration>) -> Self {
+        Self { every: fence::pace(pace, shortest), fenced: shortest.is_some() }
+    }
 }
 
 /// The session's connection is gone.
@@ -43,19 +59,19 @@ impl Uplink {
         self.send(Kind::NeedComplete(NeedComplete {})).await
     }
 
-    /// Sends a heartbeat at once and then every `every`, until the session ends; one more at once when `every` changes.
-    pub(super) async fn beat(self, clock: Clock, mut every: watch::Receiver<Duration>) {
+    /// Sends heartbeats until the session ends: one at once, one at once when `pulse` changes, and then as often as it says.
+    pub(super) async fn beat(self, clock: Clock, mut pulse: watch::Receiver<Pulse>) {
         loop {
-            let kind = Kind::Heartbeat(Heartbeat { boottime_ms: clock.boot().0 });
+            let Pulse { every: pause, fenced } = *pulse.borrow_and_update();
+            let kind = Kind::Heartbeat(Heartbeat { boottime_ms: clock.boot().0, fenced });
             let sent = self.beats.try_send(AgentMessage { kind: Some(kind) });
             if matches!(sent, Err(mpsc::error::TrySendError::Closed(_))) {
                 return;
             }
-            let pause = *every.borrow_and_update();
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // Without its sender nothing changes any more.
-                Ok(()) = every.changed() => {}
+                Ok(()) = pulse.changed() => {}
             }
         }
     }
@@ -74,7 +90,7 @@ mod tests {
             up.need_complete().await.expect("there is room");
         }
         let clock = Clock::Runtime { start: tokio::time::Instant::now() };
-        let (_pace, every) = watch::channel(Duration::from_secs(1));
+        let (_pace, every) = watch::channel(Pulse::of(Duration::from_secs(1), None));
         let beating = tokio::spawn(up.clone().beat(clock, every));
         tokio::time::sleep(Duration::from_millis(10)).await;
         let mut stream = std::pin::pin!(stream);
@@ -87,12 +103,12 @@ mod tests {
     async fn a_changed_interval_holds_from_a_heartbeat_at_once() {
         let (up, stream) = uplink();
         let clock = Clock::Runtime { start: tokio::time::Instant::now() };
-        let (pace, every) = watch::channel(Duration::from_secs(60));
+        let (pace, every) = watch::channel(Pulse::of(Duration::from_secs(60), None));
         let beating = tokio::spawn(up.beat(clock, every));
         let mut stream = std::pin::pin!(stream);
         stream.next().await.expect("the first");
         let changed = tokio::time::Instant::now();
-        pace.send_replace(Duration::from_millis(300));
+        pace.send_replace(Pulse::of(Duration::from_millis(300), None));
         for elapsed in [0, 300, 600] {
             stream.next().await.expect("the next");
             assert_eq!(changed.elapsed().as_millis(), elapsed);

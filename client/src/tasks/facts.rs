@@ -83,6 +83,9 @@ impl Facts<'_> {
         put("ALLOC_DIR".into(), self.alloc_dir.display().to_string());
         put("CPU_MILLIS".into(), self.task.resources.cpu_millis.to_string());
         put("MEMORY_BYTES".into(), self.task.resources.memory_bytes.to_string());
+        if let Some(fence) = spec.fence {
+            put("FENCE_TOKEN".into(), fence.token.to_string());
+        }
         env
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::ids::AllocId;
 use proto::model::EndReason;
-use proto::time::Timestamp;
+use proto::time::{BootTime, Timestamp};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -52,16 +52,17 @@ impl Context {
 }
 
 /// Starts one attempt and returns what came of it. `cancel`: a stop was ordered; what the driver was not asked for yet is
-/// never asked for, and what may have reached it is looked up.
+/// never asked for, and what may have reached it is looked up. `deadline`: that of its fence.
 pub async fn start(
     context: Arc<Context>,
     spec: Arc<Spec>,
     id: AttemptId,
+    deadline: Option<BootTime>,
     cancel: CancellationToken,
 ) -> TaskEvent {
     let attempt = id.attempt;
     let start = match prepare_elsewhere(&context, spec, id.clone()).await {
-        Ok(start) => start,
+        Ok(start) => Box::new(StartSpec { deadline_boot_ms: deadline.map(|at| at.0), ..*start }),
         Err((reason, hopeless)) => return TaskEvent::StartFailed { attempt, reason, hopeless },
     };
     let mut pause = DRIVER_RETRY_FIRST;
@@ -127,6 +128,16 @@ pub async fn stop(context: Arc<Context>, id: AttemptId, signal: i32, timeout: Du
     }
     tracing::error!(attempt = %id, error = %refused, "the driver will not stop an attempt");
     None
+}
+
+/// Moves the fence of one attempt, once: when nobody answers, the next heartbeat moves it further.
+pub async fn renew(context: Arc<Context>, id: AttemptId, deadline: BootTime) {
+    match context.driver.set_deadline(id.clone(), Some(deadline.0)).await {
+        Ok(Ok(())) => {}
+        // It has ended, or its start is still on its way with a deadline of its own.
+        Ok(Err(refused)) => tracing::debug!(attempt = %id, error = %refused, "its fence was not moved"),
+        Err(gone) => tracing::warn!(attempt = %id, error = %gone, "its fence was not moved"),
+    }
 }
 
 /// Lets the driver forget one attempt whose end is saved.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proto::ids::AllocId;
 use proto::jobfile::interpolate::{self, render};
@@ -15,6 +16,7 @@ use super::folders::Folders;
 use super::local::Local;
 use super::user::{self, UserError};
 use super::volumes::{self, VolumeError};
+use crate::core::fence;
 use crate::core::spec::Spec;
 use crate::driver::confine::{NoPlace, UnknownName};
 use crate::driver::{AttemptId, Bind, Confine, LogAlso, LogPolicy, StartSpec};
@@ -163,7 +165,9 @@ pub fn prepare(
         },
         stop_signal: task.stop_signal,
         stop_timeout: task.stop_timeout,
+        // Known when all of this is done.
         deadline_boot_ms: None,
+        fence_grace: spec.fence.map_or(Duration::ZERO, |fence| fence::grace(fence.after, task.stop_timeout)),
         limits: task.limits,
         confine: Confine::resolve(&task.confinement).map_err(PrepareError::Confine)?,
         binds: Bind::resolve(&task.mounts, place).map_err(PrepareError::Volume)?,

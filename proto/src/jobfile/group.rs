@@ -8,7 +8,7 @@ use super::names::Scope;
 use super::reader::Reader;
 use super::table::{Table, pairs};
 use super::tree::Node;
-use super::{confine, files, migrate, per_node, placement, ports, restart, rules, task};
+use super::{confine, disconnect, files, migrate, per_node, placement, ports, restart, rules, task};
 use crate::limits;
 use crate::model::{Group, JobType, Lifecycle, Task, Volume};
 
@@ -37,6 +37,7 @@ pub(super) fn group(
     let migrate = table.get("migrate").map(|node| migrate::migrate(reader, node)).unwrap_or_default();
     let volumes = table.get("volumes").map(|node| files::volumes(reader, node)).unwrap_or_default();
     let max_run = max_run(reader, table, kind);
+    let disconnect::Fence { stop_after, singleton } = disconnect::fence(reader, table, kind, count);
     let scope = Scope { meta, ports: &ports };
     let tasks = match tasks {
         Tasks::Only(name) => {
@@ -62,6 +63,8 @@ pub(super) fn group(
         // Known when all groups of the job are.
         depends_on: Vec::new(),
         migrate,
+        stop_after,
+        singleton,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod confine;
 mod depends;
+mod disconnect;
 mod emit;
 pub mod explain;
 mod fault;

@@ -16,6 +16,10 @@ pub const PIDS_MOST: u32 = 4_194_304;
 pub const RLIMIT_MOST: u64 = i64::MAX as u64;
 /// The shortest `max_run`: what starts and stops a task takes part of it.
 pub const MAX_RUN_LEAST: Duration = Duration::from_secs(1);
+/// The shortest fence: a few heartbeats of an agent must fit into it, and the answers to them.
+pub const STOP_AFTER_LEAST: Duration = Duration::from_secs(3);
+/// The longest fence: what is lost is remembered for longer than that.
+pub const STOP_AFTER_MOST: Duration = Duration::from_secs(3600);
 /// The most restarts that can be asked for by number; more are `-1`.
 pub const ATTEMPTS_MOST: i64 = 1_000_000;
 /// The highest number of a signal.
@@ -33,7 +37,7 @@ pub fn is_key(text: &str) -> bool {
 /// Returns whether the agent gives every task a variable of this name; one from the file would be lost without a word.
 #[must_use]
 pub fn is_fact(name: &str) -> bool {
-    const FACTS: [&str; 12] = [
+    const FACTS: [&str; 13] = [
         "JOB",
         "NAMESPACE",
         "GROUP",
@@ -46,10 +50,19 @@ pub fn is_fact(name: &str) -> bool {
         "NODE_ADDRESS",
         "CPU_MILLIS",
         "MEMORY_BYTES",
+        "FENCE_TOKEN",
     ];
     const FAMILIES: [&str; 4] = ["PORT_", "HOST_PORT_", "ADDR_", "META_"];
     let Some(fact) = name.strip_prefix("MINIJOB_") else { return false };
     FACTS.contains(&fact) || FAMILIES.iter().any(|family| fact.starts_with(family))
+}
+
+/// Returns whether a group's fence can hold: it is long enough to be renewed, and a `singleton` is one allocation at most.
+#[must_use]
+pub fn is_fence(group: &crate::model::Group) -> bool {
+    let is_alone = group.count <= 1 && !group.kind.is_per_node();
+    group.stop_after.is_none_or(|after| (STOP_AFTER_LEAST..=STOP_AFTER_MOST).contains(&after))
+        && (is_alone || !group.singleton)
 }
 
 /// Returns whether a pace can be kept: something moves, and its replacement has time to be healthy.

@@ -279,9 +279,10 @@ fn migrate() -> impl Strategy<Value = Migrate> {
 /// A group whose tasks mount some of its volumes, and of which at least one is a main task.
 fn group(kind: JobType) -> impl Strategy<Value = Group> {
     let policies = (restart(), reschedule(), option::of(millis(1000, 1 << 35)), migrate());
+    let fence = (option::of(millis(3000, 3_600_000)), any::<bool>());
     let volumes = btree_map(name(), volume(), 0..3);
     let mounts = vec((any::<sample::Index>(), absolute(), any::<bool>()), 0..3);
-    (0u32..=10_000, btree_map(name(), task(), 1..3), ports(), policies, volumes, mounts, placement())
+    (0u32..=10_000, btree_map(name(), task(), 1..3), ports(), policies, volumes, mounts, placement(), fence)
         .prop_map(
             move |(
                 count,
@@ -291,6 +292,7 @@ fn group(kind: JobType) -> impl Strategy<Value = Group> {
                 volumes,
                 mounts,
                 placement,
+                (stop_after, singleton),
             )| {
                 if let Some(task) = tasks.values_mut().next() {
                     task.lifecycle = Lifecycle::Main;
@@ -309,6 +311,8 @@ fn group(kind: JobType) -> impl Strategy<Value = Group> {
                     false => (count, placement),
                 };
                 Group {
+                    stop_after,
+                    singleton: singleton && !kind.is_per_node() && count <= 1,
                     count,
                     ports,
                     restart,

@@ -120,7 +120,7 @@ pub enum EndReason {
     },
     /// Its checks failed for too long.
     CheckFailed,
-    /// Its lease ran out while its node was cut off.
+    /// Its fence ended it: its node could not reach the servers in time.
     Lease,
     /// Whoever ran it is gone and nobody knows how it ended.
     EngineGone,
@@ -160,7 +160,7 @@ impl fmt::Display for EndReason {
             Self::Timeout => f.write_str("ran longer than max_run"),
             Self::StartFailed { message, .. } => write!(f, "could not start: {message}"),
             Self::CheckFailed => f.write_str("its checks failed"),
-            Self::Lease => f.write_str("its lease ran out"),
+            Self::Lease => f.write_str("fenced: its node could not reach the servers in time"),
             Self::EngineGone => f.write_str("ended while nobody watched"),
         }
     }

@@ -56,6 +56,10 @@ pub struct Group {
     pub depends_on: Vec<Dependency>,
     /// How its allocations leave a node that is drained.
     pub migrate: Migrate,
+    /// The fence: so long after its node has reached the servers last an allocation is stopped, and only then replaced.
+    pub stop_after: Option<Duration>,
+    /// Its one allocation must never run twice: it has a fence, also where `stop_after` says none.
+    pub singleton: bool,
 }
 
 impl Job {
@@ -94,6 +98,8 @@ impl Group {
             placement,
             depends_on,
             migrate: Migrate::default(),
+            stop_after: None,
+            singleton: false,
         }
     }
 
@@ -101,6 +107,18 @@ impl Group {
     #[must_use]
     pub const fn has_slot(&self, index: u32) -> bool {
         self.kind.is_per_node() || index < self.count
+    }
+
+    /// Returns the fence of an allocation of this group where a node's lease lasts `node_timeout`; none: it has none.
+    #[must_use]
+    pub fn fence(&self, node_timeout: Duration) -> Option<Duration> {
+        self.stop_after.or_else(|| self.singleton.then_some(node_timeout))
+    }
+
+    /// Returns whether its allocations have a fence.
+    #[must_use]
+    pub const fn has_fence(&self) -> bool {
+        self.singleton || self.stop_after.is_some()
     }
 
     /// Returns what one allocation of this group takes from a node.
@@ -128,6 +146,7 @@ impl Group {
             && self.volumes == other.volumes
             && self.max_run == other.max_run
             && self.placement == other.placement
+            && (self.stop_after, self.singleton) == (other.stop_after, other.singleton)
             && self.tasks.keys().eq(other.tasks.keys())
             && self.tasks.values().zip(other.tasks.values()).all(only_logs_differ)
     }

@@ -90,6 +90,8 @@ pub fn group_to_wire(group: &Group) -> v1::Group {
         placement: placement_to_wire(&group.placement),
         depends_on: group.depends_on.iter().map(dependency_to_wire).collect(),
         migrate: migrate_to_wire(&group.migrate),
+        stop_after_ms: group.stop_after.map(millis),
+        singleton: group.singleton,
     }
 }
 
@@ -121,6 +123,8 @@ pub fn group_from_wire(group: v1::Group, of_job: JobType) -> Result<Group, BadMe
         placement: group.placement.map(placement_from_wire).transpose()?.unwrap_or_default(),
         depends_on: group.depends_on.into_iter().map(dependency_from_wire).collect::<Result<_, _>>()?,
         migrate: group.migrate.map_or_else(Migrate::default, |pace| migrate_from_wire(&pace)),
+        stop_after: group.stop_after_ms.map(Duration::from_millis),
+        singleton: group.singleton,
     })
 }
 

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use proto::ids::{Generation, NodeId};
-use proto::time::boottime;
+use proto::time::{BootTime, boottime};
 
+use crate::core::rules::fence::Fences;
 use crate::core::rules::liveness::Leases;
 use crate::core::state::{Kind, State};
 
@@ -16,6 +17,7 @@ const BETWEEN_REIGNS: Duration = Duration::from_millis(100);
 #[derive(Clone, Default)]
 pub struct LeaseBook {
     leases: Arc<Mutex<Option<Leases>>>,
+    fences: Arc<Mutex<Fences>>,
 }
 
 impl LeaseBook {
@@ -26,8 +28,30 @@ impl LeaseBook {
         }
     }
 
+    /// Notes that a heartbeat which arrived then is acknowledged for fences, if `is_current` says that the session still is the node's;
+    /// returns whether it is. Who sees the node down and asks for the fences after that sees every acknowledgement: `is_current` looks at
+    /// the state while nobody can ask.
+    pub fn acknowledge(&self, node: NodeId, arrived: BootTime, is_current: impl FnOnce() -> bool) -> bool {
+        let mut fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = is_current();
+        if may {
+            let heard = fences.heard.entry(node).or_insert(arrived);
+            *heard = arrived.max(*heard);
+        }
+        may
+    }
+
+    /// Returns which fences may hold now. To be asked after the state was looked at, see [`LeaseBook::acknowledge`].
+    #[must_use]
+    pub fn fences(&self) -> Fences {
+        let fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Fences { now: Some(boottime()), ..fences }
+    }
+
     /// Begins a reign: one fresh lease for every node that is up.
     pub(crate) fn begin(&self, state: &State) {
+        let fences = Fences { begun: boottime(), ..Fences::default() };
+        *self.fences.lock().unwrap_or_else(PoisonError::into_inner) = fences;
         self.put(Some(Leases::begin(state, boottime())));
     }
 

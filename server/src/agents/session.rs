@@ -3,6 +3,8 @@
 //! The session ends when the agent must register anew: the node was marked down, another session of it has begun, or this server
 //! does not lead any more. An agent that reads too slowly is disconnected, never waited for.
 
+/// Heartbeats that a majority confirms.
+mod confirming;
 /// Messages to the agent.
 pub mod message;
 /// How a session begins.
@@ -20,6 +22,7 @@ use super::hub::{Outgoing, Seat};
 use super::inbox::{self, Inbox, Settled};
 use super::wanted::Wanted;
 use crate::core::state::{State, Touched};
+use confirming::{Beat, Confirming};
 
 /// Why a session ended.
 enum End {
@@ -76,6 +79,8 @@ struct Session {
     inbox: Inbox,
     /// The revision of the last set or increment sent.
     base: Revision,
+    /// Heartbeats that ask for an acknowledgement to fences.
+    fences: Confirming,
 }
 
 impl Drop for Session {
@@ -96,6 +101,7 @@ impl Session {
                 },
                 (touched, state) = self.seat.news.taken() => self.tell(&touched, &state),
                 settled = self.inbox.settled() => self.acknowledge(settled),
+                beat = self.fences.confirmed() => self.renew_fences(&beat),
                 () = self.seat.close.cancelled() => Err(superseded().into()),
                 _ = reigns.wait_for(|now| *now != Some(reign)) => Err(End::NotLeading),
             };
@@ -129,7 +135,20 @@ impl Session {
         let state = self.hub.cluster().snapshot();
         self.check(&state)?;
         self.hub.leases().renew(&state, self.node, self.generation);
+        if heartbeat.fenced {
+            self.fences.begin(self.hub.cluster(), heartbeat.boottime_ms);
+        }
         self.send(message::heartbeat_ack(&state, heartbeat))
+    }
+
+    /// Tells the agent that the fences of its allocations hold on from a heartbeat. Noted before it is sent.
+    fn renew_fences(&mut self, beat: &Beat) -> Result<(), End> {
+        let is_current = || self.check(&self.hub.cluster().snapshot()).is_ok();
+        match self.hub.leases().acknowledge(self.node, beat.arrived, is_current) {
+            true => self.send(server_message::Kind::FenceAck(v1::FenceAck { boottime_ms: beat.boottime_ms })),
+            // The next heartbeat is told why.
+            false => Ok(()),
+        }
     }
 
     fn take_in(&mut self, batch: v1::StatusBatch) -> Result<(), End> {

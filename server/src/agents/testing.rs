@@ -121,7 +121,7 @@ impl Agent {
         let (up, every) = (self.up.clone(), Duration::from_millis(self.registered.heartbeat_ms));
         let beating = tokio::spawn(async move {
             loop {
-                let heartbeat = v1::Heartbeat { boottime_ms: boottime().0 };
+                let heartbeat = v1::Heartbeat { boottime_ms: boottime().0, fenced: false };
                 let message = v1::AgentMessage { kind: Some(agent_message::Kind::Heartbeat(heartbeat)) };
                 if up.send(message).await.is_err() {
                     return;

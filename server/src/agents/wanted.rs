@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{AllocId, Incarnation, JobVersion, NodeId};
 use proto::model::{AllocStatus, Desired};
+use proto::time::millis;
 use proto::wire::{job, v1};
 
 use crate::core::state::{Alloc, State, Touched};
@@ -181,6 +182,8 @@ fn spec(state: &State, alloc: &Alloc) -> Option<v1::AllocSpec> {
         meta: described.meta.clone(),
         spec: Some(job::group_to_wire(group)),
         ports: alloc.ports.iter().map(|(name, port)| (name.clone(), u32::from(*port))).collect(),
+        fence_ms: alloc.fence.map_or(0, millis),
+        fence_token: alloc.created.0,
     })
 }
 

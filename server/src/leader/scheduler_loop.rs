@@ -13,6 +13,7 @@ use proto::time::Timestamp;
 
 use super::desk::Desk;
 use super::{plan_parts, timer};
+use crate::agents::LeaseBook;
 use crate::cluster::Cluster;
 use crate::core::scheduler::{Decision, Memory, schedule_with};
 use crate::core::state::{Kind, Outcome, Plan, State};
@@ -26,10 +27,11 @@ const RETRY: Duration = Duration::from_millis(50);
 const LARGE: usize = 5000;
 
 /// Schedules until it is dropped or its reign is over.
-pub(super) async fn run(cluster: Cluster, reign: Reign) {
+pub(super) async fn run(cluster: Cluster, leases: LeaseBook, reign: Reign) {
     let _open = OpenBoard::open(&cluster);
     let seq = cluster.snapshot().last_plan_seq;
-    let mut scheduler = Scheduler { cluster, reign, seq, desk: Desk::default(), memory: Memory::default() };
+    let (desk, memory) = (Desk::default(), Memory::default());
+    let mut scheduler = Scheduler { cluster, leases, reign, seq, desk, memory };
     while scheduler.turn().await.is_continue() {}
     // The term sees the same and drops its loops.
     std::future::pending().await
@@ -37,6 +39,7 @@ pub(super) async fn run(cluster: Cluster, reign: Reign) {
 
 struct Scheduler {
     cluster: Cluster,
+    leases: LeaseBook,
     reign: Reign,
     /// The number of the last plan proposed. Never used twice, whatever became of it.
     seq: u64,
@@ -50,6 +53,8 @@ impl Scheduler {
         // Taken after the board was drained, so that it shows whatever marked these jobs.
         let state = self.cluster.snapshot();
         let now = self.cluster.now();
+        // After the state: whatever was acknowledged to a node that it shows as lost is known by now.
+        self.memory.fences = self.leases.fences();
         self.desk.take_in(&state, drained.jobs, drained.gained, now);
         self.desk.ring(&state, now, &mut self.memory);
         let jobs = self.desk.take(JOBS_PER_DECISION);

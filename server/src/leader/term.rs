@@ -92,7 +92,7 @@ async fn reign(duties: &Duties, lost: impl Future<Output = ()>, stop: &Cancellat
 fn spawn_loops(duties: &Duties, reign: Reign) -> JoinSet<()> {
     let cluster = || duties.cluster.clone();
     let mut loops = JoinSet::new();
-    loops.spawn(scheduler_loop::run(cluster(), reign));
+    loops.spawn(scheduler_loop::run(cluster(), duties.leases.clone(), reign));
     loops.spawn(liveness::run(cluster(), duties.leases.clone()));
     loops.spawn(rule_loop::run(cluster(), "health", Health));
     loops.spawn(rule_loop::run(cluster(), "collect", Collect));

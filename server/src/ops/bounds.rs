@@ -64,6 +64,9 @@ fn check_group(faults: &mut Faults, name: &str, group: &Group) {
     faults.unless(rules::is_pace(&group.migrate), || {
         at("`migrate` lets nothing move, or `migrate.healthy_deadline` is not above `migrate.min_healthy_time`")
     });
+    faults.unless(rules::is_fence(group), || {
+        at("`disconnect.stop_after` is below 3s or above 1h, or it is a `singleton` and may have more than one allocation")
+    });
     for (task_name, task) in &group.tasks {
         faults.name("a task's name", task_name);
         check_task(faults, &format!("task `{name}.{task_name}`"), task, group);

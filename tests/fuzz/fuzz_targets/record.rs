@@ -36,6 +36,7 @@ fn seeds() -> Vec<Vec<u8>> {
         meta: job.meta,
         group: job.groups["web"].clone(),
         ports: BTreeMap::from([("http".to_owned(), 20_000)]),
+        fence: None,
     };
     let fresh = Record::new(AllocId(1), Incarnation(5), spec, "boot".into());
     let mut released = fresh.clone();

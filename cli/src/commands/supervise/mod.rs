@@ -143,6 +143,10 @@ fn tell_rules(loaded: &Loaded, voice: Voice) {
             job.key.name
         ));
     }
+    let is_fenced = |job: &&Job| job.groups.values().any(proto::model::Group::has_fence);
+    for job in loaded.jobs.iter().filter(is_fenced) {
+        voice.notice(&format!("{}: its fence is left out; there are no servers to lose", job.key.name));
+    }
 }
 
 async fn life(

@@ -51,6 +51,8 @@ pub fn slots(jobs: &[Job], version: JobVersion) -> BTreeMap<Slot, Spec> {
                     meta: job.meta.clone(),
                     group: group.clone(),
                     ports: BTreeMap::new(),
+                    // There are no servers whom it could lose, and nobody else who would start it.
+                    fence: None,
                 };
                 slots.insert(Slot::of(&spec), spec);
             }

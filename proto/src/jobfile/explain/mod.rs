@@ -109,6 +109,13 @@ fn shared(lines: &mut Lines, group: &Group) {
     restart(lines, &group.restart, &default_restart(group.kind));
     reschedule(lines, &group.reschedule, &default_reschedule(group.kind));
     migrate(lines, &group.migrate, &Migrate::default());
+    if lines.wants(group.stop_after.is_some()) {
+        lines.open(4, "disconnect");
+        lines.yaml(6, "stop_after", &group.stop_after.map_or_else(|| "none".to_owned(), show_duration));
+    }
+    if lines.wants(group.singleton) {
+        lines.bool(4, "singleton", group.singleton);
+    }
 }
 
 fn volumes(lines: &mut Lines, volumes: &BTreeMap<String, Volume>) {

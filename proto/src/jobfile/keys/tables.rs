@@ -119,10 +119,18 @@ pub(super) const GROUP: &[Key] = &[
         Either(&List(&DEPENDENCY), &DEPENDENCY),
         "Groups, of this job or another, that must have started, be healthy or be completed before it is placed",
     ),
+    acted(
+        "disconnect",
+        Table(Level::Disconnect),
+        "What becomes of an allocation while its node cannot reach the servers",
+    ),
+    acted(
+        "singleton",
+        Bool,
+        "Whether its one allocation must never run twice: the fence is `disconnect.stop_after`, or the lease of a node",
+    ),
     later("services", SERVICES),
     later_within("update", Level::Update, ROLLOUT),
-    later_within("disconnect", Level::Disconnect, FENCES),
-    later_unless("singleton", "false", FENCES),
     later_unless("shutdown_delay", "0s", "the stop signal is sent at once"),
     later_unless("check_restart", "none", SERVICES),
     later_unless("checks", "none", SERVICES),
@@ -333,7 +341,11 @@ pub(super) const MIGRATE: &[Key] = &[
 ];
 
 pub(super) const DISCONNECT: &[Key] = &[
-    later_unless("stop_after", "none", FENCES),
+    acted(
+        "stop_after",
+        DURATION_OR_NONE,
+        "The fence, 3s to 1h: so long after its node has reached the servers last it is stopped, and only then replaced",
+    ),
     later_unless("replace", "true", FENCES),
     later_unless("on_return", "keep_replacement", FENCES),
 ];

@@ -265,6 +265,32 @@ fn relative_paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn a_fence_is_read_with_its_time_and_a_singleton_without_one() {
+    let group = &job("name: a\ncommand: b\ndisconnect: {stop_after: 10s}\n").groups["a"];
+    assert_eq!((group.stop_after, group.singleton), (Some(Duration::from_secs(10)), false));
+    let lease = Duration::from_secs(4);
+    assert_eq!(group.fence(lease), Some(Duration::from_secs(10)));
+    let group = &job("name: a\ncommand: b\nsingleton: true\n").groups["a"];
+    assert_eq!((group.stop_after, group.fence(lease)), (None, Some(lease)));
+    let group = &job("name: a\ncommand: b\nsingleton: true\ndisconnect: {stop_after: 1m}\n").groups["a"];
+    assert_eq!(group.fence(lease), Some(Duration::from_secs(60)), "what is written counts");
+    assert_eq!(job("name: a\ncommand: b\n").groups["a"].fence(lease), None);
+}
+
+#[test]
+fn a_singleton_that_is_several_is_an_error_and_so_is_a_fence_that_cannot_be_renewed() {
+    let wrong = |text: &str| parse("job.yml", text).expect_err("is wrong").to_string();
+    let several = wrong("name: a\ncommand: b\ncount: 3\nsingleton: true\n");
+    assert!(
+        several.contains("job.yml:4:1: `singleton` is for one allocation, and `count` is 3"),
+        "{several}"
+    );
+    assert!(wrong("name: a\ntype: system\ncommand: b\nsingleton: true\n").contains("once on every node"));
+    let short = wrong("name: a\ncommand: b\ndisconnect: {stop_after: 1s}\n");
+    assert!(short.contains("3s"), "{short}");
+}
+
+#[test]
 fn a_default_that_is_spelled_out_is_accepted() {
     job(
         "name: a\ncommand: b\nsingleton: false\ncritical: false\nservices: []\nvolumes: {}\nshutdown_delay: 0s\n\
@@ -418,6 +444,9 @@ groups:
       max_parallel: 1
       min_healthy_time: 5s
       healthy_deadline: 5m
+    disconnect:
+      stop_after: none
+    singleton: false
     tasks:
       web:
         command: /bin/sh

@@ -16,6 +16,7 @@ use super::super::Hub;
 use super::super::hub::Outgoing;
 use super::super::inbox::{self, Inbox};
 use super::super::wanted::Wanted;
+use super::confirming::Confirming;
 use super::{End, Session, message, superseded};
 use crate::core::state::{Kind, Outcome, State};
 use crate::limits::{REGISTER_WITHIN, STATUS_BYTES_MAX};
@@ -77,6 +78,7 @@ pub(super) async fn open(
         wanted: Wanted::new(node, state.incarnation, held),
         inbox: Inbox::new(hub.cluster().clone(), node, generation),
         base: state.revision,
+        fences: Confirming::default(),
     };
     session.send(message::registered(&state, known))?;
     session.tell_everything()?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::ids::AllocId;
 use proto::time::Timestamp;
 
+use super::fence::wait_out;
 use super::{Rule, Step};
 use crate::core::state::{Gc, JobRecord, Kind, State};
 
@@ -41,7 +42,10 @@ fn to_forget(state: &State, job: &JobRecord, now: Timestamp) -> Vec<AllocId> {
         });
     // A node that has been lost for so long has lost its claim too: whatever it still runs is stopped if it ever returns.
     let lost = job.live.iter().filter(|id| {
-        state.allocs.get(**id).is_some_and(|alloc| alloc.lost && !alloc.counted && old(alloc.lost_at))
+        state.allocs.get(**id).is_some_and(|alloc| {
+            let over = alloc.lost_at.zip(alloc.fence).map(|(at, fence)| at.plus(wait_out(fence)));
+            alloc.lost && !alloc.counted && old(alloc.lost_at) && over.is_none_or(|over| over <= now)
+        })
     });
     ended.map(|(_, id)| *id).chain(lost.copied()).collect()
 }

@@ -1,6 +1,7 @@
 //! Leader duties: each looks at the state and the time and says what to propose and when to look again.
 
 mod drain;
+pub mod fence;
 mod gc;
 mod health;
 pub mod liveness;

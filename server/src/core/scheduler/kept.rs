@@ -17,6 +17,7 @@ use super::memory::Memory;
 use super::precedence::Precedence;
 use super::reconcile::{GroupWork, reconcile};
 use super::room::Room;
+use crate::core::rules::fence::Fences;
 use crate::core::state::{Alloc, JobRecord, Row, State};
 
 /// For what has waited this long room is kept.
@@ -137,7 +138,7 @@ impl Memory {
         let mut coming = Coming::default();
         let most = most + kept.nodes.len();
         for record in long.into_iter().take(JOBS_LOOKED_AT) {
-            for work in reconcile(state, record, now, &mut self.answers) {
+            for work in reconcile(state, record, now, &Fences::default(), &mut self.answers) {
                 if kept.nodes.len() >= most {
                     break;
                 }

@@ -40,9 +40,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proto::ids::{JobKey, NodeId};
+use proto::model::StopReason;
 use proto::time::Timestamp;
 
-use super::state::{JobRecord, PlanItem, PlanWait, State};
+use super::state::{JobRecord, PlanItem, PlanStop, PlanWait, State};
 use answers::Answers;
 use feasible::Ask;
 use place::{Outcome, find_places};
@@ -77,10 +78,10 @@ pub fn schedule_scored(
     scores: usize,
 ) -> Decision {
     let mut decision = Decision::default();
-    let Memory { answers, kept } = &mut *memory;
+    let Memory { answers, kept, fences } = &mut *memory;
     let mut works: Vec<(&Arc<JobRecord>, GroupWork)> = Vec::new();
     for record in jobs.iter().filter_map(|key| state.jobs.get(key)) {
-        works.extend(reconcile(state, record, now, answers).into_iter().map(|work| (record, work)));
+        works.extend(reconcile(state, record, now, fences, answers).into_iter().map(|work| (record, work)));
     }
     // Whatever ends, ends for everybody: also what is looked at later than who needs its room.
     decision.plan.stops.extend(works.iter().flat_map(|(_, work)| &work.stop));
@@ -119,9 +120,9 @@ pub fn may_fit(
     memory: &mut Memory,
 ) -> bool {
     let Some(record) = state.jobs.get(key) else { return false };
-    let Memory { answers, kept } = memory;
+    let Memory { answers, kept, fences } = memory;
     let room = Room::keeping(state, kept);
-    let works = reconcile(state, record, now, answers);
+    let works = reconcile(state, record, now, fences, answers);
     works.iter().filter(|work| !work.place.is_empty()).any(|work| {
         let Some(ask) = Ask::of(state, record, &work.group, answers) else { return false };
         if ask.spec().kind.is_per_node() {
@@ -154,13 +155,20 @@ fn place_group(
         return Lost { left: 0, placed: Vec::new() };
     }
     let key = record.key.as_ref();
-    let Outcome { placed, told, left, why: no_room } =
+    let Outcome { placed, mut told, left, why: no_room } =
         find_places(state, record, work, room, answers, scores);
+    // What has a fence ends before its slot begins anew: where it moves, finding a place is the reason to end it.
+    let (leaves, placed): (Vec<_>, Vec<_>) =
+        placed.into_iter().partition(|(_, index, _)| work.leave_first.contains_key(index));
+    told.truncate(placed.len());
+    let leaves = leaves.iter().filter_map(|(_, index, _)| work.leave_first.get(index));
+    let leaves = leaves.map(|old| PlanStop { alloc: *old, reason: StopReason::Drained });
+    decision.plan.stops.extend(leaves);
     let no_room = match left as usize <= work.moves && left > 0 {
         true => format!("its node is drained, and no other can take it: {no_room}"),
         false => no_room,
     };
-    let why = [work.waits_for.as_str(), &no_room].into_iter().filter(|why| !why.is_empty());
+    let why = [work.waits_for.as_str(), &work.fenced, &no_room].into_iter().filter(|why| !why.is_empty());
     let why = why.collect::<Vec<_>>().join("; ");
     decision.placed.extend(told);
     let lost = Lost { left, placed: placed.iter().map(|(node, ..)| *node).collect() };

@@ -6,6 +6,7 @@ mod domains;
 mod drain;
 mod everywhere;
 mod fairness;
+mod fences;
 mod loss;
 mod placement;
 mod promises;

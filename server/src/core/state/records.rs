@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use imbl::OrdSet;
 use proto::ids::{AllocId, Generation, JobKey, JobVersion, NodeId, Revision};
@@ -393,6 +394,9 @@ pub struct Alloc {
     pub previous: Option<AllocId>,
     /// Replacements of its slot after failures, this one included.
     pub replacements: u32,
+    /// So long after its node was heard last it runs at most; none: it has no fence. As it was when it was placed: a lease that is made
+    /// shorter later must not make anybody wait less.
+    pub fence: Option<Duration>,
 }
 
 impl Alloc {

@@ -2,6 +2,7 @@
 
 mod alloc;
 mod event;
+mod fence;
 mod health;
 mod job;
 mod loss;

@@ -10,6 +10,7 @@ use proto::time::Timestamp;
 use proto::view::{Health, Sentence, Story};
 
 use super::alloc::node_name;
+use super::fence;
 use super::health::judge;
 use super::next::{Next, Prospect};
 use super::tally::{live, tally};
@@ -311,7 +312,11 @@ fn next_of_job(state: &State, record: &JobRecord) -> Vec<Sentence> {
         let advice = prospect.waiting_advised().map(|waits| waits.advice).unwrap_or_default();
         let waits_only = memory.failed.is_empty() && memory.wait.is_some();
         if waits_only || !advice.is_empty() {
-            let when = if prospect.is_held() { "what it waits for is there" } else { "a node can take it" };
+            let when = match fence::last_runs_out_at(state, record, group) {
+                Some(at) => format!("the fence of what was lost has run out, at about {at}"),
+                None if prospect.is_held() => "what it waits for is there".to_owned(),
+                None => "a node can take it".to_owned(),
+            };
             let advice = if advice.is_empty() { advice } else { format!("; {advice}") };
             next.push(Sentence::new(None, format!("{name}.{group} is placed as soon as {when}{advice}")));
         }
@@ -343,6 +348,12 @@ fn next_of_alloc(state: &State, alloc: &Alloc) -> Vec<Sentence> {
             None,
             format!("{present} took its place: `minijob why {name}` tells of that"),
         )];
+    }
+    if let Some(at) = record.and_then(|record| fence::runs_out_at(state, record, alloc)) {
+        let text = format!(
+            "it is replaced when its fence has run out, at about {at}, unless its node returns before"
+        );
+        return vec![Sentence::new(None, text)];
     }
     let memory = record.and_then(|record| record.group(&alloc.group));
     let advice = record.filter(|record| ends_by_itself(record, alloc)).map(|_| advice_on_batch());

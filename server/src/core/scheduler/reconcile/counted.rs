@@ -24,7 +24,7 @@ impl GroupView<'_> {
         self.end_moves(state, &mut work, now);
         let waits_for = self.replace_unless_held(state, |_| true, &mut work);
         self.take_over(&mut work);
-        self.fill(&mut work, now);
+        self.fill(state, &mut work, now);
         self.hold_back(waits_for, &mut work, state);
         self.begin_moves(state, &mut work, now);
         work
@@ -73,11 +73,12 @@ impl GroupView<'_> {
     }
 
     /// Failed slots first, each when it is due; then the lowest free indexes.
-    fn fill(&self, work: &mut GroupWork, now: Timestamp) {
+    fn fill(&self, state: &State, work: &mut GroupWork, now: Timestamp) {
         let mut room = self.target.saturating_sub(self.active.len() + self.stopping.len());
         let mut used: BTreeSet<u32> =
             self.active.iter().chain(&self.stopping).map(|alloc| alloc.index).collect();
         used.extend(self.remembered.done.iter());
+        room -= self.wait_for_fences(state, &mut used, room, work, now);
         for (index, slot) in &self.remembered.failed {
             if room == 0 {
                 return;

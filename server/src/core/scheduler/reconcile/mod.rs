@@ -1,21 +1,24 @@
 //! What a job lacks and has too much of, without a thought about where.
 //!
 //! A slot is an index of a group. Stopping allocations still run, so they fill their slot until their end is known: a group never
-//! runs more than its count, but for what `migrate` lets move off a drained node at once. Lost ones fill nothing: they are replaced at once.
+//! runs more than its count, but for what `migrate` lets move off a drained node at once. Lost ones fill nothing: they are replaced at once,
+//! or, where they have a fence, when it has run out.
 
 mod counted;
+mod fenced;
 mod moves;
 mod per_node;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proto::ids::NodeId;
+use proto::ids::{AllocId, NodeId};
 use proto::model::{Desired, StopReason};
 use proto::time::Timestamp;
 
 use super::answers::Answers;
 use super::everywhere::Everywhere;
+use crate::core::rules::fence::Fences;
 use crate::core::state::{Alloc, JobRecord, PlanStop, PlanUpdate, State};
 use view::GroupView;
 
@@ -34,6 +37,10 @@ pub(super) struct GroupWork {
     pub(super) held: u32,
     /// For what they wait.
     pub(super) waits_for: String,
+    /// For which fences of lost allocations; empty when for none. These are counted as held, too.
+    pub(super) fenced: String,
+    /// What ends before its slot, which moves, begins anew, by slot: it has a fence.
+    pub(super) leave_first: BTreeMap<u32, AllocId>,
     /// It runs once per node, and older work gives way when it is known how many nodes that lack it have no room: see [`go_on`].
     pub(super) goes_on_later: bool,
     /// It runs once per node, and no node is right for it or takes work.
@@ -73,6 +80,7 @@ pub(super) fn reconcile(
     state: &State,
     record: &JobRecord,
     now: Timestamp,
+    fences: &Fences,
     answers: &mut Answers,
 ) -> Vec<GroupWork> {
     let live: Vec<&Alloc> = record.live.iter().filter_map(|id| state.allocs.get(*id)).collect();
@@ -86,7 +94,7 @@ pub(super) fn reconcile(
                 let view = GroupView::new(record, name, group, &allocs);
                 match group.kind.is_per_node() {
                     true => view.work_per_node(state, &Everywhere::of(state, group, answers), now),
-                    false => view.work(state, now),
+                    false => view.fenced(&allocs, fences).work(state, now),
                 }
             }
             Some(_) => stop_all(name, &allocs, StopReason::JobStopped),

@@ -72,7 +72,9 @@ impl GroupView<'_> {
         if self.active.len() + self.stopping.len() > self.group.count as usize {
             return;
         }
-        let budget = (self.group.migrate.max_parallel as usize).saturating_sub(self.leaving.len());
+        // Of what ends first, what is on its way out moves too.
+        let moving = self.leaving.len() + if self.group.has_fence() { self.stopping.len() } else { 0 };
+        let budget = (self.group.migrate.max_parallel as usize).saturating_sub(moving);
         let is_moving = |alloc: &Alloc| self.leaving.iter().any(|old| old.index == alloc.index);
         let here = |alloc: &&Alloc| {
             alloc.work == self.work && state.nodes.is_draining(alloc.node) && !is_moving(alloc)
@@ -100,6 +102,10 @@ impl GroupView<'_> {
             }
         }
         work.moves = work.place.len() - before;
+        let moving: BTreeSet<u32> = work.place[before..].iter().map(|want| want.index).collect();
+        let fenced = self.active.iter().filter(|alloc| alloc.fence.is_some() || self.group.has_fence());
+        let fenced = fenced.filter(|alloc| moving.contains(&alloc.index));
+        work.leave_first = fenced.map(|alloc| (alloc.index, alloc.id)).collect();
     }
 
     /// The allocations whose node is drained.

@@ -7,6 +7,7 @@ use proto::ids::{AllocId, JobVersion};
 use proto::model::{Desired, Group, StopReason};
 
 use super::GroupWork;
+use super::fenced::Fenced;
 use crate::core::scheduler::dependencies;
 use crate::core::state::{Alloc, GroupState, JobRecord, PlanStop, PlanUpdate, State};
 
@@ -33,6 +34,8 @@ pub(super) struct GroupView<'a> {
     pub(super) leaving: Vec<&'a Alloc>,
     /// Slots of what is on nodes that do not answer.
     pub(super) lost: Vec<u32>,
+    /// Slots of lost ones whose fence may still hold.
+    pub(super) fences: Vec<Fenced<'a>>,
 }
 
 static NOTHING: std::sync::LazyLock<GroupState> = std::sync::LazyLock::new(GroupState::default);
@@ -58,6 +61,7 @@ impl<'a> GroupView<'a> {
             stopping,
             leaving,
             lost: allocs.iter().filter(|alloc| alloc.lost).map(|alloc| alloc.index).collect(),
+            fences: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use proto::ids::{AllocId, JobKey};
 use proto::model::{EventKind, Subject};
 
 use crate::core::state::events::Fact;
-use crate::core::state::{Changes, Gc, Outcome, State};
+use crate::core::state::{Alloc, Changes, Gc, Outcome, State};
 
 impl State {
     pub(super) fn collect(&mut self, gc: &Gc, changes: &mut Changes) -> Outcome {
@@ -21,7 +21,9 @@ impl State {
     /// node return, it is told to stop what nobody knows any more.
     pub(super) fn purge_if_over(&mut self, key: &JobKey, changes: &mut Changes) {
         let Some(record) = self.jobs.get(key) else { return };
-        let gone = |id: &AllocId| self.allocs.get(*id).is_none_or(|alloc| alloc.lost && !alloc.counted);
+        // What has a fence may run yet, beside what a new job of that name would begin.
+        let is_gone = |alloc: &Alloc| alloc.lost && !alloc.counted && alloc.fence.is_none();
+        let gone = |id: &AllocId| self.allocs.get(*id).is_none_or(is_gone);
         if !(record.stopped && record.purge && record.live.iter().all(gone)) {
             return;
         }

@@ -144,7 +144,7 @@ impl State {
         let id = AllocId(self.next_id);
         self.next_id += 1;
         node.allocs.insert(id);
-        let resources = group.resources();
+        let (resources, fence) = (group.resources(), group.fence(self.settings.node_timeout));
         count_in(&mut node, resources, &ports);
         let identity = node.identity.clone();
         drop(node);
@@ -186,6 +186,7 @@ impl State {
             ended_at: None,
             previous,
             replacements,
+            fence,
         };
         let fact = Fact::info(
             EventKind::AllocPlaced,

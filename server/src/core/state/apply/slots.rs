@@ -67,6 +67,8 @@ impl State {
                 state.done.insert(alloc.index);
             }
             AllocState::Failed if leaves => {}
+            // Its fence ended it, which says nothing of the work or of the node: it begins anew at once.
+            AllocState::Failed if is_fenced_off(alloc) => {}
             AllocState::Failed => {
                 let hopeless = never_starts(alloc);
                 if hopeless {
@@ -95,6 +97,11 @@ impl State {
 
 /// Failures of a start that pass: EAGAIN, ENOMEM, EBUSY, ENFILE, EMFILE, ETXTBSY, ENOSPC, EIO, EINTR, EDQUOT.
 const PASSING: [i32; 10] = [11, 12, 16, 23, 24, 26, 28, 5, 4, 122];
+
+/// Returns whether an allocation was ended because its node could not reach the servers in time.
+fn is_fenced_off(alloc: &Alloc) -> bool {
+    failed_task(alloc).is_some_and(|(_, end)| end.reason == EndReason::Lease)
+}
 
 /// Returns whether an allocation failed in a way that its node cannot mend.
 fn never_starts(alloc: &Alloc) -> bool {

@@ -33,6 +33,12 @@ impl State {
             let hint = "`constraints` in its file say on which nodes it runs";
             return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
         }
+        if group.singleton && count > 1 {
+            let message =
+                format!("group `{name}` of job `{key}` is a singleton: it has one allocation at most");
+            let hint = "leave `singleton` out of its file; `disconnect: {stop_after: 10s}` keeps each of several from running twice";
+            return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
+        }
         let message = format!("{name} scaled from {} to {count}", group.count);
         group.count = count;
         self.put_job(job, None, actor, message, changes)

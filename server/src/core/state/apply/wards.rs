@@ -4,6 +4,7 @@ use proto::error::Kind as ErrorKind;
 use proto::ids::{AllocId, JobKey, JobVersion, NodeId};
 use proto::model::{Eligibility, EventKind, Liveness, Subject};
 
+use crate::core::rules::fence::wait_out;
 use crate::core::state::events::Fact;
 use crate::core::state::{Changes, GroupState, Outcome, Refusal, State};
 
@@ -55,6 +56,13 @@ impl State {
             return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
         }
         let allocs: Vec<AllocId> = node.allocs.iter().copied().collect();
+        let fenced = allocs.iter().filter_map(|id| self.allocs.get(*id)).filter(|alloc| !alloc.has_ended());
+        let over = fenced.filter_map(|alloc| Some(alloc.lost_at?.plus(wait_out(alloc.fence?)))).max();
+        if let Some(over) = over.filter(|over| *over > self.now) {
+            let message = format!("the fences of what runs on node {name} have not run out before {over}");
+            let hint = "forgotten earlier, it could run twice: try again then";
+            return Outcome::Refused(Refusal::new(ErrorKind::Refused, message).hint(hint));
+        }
         for alloc in allocs {
             self.forget_alloc_of_node(alloc, changes);
         }

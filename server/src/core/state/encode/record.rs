@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::ids::{AllocId, Generation, JobKey, JobVersion, NodeId, Revision};
 use proto::model::{
     AllocStatus, Desired, Eligibility, Event, EventKind, Liveness, Resources, Severity, Subject, SubjectJob,
 };
-use proto::time::Timestamp;
+use proto::time::{Timestamp, millis};
 use proto::wire::{BadMessage, agent, job, status, v1};
 
 use super::command::{reason_from_wire, reason_to_wire, stop_from_wire, stop_to_wire};
@@ -217,6 +218,7 @@ pub(super) fn alloc_to_wire(alloc: &Alloc) -> v1::AllocRecord {
         work: alloc.work.0,
         counted: alloc.counted,
         reason: reason_to_wire(alloc.reason),
+        fence_ms: alloc.fence.map_or(0, millis),
     }
 }
 
@@ -250,6 +252,7 @@ pub(super) fn alloc_from_wire(record: v1::AllocRecord) -> Result<Alloc, BadMessa
         reason: reason_from_wire(record.reason),
         previous: Some(AllocId(record.previous)).filter(|id| id.0 != 0),
         replacements: record.replacements,
+        fence: Some(Duration::from_millis(record.fence_ms)).filter(|fence| !fence.is_zero()),
     })
 }
 
