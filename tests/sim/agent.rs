@@ -1,26 +1,26 @@
-//! A machine and its agent: what the agent remembers on disk, how it begins, and its side of the control stream. What an
-//! allocation does is in `alloc.rs`.
+//! An agent: how it begins with what it finds on its machine, and its side of the control stream. What an allocation does is in
+//! `alloc.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::allocs::outbox::Outbox;
 use client::allocs::reattach;
 use client::core::assignments::{
-    self, Action, Decision, Order, Position, Wanted, complete_from_wire, increment_from_wire,
+    self, Action, Decision, Order, Wanted, complete_from_wire, increment_from_wire,
 };
 use client::driver::{AttemptId, Known, KnownState};
+use client::session::route::Route;
 use client::store::record::Record;
-use proto::ids::{AllocId, Incarnation, NodeId, Revision};
-use proto::model::{AllocState, AllocStatus, NodeIdentity, Resources};
+use proto::ids::{AllocId, Incarnation, Revision};
+use proto::model::{AllocState, AllocStatus, Resources};
 use proto::wire::v1::server_message;
 
 use crate::alloc::Alloc;
-use crate::driver::Process;
 use crate::event::{Agent, Attempt, Event};
 use crate::network::Up;
 use crate::sim::{Sim, say};
-use tests::rng::Rng;
 
 const TICK: u64 = 200;
 const HEARTBEAT: u64 = 1000;
@@ -28,38 +28,15 @@ const HEARTBEAT: u64 = 1000;
 const SILENCE: u64 = 4000;
 const ASK_COMPLETE: u64 = 2000;
 
-/// A machine of the cluster.
-pub struct Machine {
-    pub number: u64,
-    pub disk: Disk,
-    pub boot: u64,
-    pub booted_at: u64,
-    pub powered: bool,
-    /// It will never come back.
-    pub gone: bool,
-    /// The network to all servers is broken.
-    pub cut: bool,
-    pub skew: u64,
-    pub capacity: Resources,
-    pub processes: BTreeMap<Attempt, Process>,
-    pub agent: Option<Life>,
-    pub lives: u64,
-}
-
-/// What survives everything but the loss of the disk.
-pub struct Disk {
-    pub node: NodeId,
-    pub number: u64,
-    pub records: BTreeMap<AllocId, Record>,
-    pub position: Option<Position>,
-}
-
 /// An agent's process.
 pub struct Life {
     pub life: u64,
     pub allocs: BTreeMap<AllocId, Alloc>,
     pub outbox: Outbox,
     pub conn: Option<u64>,
+    /// Its process stands still until then.
+    pub frozen_until: u64,
+    pub route: Route,
     registered: bool,
     base: Option<Revision>,
     /// False after a reboot until a complete set has arrived.
@@ -70,66 +47,27 @@ pub struct Life {
     batch: u64,
 }
 
-impl Machine {
-    pub fn new(number: u64, dice: &mut Rng) -> Self {
-        let capacity =
-            Resources { cpu_millis: dice.within(500, 3000), memory_bytes: dice.within(1, 4) << 30 };
+impl Life {
+    fn new(life: u64, gate: bool, route: Route) -> Self {
         Self {
-            number,
-            disk: Disk::new(number, 0),
-            boot: 0,
-            booted_at: 0,
-            powered: false,
-            gone: false,
-            cut: false,
-            skew: dice.below(900),
-            capacity,
-            processes: BTreeMap::new(),
-            agent: None,
-            lives: 0,
+            life,
+            allocs: BTreeMap::new(),
+            outbox: Outbox::default(),
+            conn: None,
+            frozen_until: 0,
+            route,
+            registered: false,
+            base: None,
+            gate,
+            heard_at: 0,
+            beat_at: 0,
+            asked_at: 0,
+            batch: 0,
         }
-    }
-
-    fn boot_id(&self) -> String {
-        format!("boot-{}-{}", self.number, self.boot)
-    }
-
-    fn identity(&self) -> NodeIdentity {
-        NodeIdentity {
-            id: self.disk.node,
-            name: format!("n{}", self.number),
-            machine_id: format!("machine-{}", self.number),
-            boot_id: self.boot_id(),
-            address: "127.0.0.1".into(),
-            version: "0".into(),
-            capacity: self.capacity,
-            attributes: BTreeMap::new(),
-            failure_domain: None,
-        }
-    }
-}
-
-impl Disk {
-    /// Makes an empty disk; the number of the disk makes another node of the machine.
-    pub fn new(machine: u64, number: u64) -> Self {
-        let node = NodeId(1000 + machine + 100 * number);
-        Self { node, number, records: BTreeMap::new(), position: None }
     }
 }
 
 impl Sim {
-    /// A machine boots.
-    pub fn power_on(&mut self, machine: usize) {
-        let now = self.now;
-        let one = &mut self.machines[machine];
-        if one.powered || one.gone {
-            return;
-        }
-        (one.powered, one.booted_at) = (true, now);
-        one.boot += 1;
-        self.queue.at(now + self.dice.faults.within(50, 800), Event::AgentUp(machine));
-    }
-
     /// An agent's process begins, and finds what runs.
     pub fn agent_up(&mut self, at: usize) {
         let now = self.machine_time(at);
@@ -177,19 +115,7 @@ impl Sim {
             let events = reattach::events(&record, &known);
             found.push((record, events));
         }
-        machine.agent = Some(Life {
-            life: agent.life,
-            allocs: BTreeMap::new(),
-            outbox: Outbox::default(),
-            conn: None,
-            registered: false,
-            base: None,
-            gate,
-            heard_at: 0,
-            beat_at: 0,
-            asked_at: 0,
-            batch: 0,
-        });
+        machine.agent = Some(Life::new(agent.life, gate, machine.route()));
         say!(self, "agent of n{at} starts with {} records, gate open: {gate}", found.len());
         for attempt in ended {
             let at = self.now + self.dice.work.within(1, 50);
@@ -236,12 +162,27 @@ impl Sim {
         if one.conn.is_some() {
             return;
         }
-        let up: Vec<usize> = (0..self.servers.len()).filter(|at| self.servers[*at].up).collect();
-        if up.is_empty() || self.machines[agent.machine].cut {
-            self.queue.at(self.now + 400, Event::Dial(agent));
+        let random = self.dice.net.next();
+        let Some(one) = self.agent(agent) else { return };
+        let (server, pause) = one.route.next(random).expect("there is a server");
+        let server = server.parse().expect("servers are numbered");
+        self.queue.at(self.now + 1 + pause.as_millis() as u64, Event::Knock(agent, server));
+    }
+
+    /// An agent opens a stream to a server, if that answers.
+    pub fn knock(&mut self, agent: Agent, server: usize) {
+        let machine = &self.machines[agent.machine];
+        let reached =
+            self.servers[server].up && !machine.is_cut(server, true) && !machine.is_cut(server, false);
+        let Some(one) = self.agent(agent) else { return };
+        if one.conn.is_some() {
             return;
         }
-        let server = *self.dice.net.pick(&up);
+        if !reached {
+            one.route.failed();
+            self.queue.at(self.now + self.dice.net.within(2, 400), Event::Dial(agent));
+            return;
+        }
         let conn = self.connect(agent, server);
         let now = self.now;
         let Some(one) = self.agent(agent) else { return };
@@ -267,13 +208,17 @@ impl Sim {
         self.send_up(conn, Up::Register(Box::new(identity), held, seen));
     }
 
-    fn hang_up(&mut self, agent: Agent) {
+    /// An agent closes its stream and looks for another server: the one that was named, if any.
+    pub fn hang_up(&mut self, agent: Agent, leader: Option<&str>) {
         let Some(one) = self.agent(agent) else { return };
+        match leader {
+            Some(leader) => one.route.redirected(leader),
+            None => one.route.failed(),
+        }
         if let Some(conn) = one.conn.take() {
             self.close_by_agent(conn);
         }
-        let at = self.now + self.dice.net.within(50, 700);
-        self.queue.at(at, Event::Dial(agent));
+        self.queue.at(self.now + self.dice.net.within(1, 20), Event::Dial(agent));
     }
 
     /// What an agent does because time has passed.
@@ -288,7 +233,7 @@ impl Sim {
         let Some(one) = self.agent(agent) else { return };
         let Some(conn) = one.conn else { return };
         if now - one.heard_at > SILENCE {
-            self.hang_up(agent);
+            self.hang_up(agent, None);
             return;
         }
         if !one.registered {
@@ -317,18 +262,22 @@ impl Sim {
         }
     }
 
-    /// A message of a server arrives.
-    pub fn handle_down(&mut self, agent: Agent, message: server_message::Kind) {
+    /// A message of a server arrives, over a stream that may be an older one.
+    pub fn handle_down(&mut self, agent: Agent, conn: u64, message: server_message::Kind) {
         use server_message::Kind;
         let now = self.now;
+        let server = self.conns[&conn].server;
         let Some(one) = self.agent(agent) else { return };
-        one.heard_at = now;
+        if one.conn == Some(conn) {
+            one.heard_at = now;
+        }
         match message {
             Kind::Hello(hello) => self.register(agent, hello.revision),
             Kind::Registered(hello) => {
                 let previous = Some(Incarnation(hello.previous_incarnation)).filter(|id| id.0 != 0);
                 let theirs =
                     assignments::position_from_wire(hello.position).expect("servers have a position");
+                self.laws.reigns.told(agent.machine, theirs);
                 let newest = self.machines[agent.machine].disk.position;
                 match assignments::greet(newest, theirs, previous) {
                     Ok(position) => self.machines[agent.machine].disk.position = Some(position),
@@ -339,25 +288,30 @@ impl Sim {
                 }
                 let Some(one) = self.agent(agent) else { return };
                 one.registered = true;
+                one.route.succeeded(&server.to_string(), Duration::from_millis(hello.node_timeout_ms));
                 one.outbox.begin_session();
+                // Torn between the answer and what is wanted, which comes late or never.
+                if !self.calm && self.dice.net.chance(80) {
+                    self.hang_up(agent, None);
+                }
             }
             Kind::Complete(set) => {
                 let wanted = complete_from_wire(set).expect("a set can be read");
-                self.follow(agent, wanted);
+                self.follow(agent, server, wanted);
             }
             Kind::Increment(increment) => {
                 let wanted = increment_from_wire(increment).expect("an increment can be read");
-                self.follow(agent, wanted);
+                self.follow(agent, server, wanted);
             }
             Kind::StatusAck(ack) => one.outbox.acknowledge(ack.batch),
-            Kind::Redirect(_) => self.hang_up(agent),
+            Kind::Redirect(redirect) => self.hang_up(agent, Some(&redirect.leader)),
             // No job of the simulation has a fence.
             Kind::FenceAck(_) => {}
             Kind::HeartbeatAck(_) | Kind::OpenLogs(_) | Kind::OpenExec(_) | Kind::Ask(_) => {}
         }
     }
 
-    fn follow(&mut self, agent: Agent, wanted: Wanted) {
+    fn follow(&mut self, agent: Agent, server: usize, wanted: Wanted) {
         let machine = agent.machine;
         let Some(newest) = self.machines[machine].disk.position else { return };
         let Some(one) = self.agent(agent) else { return };
@@ -375,7 +329,8 @@ impl Sim {
             wanted.orders.iter().filter(|(_, order)| **order == Order::Stop).map(|(id, _)| *id).collect();
         let named: BTreeSet<AllocId> = wanted.orders.keys().chain(&wanted.released).copied().collect();
         let base = one.base;
-        let mut decision = assignments::decide(newest, base, &held, wanted);
+        let believed = self.bug.newest(newest, position);
+        let mut decision = assignments::decide(believed, base, &held, wanted);
         if completes {
             self.bug.absent_are_stopped(&mut decision, &held, &named);
         }
@@ -393,6 +348,10 @@ impl Sim {
             }
         };
         one.base = Some(position.revision);
+        if let Err(broken) = self.laws.reigns.follow(machine, server, position) {
+            self.break_law(broken.law, broken.what);
+        }
+        self.laws.reigns.told(machine, position);
         self.machines[machine].disk.position = Some(position);
         if !self.calm && self.dice.faults.chance(3) {
             // Killed between the position and what it orders.

@@ -64,8 +64,13 @@ impl Sim {
             return;
         }
         let server = self.dice.people.below(self.servers.len() as u64) as usize;
+        // A server that does not lead passes it on to who does, as far as it knows.
+        let asked = &self.servers[server];
+        let server = asked.heard.filter(|_| asked.takes_part(self.now)).map_or(server, |lead| lead.server);
         let leader = self.servers[server].leader.as_ref().filter(|leader| leader.reign.is_some());
-        let Some(lead) = leader.filter(|_| self.servers[server].up).map(|leader| leader.lead) else {
+        let Some(lead) =
+            leader.filter(|_| self.servers[server].frozen_until <= self.now).map(|leader| leader.lead)
+        else {
             self.queue.at(self.now + 250, Event::Client(at));
             return;
         };

@@ -7,24 +7,30 @@ use proto::ids::AllocId;
 /// Something that happens at a point in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A proposal has its turn.
-    Commit(u64),
+    /// The oldest proposal of a leader has its turn.
+    Commit(Lead),
     /// Who proposed stops waiting for an answer.
     Unanswered(u64),
     /// A leader's clock ticks.
     Tick(Lead),
     /// A leader looks at what has changed.
     Wake(Lead),
-    /// A server learns that it does not lead any more.
-    Depose(Lead),
-    /// Some server that is up begins to lead.
+    /// Some server that the others reach begins to lead.
     Elect,
+    /// A server hears who leads.
+    Hear(usize, Lead),
+    /// A server of that boot applies what is committed.
+    CatchUp(usize, u64),
+    /// A server reaches the others again.
+    Rejoin(usize),
     /// A server comes up again.
     ServerUp(usize),
     /// The oldest message of a connection arrives at the server (true) or the agent.
     Deliver(u64, bool),
     /// An agent looks for a server.
     Dial(Agent),
+    /// An agent opens a stream to a server.
+    Knock(Agent, usize),
     /// An agent asks for its lease, reports what is new, looks at its timers.
     AgentTick(Agent),
     /// An agent's process begins.
@@ -33,6 +39,8 @@ pub enum Event {
     PowerOn(usize),
     /// The network of a machine works again.
     Heal(usize),
+    /// Nobody ever saw this machine before.
+    Join,
     /// The driver begins an attempt that it was asked for.
     DriverStart(Agent, Attempt),
     /// A process ends.

@@ -1,7 +1,7 @@
 //! What breaks, and how it all is mended before the end is judged.
 
-use crate::agent::Disk;
 use crate::event::{Agent, Event};
+use crate::machine::Disk;
 use crate::sim::{PATIENCE, Sim, TROUBLE, say};
 
 impl Sim {
@@ -10,7 +10,9 @@ impl Sim {
         if self.calm {
             return;
         }
-        self.queue.at(self.now + self.dice.faults.within(200, 4000), Event::Fault);
+        // Where there is more to break, more breaks.
+        let longest = if self.servers.len() == 1 { 4000 } else { 3000 };
+        self.queue.at(self.now + self.dice.faults.within(200, longest), Event::Fault);
         let machine = self.dice.faults.below(self.machines.len() as u64) as usize;
         let server = self.dice.faults.below(self.servers.len() as u64) as usize;
         match self.dice.faults.below(100) {
@@ -27,6 +29,7 @@ impl Sim {
                     say!(self, "n{machine} has an empty disk");
                     let one = &mut self.machines[machine];
                     one.disk = Disk::new(one.number, one.disk.number + 1);
+                    self.laws.reigns.forget(machine);
                 }
             }
             34..=37 => {
@@ -35,68 +38,67 @@ impl Sim {
                 say!(self, "n{machine} forgets everything but its id");
                 let disk = &mut self.machines[machine].disk;
                 disk.records.clear();
-                (disk.position, disk.number) = (None, disk.number);
+                disk.position = None;
+                self.laws.reigns.forget(machine);
             }
-            38..=55 => {
-                say!(self, "n{machine} is cut off");
-                self.machines[machine].cut = true;
-                self.queue.at(self.now + self.dice.faults.within(300, 14_000), Event::Heal(machine));
-            }
-            56..=67 => self.tear(machine),
-            68..=79 => {
-                if self.servers.iter().filter(|server| server.up).count() == 3 {
+            38..=51 => self.cut_off(machine, server),
+            52..=59 => self.freeze_agent(machine),
+            60..=69 => self.tear(machine),
+            70..=77 => {
+                if self.servers.iter().all(|server| server.up) {
                     self.crash_server(server);
                 }
             }
-            80..=91 => self.queue.at(self.now, Event::Elect),
-            _ => self.take_snapshot(),
+            78..=83 => self.freeze_server(server),
+            84..=89 => self.cut_server(server),
+            90..=95 => self.queue.at(self.now, Event::Elect),
+            _ => self.take_snapshot(server),
         }
     }
 
-    /// A connection is torn: both sides learn of it, each in its time.
+    /// The network of a machine breaks: to all servers, or to one, or in one direction.
+    fn cut_off(&mut self, machine: usize, server: usize) {
+        let one = &mut self.machines[machine];
+        let (how, up) = (self.dice.faults.below(4), self.dice.faults.chance(500));
+        match how {
+            0 | 1 => one.cut = true,
+            2 => one.deaf.extend([(server, true), (server, false)]),
+            _ => drop(one.deaf.insert((server, up))),
+        }
+        let what = if one.cut { "all servers".to_owned() } else { format!("{:?}", one.deaf) };
+        say!(self, "n{machine} is cut off from {what}");
+        self.queue.at(self.now + self.dice.faults.within(300, 14_000), Event::Heal(machine));
+    }
+
+    /// A connection is torn, and its end may be lost: both sides learn of it, each in its time, or one of them only.
     fn tear(&mut self, machine: usize) {
         let Some(one) = &self.machines[machine].agent else { return };
-        let (agent, conn) = (Agent { machine, life: one.life }, one.conn);
+        let agent = Agent { machine, life: one.life };
+        let Some(conn) = one.conn else { return };
         say!(self, "the connection of n{machine} is torn");
-        if let Some(conn) = conn {
+        if self.dice.net.chance(500) {
+            self.lose_end(conn);
+        }
+        let by = self.dice.net.below(4);
+        if by != 0 {
             self.close_by_server(conn);
-            self.close_by_agent(conn);
-            if let Some(one) = self.agent(agent) {
-                one.conn = None;
-            }
-            self.queue.at(self.now + self.dice.net.within(50, 1500), Event::Dial(agent));
         }
-    }
-
-    fn power_off(&mut self, machine: usize, back_after: Option<u64>) {
-        let one = &mut self.machines[machine];
-        if one.gone || !one.powered {
-            return;
+        if by != 1 {
+            self.hang_up(agent, None);
         }
-        say!(self, "n{machine} loses power");
-        let one = &mut self.machines[machine];
-        (one.powered, one.agent) = (false, None);
-        one.processes.clear();
-        if let Some(after) = back_after {
-            self.queue.at(self.now + after, Event::PowerOn(machine));
+        if self.dice.net.chance(300) {
+            self.lose_end(conn);
         }
-    }
-
-    /// A machine never comes back; one is enough.
-    fn lose_machine(&mut self, machine: usize) {
-        if self.machines.len() < 3 || self.machines.iter().any(|one| one.gone) {
-            return;
-        }
-        self.power_off(machine, None);
-        self.machines[machine].gone = true;
     }
 
     /// Nothing breaks any more, and all that was broken is mended.
     pub fn calm_down(&mut self) {
         say!(self, "calm");
         self.calm = true;
+        self.thaw();
+        self.servers.iter_mut().for_each(|server| server.cut = false);
         for at in 0..self.machines.len() {
-            self.machines[at].cut = false;
+            self.heal(at);
             if !self.machines[at].powered {
                 self.queue.at(self.now + 100, Event::PowerOn(at));
             }

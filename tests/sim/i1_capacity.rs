@@ -6,8 +6,8 @@ use proto::ids::NodeId;
 use proto::model::Resources;
 use server::core::state::Kind;
 
-use crate::agent::Machine;
 use crate::laws::{Step, must};
+use crate::machine::Machine;
 use crate::sim::Broken;
 
 const LAW: &str = "i1_capacity";

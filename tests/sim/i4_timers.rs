@@ -16,6 +16,9 @@ impl Sim {
         if !self.log.is_idle() {
             return Some("something is on its way into the log".into());
         }
+        if let Some(behind) = self.server_behind() {
+            return Some(behind);
+        }
         if let Some(at) = self.clients.requests.iter().position(|request| request.acked.is_none()) {
             return Some(format!("request {at} was never acknowledged"));
         }

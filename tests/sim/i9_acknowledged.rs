@@ -69,6 +69,6 @@ impl Sim {
     /// Everything that can only be judged when it is over.
     pub fn judge_the_end(&mut self) {
         self.judge_acknowledged();
-        self.judge_replay();
+        self.judge_servers();
     }
 }

@@ -8,6 +8,7 @@ use crate::i3_forward::Forward;
 use crate::i5_absence::Absence;
 use crate::i9_acknowledged::Acknowledged;
 use crate::never_twice::Twice;
+use crate::reigns::Reigns;
 use crate::sim::Broken;
 
 /// All promises that are looked at while a cluster runs.
@@ -19,6 +20,7 @@ pub struct Laws {
     pub absence: Absence,
     pub acknowledged: Acknowledged,
     pub twice: Twice,
+    pub reigns: Reigns,
 }
 
 /// One command, and what it did.
@@ -44,6 +46,7 @@ impl Laws {
         self.forward.step(&step)?;
         self.acknowledged.step(&step)?;
         self.twice.step(&step)?;
+        self.reigns.step(&step)?;
         let found = after.check();
         match found.first() {
             None => Ok(()),

@@ -1,5 +1,4 @@
-//! Servers: who leads, the loops of a leader, and what happens when it is one no more. The loops drive the shipped decisions
-//! as `server::leader` does.
+//! A server that leads: its loops, which drive the shipped decisions as `server::leader` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +11,7 @@ use server::leader::desk::Desk;
 
 use crate::clients::some_settings;
 use crate::event::{Event, Lead};
-use crate::log::{Asker, bytes_of};
-use crate::planted::Bug;
+use crate::log::Asker;
 use crate::sessions::Session;
 use crate::sim::{Sim, say};
 
@@ -22,19 +20,10 @@ const RULES: [&dyn Rule; 3] = [&Health, &Collect, &Draining];
 const OWN: RequestId = RequestId(0);
 const JOBS_PER_DECISION: usize = 4;
 
-/// One server.
-pub struct Server {
-    pub up: bool,
-    pub boot: u64,
-    /// How far its clock is ahead, in milliseconds.
-    pub skew: u64,
-    pub leader: Option<Leader>,
-}
-
 /// A server that leads, or believes so.
 pub struct Leader {
     pub lead: Lead,
-    /// What it knows; stays as it is once it does not lead any more.
+    /// What its server has applied.
     pub view: State,
     changes: Changes,
     waking: bool,
@@ -60,14 +49,8 @@ struct Duty {
     look: bool,
 }
 
-impl Server {
-    pub fn new(skew: u64) -> Self {
-        Self { up: true, boot: 0, skew, leader: None }
-    }
-}
-
 impl Leader {
-    fn new(lead: Lead, view: State) -> Self {
+    pub fn new(lead: Lead, view: State) -> Self {
         Self {
             lead,
             view,
@@ -87,6 +70,11 @@ impl Leader {
         }
     }
 
+    /// Returns whether its reign has begun, and no other since, as far as its server has applied.
+    pub fn reigns(&self) -> bool {
+        self.reign.is_some() && self.view.reign.map(|record| record.reign) == self.reign
+    }
+
     /// Returns the reign that the view shows, if it is this leader's.
     fn own_reign(&self) -> Option<Reign> {
         let record = self.view.reign?;
@@ -95,53 +83,21 @@ impl Leader {
     }
 }
 
-fn server_id(server: usize) -> ServerId {
+/// The number of a server, as commands have it.
+pub fn server_id(server: usize) -> ServerId {
     ServerId(server as u64 + 1)
 }
 
 impl Sim {
-    /// A server is elected; who led before learns of it later.
-    pub fn elect(&mut self) {
-        let up: Vec<usize> = (0..self.servers.len()).filter(|at| self.servers[*at].up).collect();
-        if up.len() < 2 {
-            self.queue.at(self.now + 500, Event::Elect);
-            return;
-        }
-        if let Some(old) = self.leading.take() {
-            let after = if self.calm { 0 } else { self.dice.faults.below(5000) };
-            self.queue.at(self.now + after, Event::Depose(old));
-        }
-        self.settle_predecessor();
-        let server = *self.dice.faults.pick(&up);
-        self.term += 1;
-        let lead = Lead { server, term: self.term };
-        if let Some(before) = self.servers[server].leader.as_ref().map(|leader| leader.lead) {
-            self.depose(before);
-        }
-        say!(self, "server {server} is elected, term {}", self.term);
-        self.leading = Some(lead);
-        self.servers[server].leader = Some(Leader::new(lead, self.state.clone()));
-        self.begin_reign(lead);
-        self.queue.at(self.now + 100, Event::Tick(lead));
-    }
-
-    fn begin_reign(&mut self, lead: Lead) {
+    /// Proposes the beginning of a reign.
+    pub fn begin_reign(&mut self, lead: Lead) {
         let incarnation = Incarnation(0xabc0_0000 + self.seed);
         let kind = Kind::BeginReign { server: server_id(lead.server), boot_nonce: lead.term, incarnation };
         self.propose(lead, Asker::Reign, kind, OWN);
     }
 
-    /// A server learns that it does not lead any more: its loops and sessions end.
-    pub fn depose(&mut self, lead: Lead) {
-        if self.leader(lead).is_none() {
-            return;
-        }
-        say!(self, "server {} learns that term {} is over", lead.server, lead.term);
-        self.close_sessions(lead);
-        self.servers[lead.server].leader = None;
-    }
-
-    fn close_sessions(&mut self, lead: Lead) {
+    /// Ends all sessions of a server.
+    pub fn close_sessions(&mut self, lead: Lead) {
         let Some(leader) = self.leader(lead) else { return };
         let sessions = std::mem::take(&mut leader.sessions);
         for conn in sessions.into_keys() {
@@ -149,38 +105,13 @@ impl Sim {
         }
     }
 
-    /// A server's process is killed.
-    pub fn crash_server(&mut self, server: usize) {
-        say!(self, "server {server} is killed");
+    /// A server that leads sees what it has applied.
+    pub fn publish(&mut self, server: usize, changes: Changes) {
         let one = &mut self.servers[server];
-        (one.up, one.leader) = (false, None);
-        one.boot += 1;
-        if self.leading.is_some_and(|lead| lead.server == server) {
-            self.leading = None;
-            self.queue.at(self.now + self.dice.faults.within(600, 2500), Event::Elect);
-        }
-        self.queue.at(self.now + self.dice.faults.within(500, 6000), Event::ServerUp(server));
-    }
-
-    /// A server's process begins: it reads its snapshot and its log, and has what the others have.
-    pub fn server_up(&mut self, server: usize) {
-        say!(self, "server {server} starts");
-        self.servers[server].up = true;
-        let rebuilt = self.rebuild();
-        if self.bug.shows_in_rebuilt_state() {
-            self.state = rebuilt;
-        } else if self.bug == Bug::None && bytes_of(&rebuilt) != bytes_of(&self.state) {
-            self.break_law("i6_determinism", format!("server {server} rebuilt another state from its disk"));
-        }
-    }
-
-    /// Who leads sees what was applied.
-    pub fn publish(&mut self, changes: Changes) {
-        let Some(lead) = self.leading else { return };
-        let view = self.state.clone();
-        let Some(leader) = self.leader(lead) else { return };
-        leader.view = view;
+        let Some(leader) = &mut one.leader else { return };
+        leader.view = one.replica.state.clone();
         leader.changes.absorb(changes);
+        let lead = leader.lead;
         if !std::mem::replace(&mut leader.waking, true) {
             self.queue.at(self.now + 1, Event::Wake(lead));
         }
@@ -229,10 +160,13 @@ impl Sim {
 
     /// A leader looks at what has changed.
     pub fn wake(&mut self, lead: Lead) {
+        let outlives = self.bug.sessions_outlive_reigns();
         let Some(leader) = self.leader(lead) else { return };
         leader.waking = false;
-        let Some(reign) = leader.reign else { return };
-        if leader.view.reign.map(|record| record.reign) != Some(reign) {
+        if leader.reign.is_none() {
+            return;
+        }
+        if !leader.reigns() && !outlives {
             say!(self, "server {} sees another reign", lead.server);
             self.close_sessions(lead);
             if let Some(leader) = self.leader(lead) {

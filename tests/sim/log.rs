@@ -1,14 +1,12 @@
 //! A model of the replicated log: proposals take a while, are committed in order, and sometimes nobody learns of it.
 //!
-//! Within a term proposals are committed in their order. When another server is elected, a prefix of what its predecessor
-//! proposed is still committed, the rest is lost; a little of what is proposed after that slips in late.
+//! Within a term proposals are committed in their order, while the leader reaches the others. When another server is elected, a prefix
+//! of what its predecessor had sent is still committed, the rest is lost or refused; a little of what is proposed after that slips in late.
 
 use std::collections::BTreeMap;
 
 use proto::ids::RequestId;
-use server::core::state::{
-    Command, Kind, Outcome, State, decode_command, encode_command, read_snapshot, write_snapshot,
-};
+use server::core::state::{Command, Kind, Outcome, State, decode_command, encode_command, write_snapshot};
 
 use crate::event::{Event, Lead};
 use crate::leader::Leader;
@@ -16,6 +14,8 @@ use crate::sim::{Sim, say};
 
 /// How long anybody waits for an answer.
 const ANSWER_WITHIN: u64 = 3000;
+/// After so many commands the state is written down, for the servers to be compared with.
+const MARK_EVERY: u64 = 40;
 
 /// The log and what is on its way into it.
 #[derive(Default)]
@@ -25,17 +25,27 @@ pub struct Log {
     next: u64,
     free_at: u64,
     /// Every command that was committed.
-    pub committed: Vec<Vec<u8>>,
-    /// The last snapshot, and how many commands are in it.
-    pub snapshot: Option<(usize, Vec<u8>)>,
+    pub committed: Vec<Entry>,
+    /// The state after some of the commands, by their count.
+    pub marks: BTreeMap<usize, Vec<u8>>,
+}
+
+/// A command that was committed.
+pub struct Entry {
+    pub bytes: Vec<u8>,
+    /// What it came to where it was applied first.
+    pub outcome: Outcome,
+    /// Whose proposal it was, unless nobody will learn of it.
+    pub asked: Option<(Lead, u64)>,
 }
 
 struct Proposal {
     lead: Lead,
-    asker: Asker,
     command: Command,
     /// It will be committed, and nobody will learn of it.
     mute: bool,
+    /// The other servers have it.
+    sent: bool,
 }
 
 /// Who waits for an answer.
@@ -55,6 +65,11 @@ impl Log {
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty()
     }
+
+    /// Returns who waits for the answer to a proposal.
+    pub fn waits_for(&self, id: u64) -> Option<Lead> {
+        self.waiting.get(&id).map(|(lead, _)| *lead)
+    }
 }
 
 impl Sim {
@@ -72,25 +87,50 @@ impl Sim {
         self.log.free_at = at;
         self.log.next += 1;
         let id = self.log.next;
-        self.log.pending.insert(id, Proposal { lead, asker: asker.clone(), command, mute });
+        let sent = self.servers[lead.server].takes_part(self.now);
+        self.log.pending.insert(id, Proposal { lead, command, mute, sent });
         self.log.waiting.insert(id, (lead, asker));
-        self.queue.at(at, Event::Commit(id));
+        self.queue.at(at, Event::Commit(lead));
         self.queue.at(self.now + ANSWER_WITHIN, Event::Unanswered(id));
     }
 
-    /// A proposal has its turn.
-    pub fn commit(&mut self, id: u64) {
-        let Some(proposal) = self.log.pending.remove(&id) else { return };
-        let leads = self.leading == Some(proposal.lead);
-        if !leads && (self.calm || !self.dice.log.chance(100) || is_of_its_session(&proposal.command.kind)) {
-            say!(self, "lost: {}", tell(&proposal.command.kind));
+    /// The oldest proposal of a leader has its turn.
+    pub fn commit(&mut self, lead: Lead) {
+        let mut of_lead = self.log.pending.iter().filter(|(_, proposal)| proposal.lead == lead);
+        let Some(id) = of_lead.next().map(|(id, _)| *id) else { return };
+        let leads = self.leading == Some(lead);
+        if self.leading.is_none() || (leads && !self.servers[lead.server].takes_part(self.now)) {
+            // Nobody can say yet what becomes of it.
+            self.queue.at(self.now + 100, Event::Commit(lead));
             return;
         }
-        let outcome = self.apply(proposal.command);
-        if leads && !proposal.mute && self.leader(proposal.lead).is_some() {
-            self.log.waiting.remove(&id);
-            self.answer(proposal.lead, proposal.asker, Some(outcome));
+        let Some(proposal) = self.log.pending.remove(&id) else { return };
+        if leads {
+            let asked = (!proposal.mute).then_some((lead, id));
+            self.enter(proposal.command, asked);
+        } else if !self.calm && self.dice.log.chance(100) && !is_of_its_session(&proposal.command.kind) {
+            self.enter(proposal.command, None);
+        } else {
+            self.refuse(id, lead, &proposal.command.kind);
         }
+    }
+
+    /// The others have a newer leader: what an older one proposes is lost, and it may be told why.
+    fn refuse(&mut self, id: u64, lead: Lead, kind: &Kind) {
+        let told = !self.servers[lead.server].cut && self.dice.log.chance(300);
+        say!(self, "{}: {}", if told { "refused" } else { "lost" }, tell(kind));
+        if told {
+            if let Some(newer) = self.leading {
+                self.queue.at(self.now + self.dice.log.within(1, 300), Event::Hear(lead.server, newer));
+            }
+            self.unanswered(id);
+        }
+    }
+
+    /// Returns who waits for an answer, which comes now.
+    pub fn still_waits(&mut self, lead: Lead, id: u64) -> Option<Asker> {
+        self.leader(lead)?;
+        self.log.waiting.remove(&id).map(|(_, asker)| asker)
     }
 
     /// Nobody answered in time.
@@ -106,27 +146,26 @@ impl Sim {
     pub fn settle_predecessor(&mut self) {
         let ids: Vec<u64> = self.log.pending.keys().copied().collect();
         for id in ids {
-            if self.dice.log.chance(400) {
+            if !self.log.pending[&id].sent || self.dice.log.chance(400) {
                 break;
             }
             if let Some(proposal) = self.log.pending.remove(&id) {
-                self.apply(proposal.command);
+                self.enter(proposal.command, Some((proposal.lead, id)));
             }
         }
     }
 
-    /// The only place where the state changes.
-    fn apply(&mut self, command: Command) -> Outcome {
+    /// A command is committed. Applied here first, it is judged; what servers make of it is compared with that.
+    fn enter(&mut self, command: Command, asked: Option<(Lead, u64)>) {
         let bytes = encode_command(&command);
         let read = decode_command(&bytes).expect("what was written can be read");
         if read != command {
             self.break_law("i6_determinism", format!("{command:?} reads as {read:?}"));
         }
-        self.log.committed.push(bytes);
-        say!(self, "commit {}: {}", self.log.committed.len(), tell(&command.kind));
+        let count = self.log.committed.len() + 1;
+        say!(self, "commit {count}: {}", tell(&command.kind));
         let before = self.state.clone();
-        let mut applied = self.state.apply(command.clone());
-        self.bug.after_apply(&mut self.state, &before, &command, &mut applied);
+        let applied = self.bug.apply(&mut self.state, &command);
         if let Outcome::Refused(refusal) = &applied.outcome {
             say!(self, "refused: {}", refusal.message);
         }
@@ -138,27 +177,11 @@ impl Sim {
         if let Err(broken) = self.laws.judge(&before, &command, &applied, &self.state) {
             self.break_law(broken.law, broken.what);
         }
-        self.publish(applied.changes);
-        applied.outcome
-    }
-
-    /// Writes a snapshot of what is applied.
-    pub fn take_snapshot(&mut self) {
-        self.log.snapshot = Some((self.log.committed.len(), bytes_of(&self.state)));
-        say!(self, "snapshot after {} commands", self.log.committed.len());
-    }
-
-    /// Rebuilds the state as a server does that starts: from its last snapshot and the log after it.
-    pub fn rebuild(&mut self) -> State {
-        let (from, mut state) = match &self.log.snapshot {
-            Some((at, bytes)) => (*at, read_snapshot(&mut bytes.as_slice()).expect("a snapshot can be read")),
-            None => (0, State::default()),
-        };
-        self.bug.after_restore(&mut state);
-        for bytes in &self.log.committed[from..] {
-            state.apply(decode_command(bytes).expect("a command can be read"));
+        if count as u64 % MARK_EVERY == self.seed % MARK_EVERY {
+            self.log.marks.insert(count, bytes_of(&self.state));
         }
-        state
+        self.log.committed.push(Entry { bytes, outcome: applied.outcome, asked });
+        self.wake_replicas();
     }
 
     /// The leader of that term, if its server still believes in it.

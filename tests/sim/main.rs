@@ -1,5 +1,8 @@
-//! The whole core under one clock: servers, agents, people and faults, a thousand different lives, every promise looked at after
-//! every command. Nothing here waits, and the same seed is the same story.
+//! The whole core under one clock: one server or three, agents, people and faults, a thousand different lives, every promise looked
+//! at after every command. Nothing here waits, and the same seed is the same story.
+//!
+//! There is one log; each server applies it at its own pace, and one of them leads at a time, whatever others believe. openraft is
+//! not part of this: `server/src/raft/trio` has it.
 //!
 //! `MJ_SIM_SEEDS=5000` runs more of them, `MJ_SIM_SEED=17` runs one and tells it.
 
@@ -12,6 +15,7 @@ mod clients;
 mod driver;
 mod event;
 mod faults;
+mod freeze;
 mod i1_capacity;
 mod i2_count;
 mod i3_forward;
@@ -23,10 +27,14 @@ mod laws;
 mod leader;
 mod lifecycle_order;
 mod log;
+mod machine;
 mod network;
 mod never_twice;
 mod planted;
+mod reigns;
+mod replica;
 mod runner;
+mod servers;
 mod sessions;
 mod sim;
 mod trace;

@@ -1,6 +1,7 @@
 //! Connections between agents and servers: ordered, delayed, held up while a machine is cut off, and sometimes torn.
 //!
-//! What was sent before a connection was closed still arrives: the other side learns of the end last, or never.
+//! A connection loses nothing in its middle. What was sent before it was closed may still arrive, late, beside what a newer one brings;
+//! or its end is lost, and with it that it has ended.
 
 use std::collections::VecDeque;
 
@@ -22,6 +23,8 @@ pub struct Conn {
     down_free: u64,
     pub agent_open: bool,
     server_open: bool,
+    /// Nothing that is sent from here on arrives, but maybe its end.
+    torn: bool,
 }
 
 /// From an agent.
@@ -50,6 +53,7 @@ impl Sim {
             down_free: 0,
             agent_open: true,
             server_open: true,
+            torn: false,
         };
         self.conns.insert(id, conn);
         id
@@ -59,7 +63,11 @@ impl Sim {
     pub fn send_up(&mut self, id: u64, message: Up) {
         let delay = self.delay();
         let double = !self.calm && matches!(message, Up::Status(_)) && self.dice.net.chance(30);
+        let ends = matches!(message, Up::Closed);
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.agent_open) else { return };
+        if conn.torn && !ends {
+            return;
+        }
         for _ in 0..=usize::from(double) {
             conn.up.push_back(message.clone());
             conn.up_free = conn.up_free.max(self.now + delay);
@@ -73,7 +81,11 @@ impl Sim {
         let delay = self.delay();
         let set = matches!(message, Kind::Complete(_) | Kind::Increment(_));
         let double = !self.calm && set && self.dice.net.chance(20);
+        let ends = matches!(message, Kind::Redirect(_));
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.server_open) else { return };
+        if conn.torn && !ends {
+            return;
+        }
         for _ in 0..=usize::from(double) {
             conn.down.push_back(message.clone());
             conn.down_free = conn.down_free.max(self.now + delay);
@@ -98,24 +110,38 @@ impl Sim {
 
     /// The server closes; the agent reads that as the last message.
     pub fn close_by_server(&mut self, id: u64) {
-        self.send_down(id, server_message::Kind::Redirect(v1::Redirect::default()));
+        self.send_away(id, String::new());
+    }
+
+    /// The server closes, and names who leads.
+    pub fn send_away(&mut self, id: u64, leader: String) {
+        self.send_down(id, server_message::Kind::Redirect(v1::Redirect { leader }));
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.server_open = false;
         }
+    }
+
+    /// The connection is torn: what is on its way is lost from some message on, and what follows.
+    pub fn lose_end(&mut self, id: u64) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.torn = true;
+        conn.up.truncate(self.dice.net.below(conn.up.len() as u64 + 1) as usize);
+        conn.down.truncate(self.dice.net.below(conn.down.len() as u64 + 1) as usize);
     }
 
     /// The oldest message of one direction arrives.
     pub fn deliver(&mut self, id: u64, up: bool) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let machine = &self.machines[conn.agent.machine];
-        if machine.cut || (up && !machine.powered) {
+        if machine.is_cut(conn.server, up) || (up && !machine.powered) {
             self.queue.at(self.now + 300, Event::Deliver(id, up));
             return;
         }
         // What a kernel has still to send of a connection that its program has closed comes late, a registration that was
-        // overtaken by a newer one among it.
-        if up && !conn.agent_open && !self.calm && self.dice.net.chance(400) {
-            self.queue.at(self.now + self.dice.net.within(500, 4000), Event::Deliver(id, up));
+        // overtaken by a newer one among it; and orders that an agent had read before it turned to another server.
+        if !conn.agent_open && !self.calm && self.dice.net.chance(400) {
+            let late = self.dice.net.within(500, if up { 4000 } else { 9000 });
+            self.queue.at(self.now + late, Event::Deliver(id, up));
             return;
         }
         if up {
@@ -127,10 +153,12 @@ impl Sim {
         } else {
             let Some(message) = conn.down.pop_front() else { return };
             let agent = conn.agent;
-            let current =
-                machine.agent.as_ref().is_some_and(|one| one.life == agent.life && one.conn == Some(id));
-            if conn.agent_open && current {
-                self.handle_down(agent, message);
+            let Some(one) = machine.agent.as_ref().filter(|one| one.life == agent.life) else { return };
+            let current = conn.agent_open && one.conn == Some(id);
+            let late =
+                matches!(message, server_message::Kind::Complete(_) | server_message::Kind::Increment(_));
+            if current || (late && !self.calm && self.dice.net.chance(500)) {
+                self.handle_down(agent, id, message);
             }
         }
     }

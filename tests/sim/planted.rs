@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use client::core::assignments::{Action, Decision, Held};
+use client::core::assignments::{Action, Decision, Held, Position};
 use client::core::task_machine::{Effect, Outcome, Phase, TaskState};
-use proto::ids::AllocId;
+use proto::ids::{AllocId, RequestId};
 use server::core::state::{Applied, Command, Kind, State};
 
 /// A mistake.
@@ -23,11 +23,24 @@ pub enum Bug {
     AbsenceIsAStop,
     /// An agent starts again what was stopped.
     RestartOfStopped,
+    /// A write that comes again is applied again.
+    ForgottenRequests,
+    /// A server that starts applies the last command in its snapshot once more.
+    ReplayedTwice,
+    /// A server that learns that another one leads goes on with its sessions.
+    SessionsOutliveReigns,
+    /// An agent follows whoever speaks to it, of whatever reign.
+    AnyReign,
 }
 
 impl Bug {
-    /// After a command was applied.
-    pub fn after_apply(self, state: &mut State, _: &State, command: &Command, _: &mut Applied) {
+    /// Applies a command.
+    pub fn apply(self, state: &mut State, command: &Command) -> Applied {
+        let mut taken = command.clone();
+        if self == Self::ForgottenRequests {
+            taken.request = RequestId(0);
+        }
+        let applied = state.apply(taken);
         if self == Self::OverCommit
             && let Kind::RegisterNode { identity, .. } = &command.kind
             && let Some(mut node) = state.nodes.get_mut(&identity.id)
@@ -35,6 +48,7 @@ impl Bug {
             std::sync::Arc::make_mut(&mut node.identity).capacity =
                 identity.capacity.plus(identity.capacity).plus(identity.capacity);
         }
+        applied
     }
 
     /// After a snapshot was read, or nothing where there was none.
@@ -47,6 +61,24 @@ impl Bug {
     /// Whether a server that starts takes its mistake for the truth.
     pub fn shows_in_rebuilt_state(self) -> bool {
         self == Self::ReusedIds
+    }
+
+    /// The first command that a server applies when it starts from a snapshot of so many.
+    pub fn first_replayed(self, from: usize) -> usize {
+        if self == Self::ReplayedTwice { from.saturating_sub(1) } else { from }
+    }
+
+    /// Whether servers that do not lead any more go on with their sessions.
+    pub fn sessions_outlive_reigns(self) -> bool {
+        self == Self::SessionsOutliveReigns
+    }
+
+    /// Before an agent decides about a set: the newest position that it has seen.
+    pub fn newest(self, newest: Position, theirs: Position) -> Position {
+        if self != Self::AnyReign || theirs.is_not_older_than(newest) {
+            return newest;
+        }
+        theirs
     }
 
     /// Whether leaders acknowledge before the commit.

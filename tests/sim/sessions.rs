@@ -32,8 +32,11 @@ impl Sim {
     pub fn handle_up(&mut self, conn: u64, message: Up) {
         let server = self.conns[&conn].server;
         let lead = self.servers[server].leader.as_ref().filter(|leader| leader.reign.is_some());
+        let opens = matches!(message, Up::Open);
+        let lead = lead.filter(|leader| leader.reigns() || !opens);
         let Some(lead) = lead.map(|leader| leader.lead) else {
-            self.close_by_server(conn);
+            let leader = self.servers[server].heard.filter(|lead| lead.server != server);
+            self.send_away(conn, leader.map_or_else(String::new, |lead| lead.server.to_string()));
             return;
         };
         match message {
@@ -129,7 +132,12 @@ impl Sim {
 
     /// Makes sure that the state still knows a session; ends it otherwise.
     fn is_current(&mut self, lead: Lead, conn: u64) -> bool {
+        let outlives = self.bug.sessions_outlive_reigns();
         let Some(leader) = self.leader(lead) else { return false };
+        if !leader.reigns() && !outlives {
+            self.end_session(lead, conn, "another reign has begun");
+            return false;
+        }
         let Some(session) = leader.sessions.get(&conn) else { return false };
         let Some(generation) = session.generation else { return false };
         let node = leader.view.nodes.get(&session.node);

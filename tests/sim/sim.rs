@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use proto::time::{BootTime, Timestamp};
 use server::core::state::State;
 
-use crate::agent::Machine;
 use crate::clients::Clients;
 use crate::event::{Event, Lead, Queue};
 use crate::laws::Laws;
-use crate::leader::Server;
 use crate::log::Log;
+use crate::machine::Machine;
 use crate::network::Conn;
 use crate::planted::Bug;
+use crate::servers::Server;
 use crate::trace::Trace;
 use tests::rng::Rng;
 
@@ -61,7 +61,7 @@ pub struct Sim {
     pub dice: Dice,
     pub bug: Bug,
     pub log: Log,
-    /// What is committed and applied.
+    /// What is committed, applied here first; servers follow.
     pub state: State,
     pub servers: Vec<Server>,
     pub leading: Option<Lead>,
@@ -111,14 +111,18 @@ impl Sim {
     }
 
     fn build(&mut self) {
-        for _ in 0..3 {
+        // One server, as most begin with, or three.
+        for _ in 0..if self.seed.is_multiple_of(2) { 1 } else { 3 } {
             let skew = self.dice.faults.below(600);
             self.servers.push(Server::new(skew));
         }
         for number in 0..self.dice.faults.within(2, 5) {
-            let machine = Machine::new(number, &mut self.dice.faults);
+            let machine = Machine::new(number, self.servers.len(), &mut self.dice.faults);
             self.machines.push(machine);
             self.queue.at(self.dice.faults.below(3000), Event::PowerOn(number as usize));
+        }
+        for _ in 0..self.dice.faults.below(3) {
+            self.queue.at(self.dice.faults.within(6000, TROUBLE), Event::Join);
         }
         self.plan_people();
         self.queue.at(100, Event::Elect);
@@ -133,7 +137,9 @@ impl Sim {
                 break;
             }
             self.now = time;
-            self.handle(event);
+            if !self.puts_off(&event) {
+                self.handle(event);
+            }
         }
         if self.broken.is_none() {
             self.judge_the_end();
@@ -143,19 +149,23 @@ impl Sim {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Commit(id) => self.commit(id),
+            Event::Commit(lead) => self.commit(lead),
             Event::Unanswered(id) => self.unanswered(id),
             Event::Tick(lead) => self.tick(lead),
             Event::Wake(lead) => self.wake(lead),
-            Event::Depose(lead) => self.depose(lead),
             Event::Elect => self.elect(),
+            Event::Hear(server, lead) => self.hear(server, lead),
+            Event::CatchUp(server, boot) => self.catch_up(server, boot),
+            Event::Rejoin(server) => self.rejoin(server),
             Event::ServerUp(server) => self.server_up(server),
             Event::Deliver(conn, up) => self.deliver(conn, up),
             Event::Dial(agent) => self.dial(agent),
+            Event::Knock(agent, server) => self.knock(agent, server),
             Event::AgentTick(agent) => self.agent_tick(agent),
             Event::AgentUp(machine) => self.agent_up(machine),
             Event::PowerOn(machine) => self.power_on(machine),
-            Event::Heal(machine) => self.machines[machine].cut = false,
+            Event::Heal(machine) => self.heal(machine),
+            Event::Join => self.join(),
             Event::DriverStart(agent, attempt) => self.driver_start_asked(agent, attempt),
             Event::Exit(machine, attempt, token) => self.exit(machine, &attempt, token),
             Event::Driver(agent, news) => self.driver_news(agent, news),
