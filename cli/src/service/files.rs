@@ -40,14 +40,11 @@ pub fn planned(program: &Path, setup: &Setup) -> Vec<File> {
     let (server, agent) = (format!("{SYSTEM_DIR}/server.yml"), format!("{SYSTEM_DIR}/agent.yml"));
     let unit = |name: &str, text| File { path: Path::new(UNIT_DIR).join(name), text, kind: Kind::Unit };
     let config = |path: &str, text: String| File { path: path.into(), text, kind: Kind::Config };
-    let mut files = Vec::new();
-    if let Some(text) = setup.server_yml() {
-        files.push(config(&server, text));
-        files.push(unit(SERVER, units::server(program, &server)));
-    }
-    files.push(config(&agent, setup.agent_yml()));
-    files.push(unit(AGENT, units::agent(program, &agent)));
-    files
+    let server_yml = setup.server_yml();
+    let server_unit = server_yml.as_ref().map(|_| unit(SERVER, units::server(program, &server)));
+    let configs = server_yml.map(|text| config(&server, text)).into_iter();
+    let configs = configs.chain([config(&agent, setup.agent_yml())]);
+    configs.chain(server_unit).chain([unit(AGENT, units::agent(program, &agent))]).collect()
 }
 
 /// Makes a file as it should be below `root`, at once. Returns whether that changed anything.
@@ -129,7 +126,7 @@ mod tests {
         let config = below(root.path(), &files[0].path);
         std::fs::write(&config, "name: mine\n").expect("writable");
         let moved = planned(Path::new("/opt/minijob"), &Setup::Alone);
-        assert_eq!(put_all(&moved), [false, true, false, true], "only the units name the program");
+        assert_eq!(put_all(&moved), [false, false, true, true], "only the units name the program");
         assert_eq!(std::fs::read_to_string(config).expect("there"), "name: mine\n");
         assert_eq!(remove_units(root.path()).expect("writable").len(), 2);
         assert!(remove_units(root.path()).expect("writable").is_empty());

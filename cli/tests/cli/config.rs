@@ -34,6 +34,7 @@ name: vm8                                # --name
 data_dir: /data/agent                    # agent.yml:2
 servers: [10.0.0.1:4650, 10.0.0.2:4650]  # agent.yml:3
 # token_file: not set                    # default
+# key_file: not set                      # default
 # advertise: not set                     # default
 http: 127.0.0.1:4651                     # --http-addr
 meta: {note: \"a: b\", rack: r1}           # agent.yml:4
@@ -231,13 +232,28 @@ WantedBy=multi-user.target
 }
 
 #[test]
-fn what_up_does_not_do_yet_is_refused_by_name() {
+fn up_joins_a_cluster_with_its_key_as_a_server_where_it_is_named_and_else_as_an_agent() {
     let world = World::new();
-    for flag in ["--join", "--key-file"] {
-        let shown = world.run(&["up", flag, "x"]);
-        assert_eq!(shown.code, Some(2), "{shown:?}");
-        assert!(shown.stderr.starts_with(&format!("error: {flag} is not supported yet")), "{shown:?}");
-    }
+    let shown = world.run(&["up", "--join", "10.0.0.1"]);
+    assert_eq!(shown.code, Some(2), "{shown:?}");
+    assert!(shown.stderr.contains("--key-file <FILE>"), "{shown:?}");
+    let would = |join: &str| {
+        let shown = world.run(&["up", "--dry-run", "--join", join, "--key-file", "/k"]);
+        assert_eq!(shown.code, Some(0), "{shown:?}");
+        shown.stdout
+    };
+    // Of 203.0.113.0/24 no machine has an address.
+    let server = would("203.0.113.1,127.0.0.1,203.0.113.3");
+    assert!(
+        server.contains("join: [203.0.113.1:4650, 127.0.0.1:4650, 203.0.113.3:4650]\nbootstrap_expect: 3\n"),
+        "{server}"
+    );
+    assert!(server.contains("servers: [127.0.0.1:4650, 203.0.113.1:4650, 203.0.113.3:4650]\n"), "{server}");
+    let agent = would("203.0.113.1,203.0.113.2,203.0.113.3");
+    assert!(
+        !agent.contains("server.yml") && agent.contains("key_file: /etc/minijob/cluster.key\n"),
+        "{agent}"
+    );
 }
 
 #[test]
