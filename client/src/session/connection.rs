@@ -170,7 +170,9 @@ struct Pace {
 impl Pace {
     fn of(heartbeat_ms: u64, node_timeout_ms: u64) -> Self {
         let heartbeat = Duration::from_millis(heartbeat_ms).max(HEARTBEAT_LEAST);
-        Self { heartbeat, patience: Duration::from_millis(node_timeout_ms).max(heartbeat * 3) }
+        // Who leads next waits one timeout for this node: it must have given up the last one, paused and asked around by then.
+        let patience = Duration::from_millis(node_timeout_ms) * 3 / 4;
+        Self { heartbeat, patience: patience.max(heartbeat * 3) }
     }
 
     /// Takes over what an answer to a heartbeat says; an older server says nothing.

@@ -488,3 +488,18 @@ async fn an_agent_without_servers_keeps_what_it_has_and_a_new_one_finds_them() {
 }
 
 mod reach;
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_while_the_next_one_still_waits_for_this_node() {
+    let Pace { patience, .. } = Pace::of(1000, 4000);
+    let mut route = Route::new(vec!["a".into(), "b".into()]);
+    route.succeeded("a", patience);
+    route.silent("a");
+    let (_, pause) = route.next(u64::MAX).expect("another server");
+    let election = Duration::from_millis(600);
+    let leaves = (Duration::from_millis(4000) + election).checked_sub(patience + pause);
+    assert!(
+        leaves.is_some_and(|left| left >= Duration::from_millis(500)),
+        "time to be redirected and to register: {leaves:?}"
+    );
+}
