@@ -100,6 +100,7 @@ fn seeds() -> Vec<Vec<u8>> {
         meta: web.meta.clone(),
         group: web.groups["web"].clone(),
         ports: [("http".to_owned(), 20_000)].into(),
+        fence: None,
     };
     let assignment = |order: v1::Order| v1::Assignment {
         alloc_id: 1,
