@@ -19,7 +19,7 @@ use super::server::listen;
 const EXAMPLES: &str = "\
 Examples:
   minijob agent --servers 10.0.0.1:4650,10.0.0.2:4650,10.0.0.3:4650
-  minijob agent --servers 10.0.0.1:4650 --key-file /etc/minijob/key
+  minijob agent --servers 10.0.0.1:4650 --key-file /etc/minijob/cluster.key
   minijob agent --name vm7 --meta rack=r1 --meta disks=ssd
   minijob agent --config agent.yml --print-config";
 
@@ -129,7 +129,8 @@ async fn token_of(found: Option<token::Token>, is_member: bool, servers: &[Addre
         return found;
     }
     tracing::warn!(
-        "waiting for the token of a server on this machine; or give one with --token, MINIJOB_TOKEN or token_file"
+        "waiting for the token of a server on this machine; or give one with --token, MINIJOB_TOKEN or token_file, or, where servers have the \
+         cluster's key, that key with --key-file"
     );
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;

@@ -18,8 +18,8 @@ use crate::runtime;
 const EXAMPLES: &str = "\
 Examples:
   minijob server
-  minijob server --listen 10.0.0.1:4650 --key-file /etc/minijob/key
-  minijob server --listen 10.0.0.1:4650 --key-file /etc/minijob/key --join a,b,c --bootstrap-expect 3
+  minijob server --listen 10.0.0.1:4650 --key-file /etc/minijob/cluster.key
+  minijob server --listen 10.0.0.1:4650 --key-file /etc/minijob/cluster.key --join a,b,c --bootstrap-expect 3
   minijob server --config server.yml --print-config";
 
 /// What `server` is asked.

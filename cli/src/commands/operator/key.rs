@@ -11,8 +11,8 @@ use crate::output::Out;
 
 const EXAMPLES: &str = "\
 Examples:
-  minijob operator key /etc/minijob/key
-  minijob operator key - | ssh b 'umask 077; cat > /etc/minijob/key'
+  minijob operator key /etc/minijob/cluster.key
+  minijob operator key - | ssh b 'umask 077; cat > /etc/minijob/cluster.key'
 
 Every server of the cluster gets the same file. A file that is there already is never overwritten.";
 

@@ -14,7 +14,7 @@ Examples:
   minijob operator settings get node_timeout
   minijob operator settings set node_timeout=30s versions=20
   minijob operator settings set node_timeout=default
-  minijob operator key /etc/minijob/key          makes the key of a new cluster
+  minijob operator key /etc/minijob/cluster.key  makes the key of a new cluster
   minijob operator snapshot save before.snapshot the whole state, as a file";
 
 /// What `operator` is asked.
