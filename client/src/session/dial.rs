@@ -1,10 +1,9 @@
 //! Opens connections to servers.
 
-use std::io;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use pki::tls::{Expected, explain};
+use pki::tls::{Expected, in_words};
 use proto::wire::v1::agent_client::AgentClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
@@ -118,10 +117,7 @@ async fn secured(
         async move {
             let dialled = connector.dial(&addr).await;
             // In words, before libraries above wrap it.
-            dialled.map(TokioIo::new).map_err(|error| match explain(&error) {
-                Some(why) => io::Error::other(why),
-                None => error,
-            })
+            dialled.map(TokioIo::new).map_err(in_words)
         }
     });
     endpoint.connect_with_connector(connect).await

@@ -11,6 +11,8 @@ mod credentials;
 mod judge;
 /// Proofs with the cluster's key at the beginning of a connection.
 mod keyed;
+/// How signatures are checked.
+mod signatures;
 /// The CAs that are believed.
 mod trust;
 /// What went wrong, for people.
@@ -28,7 +30,7 @@ pub use keyed::{KeyConnector, Keys};
 /// A connection that was accepted.
 pub use tokio_rustls::server::TlsStream as Accepted;
 pub use trust::{BadTrust, Trust};
-pub use words::explain;
+pub use words::{explain, in_words};
 
 /// Named in every configuration, so that it does not matter what else a program installs.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));

@@ -39,6 +39,12 @@ pub fn explain(error: &(dyn StdError + 'static)) -> Option<String> {
     None
 }
 
+/// Puts an error that [`explain`] knows into its words, before libraries wrap it and hide what it was; every other one stays as it is.
+#[must_use]
+pub fn in_words(error: io::Error) -> io::Error {
+    explain(&error).map_or(error, io::Error::other)
+}
+
 fn of_tls(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => of_certificate(error),

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
-use pki::tls::{Credentials, Expected, KeyConnector, Keys, explain};
+use pki::tls::{Credentials, Expected, KeyConnector, Keys, explain, in_words};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
@@ -132,10 +132,7 @@ where
             let dialled = dialled.await;
             told.note(&addr, dialled.as_ref().err());
             // The library above hides its causes, which are what helps.
-            dialled.map(TokioIo::new).map_err(|error| match explain(&error) {
-                Some(why) => io::Error::other(why),
-                None => error,
-            })
+            dialled.map(TokioIo::new).map_err(in_words)
         }
     });
     Ok(endpoint.connect_with_connector_lazy(connect))
