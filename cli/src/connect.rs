@@ -1,13 +1,12 @@
 //! The way to the servers: each address in turn, again while nobody leads, and the same request every time.
 
 use std::error::Error as _;
-use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use pki::tls::{Credentials, Expected, explain};
+use pki::tls::{Credentials, Expected, in_words};
 use proto::error::{Error, Kind};
 use proto::time::boottime;
 use proto::wire::v1::control_client::ControlClient;
@@ -213,8 +212,8 @@ impl Servers {
         let endpoint = Endpoint::from_shared(format!("http://{}", address.host_and_port()))?
             .connect_timeout(limits::CONNECT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(limits::KEEPALIVE)
-            .keep_alive_timeout(limits::KEEPALIVE);
+            .http2_keep_alive_interval(limits::PROBE)
+            .keep_alive_timeout(limits::PROBED_WITHIN);
         let channel = match self.trust.as_ref().filter(|_| address.is_secure()) {
             Some(trust) => secured(endpoint, trust, address).await?,
             None => endpoint.connect().await?,
@@ -255,10 +254,7 @@ async fn secured(
         let (connector, addr) = (connector.clone(), addr.clone());
         async move {
             let dialled = connector.dial(&addr).await;
-            dialled.map(TokioIo::new).map_err(|error| match explain(&error) {
-                Some(why) => io::Error::other(why),
-                None => error,
-            })
+            dialled.map(TokioIo::new).map_err(in_words)
         }
     });
     endpoint.connect_with_connector(connect).await
@@ -320,6 +316,8 @@ struct Round {
     met: bool,
     /// Whether somebody was there who hung up.
     broken: bool,
+    /// Whether that was one who was asked without TLS: who speaks TLS alone does that.
+    broken_plain: bool,
     undecided: Option<Error>,
     misses: Vec<String>,
 }
@@ -330,6 +328,7 @@ impl Round {
             Miss::Unreached(why) => why,
             Miss::Broken(why) => {
                 (self.met, self.broken) = (true, true);
+                self.broken_plain |= !address.is_secure();
                 format!("the connection ended without an answer ({why})")
             }
             Miss::Undecided(error) | Miss::Decided(error) => {
@@ -349,6 +348,10 @@ impl Round {
         }
         let of = context.map_or_else(String::new, |context| format!(" of context `{context}`"));
         let hint = match context {
+            _ if self.broken_plain => {
+                "is it a server with a key? It speaks TLS alone: name its CA with --ca-file or MINIJOB_CA_FILE, the file ca.pem of any server"
+                    .into()
+            }
             None => {
                 "try `minijob dev` for a cluster of your own, or name a server with --addr or MINIJOB_ADDR"
                     .into()
@@ -405,6 +408,18 @@ mod tests {
         let error = round.into_error(None);
         assert_eq!(error.message, "nobody leads");
         assert_eq!(error.details, ["http://h:1: connection refused", "http://h:2: nobody leads"]);
+    }
+
+    #[test]
+    fn who_asks_without_tls_and_is_hung_up_on_is_told_of_tls() {
+        let hint = |address: &str| {
+            let mut round = Round::default();
+            let address = Address::list(address).expect("an address").remove(0);
+            round.missed(&address, Miss::Broken("frame with invalid size".into()));
+            round.into_error(None).hint
+        };
+        assert!(hint("http://h:1").contains("--ca-file"), "{}", hint("http://h:1"));
+        assert!(!hint("https://h:1").contains("--ca-file"), "{}", hint("https://h:1"));
     }
 
     #[test]

@@ -16,8 +16,10 @@ pub const ROUND: Duration = Duration::from_millis(250);
 pub const BROKEN_ROUNDS: u32 = 3;
 /// How long one read waits at the server for a change; below the idle timeouts of what may stand between.
 pub const WAIT: Duration = Duration::from_secs(10);
-/// A silent connection of a follower is probed after this, so that a dead peer is noticed within twice the time.
-pub const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A connection that owes an answer is probed after this silence: a server's machine may vanish without a word.
+pub const PROBE: Duration = Duration::from_secs(1);
+/// How long the answer to that may take before the next server is asked.
+pub const PROBED_WITHIN: Duration = Duration::from_secs(2);
 /// How long `run` follows a job unless told otherwise: a service that is not healthy after this needs a person.
 pub const FOLLOW: Duration = Duration::from_secs(300);
 /// A failure that a replacement may still follow is believed when it is still there after this: a scheduling round takes less.

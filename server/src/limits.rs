@@ -179,6 +179,9 @@ pub const JOIN_WITHIN: Duration = Duration::from_secs(25);
 /// Entries that a server which learns may be behind when it is let vote: what a busy cluster writes within a second.
 pub const LEARNED_WITHIN: u64 = 1000;
 
+/// How long answers of a server that led may still be on their way when another leads: a round trip around the world.
+pub const LAST_ANSWERS_WITHIN: Duration = Duration::from_millis(200);
+
 /// How long a request waits for a server to lead: an election after a death takes about a second.
 pub const LEADER_WITHIN: Duration = Duration::from_secs(2);
 

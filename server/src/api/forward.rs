@@ -10,20 +10,24 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use proto::error::{Error, Kind};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 
 use super::Context;
 use super::access::refuse;
-use crate::limits::LEADER_WITHIN;
+use crate::limits::{LAST_ANSWERS_WITHIN, LEADER_WITHIN};
 use crate::ops::Caller;
-use crate::raft::{Dial, Purpose};
+use crate::raft::{Dial, Leadership, Purpose};
 
 /// The header that names who asked; only a server may send it.
 pub(super) const ACTOR: HeaderName = HeaderName::from_static("minijob-actor");
 /// The header, and for HTTP the parameter, that asks for what this server has, be it old.
 pub(super) const STALE: &str = "minijob-stale";
+
+/// What to do about an answer that did not come.
+const AGAIN: &str = "try again with the same request id: another server leads soon";
 
 /// Headers of one connection, and those that this server answers for itself: the rest goes along.
 const NOT_PASSED_ON: [HeaderName; 10] = [
@@ -167,12 +171,29 @@ fn reads(request: &Request) -> bool {
 }
 
 /// Passes a request on to the leader and returns its answer as it comes.
+///
+/// A machine that vanishes ends no connection. Who asked it is let go as soon as somebody else leads.
 pub(super) async fn pass_on(context: &Context, caller: &Caller, addr: &str, request: Request) -> Response {
     let grpc = request.uri().path().starts_with("/minijob.v1.");
-    match try_pass_on(&context.forward, caller, addr, request).await {
-        Ok(response) => response,
-        Err(error) => refuse(grpc, error),
+    let leadership = context.cluster.leadership();
+    let answered = tokio::select! {
+        answered = try_pass_on(&context.forward, caller, addr, request) => answered,
+        () = succeeded(leadership, addr) => {
+            let why = format!("the server that led, at {addr}, has not answered, and does not lead any more");
+            Err(Error::new(Kind::Unavailable, why).hint(AGAIN))
+        }
+    };
+    answered.unwrap_or_else(|error| refuse(grpc, error))
+}
+
+/// Waits until another server leads, and what the one before has answered is here.
+async fn succeeded(mut leadership: watch::Receiver<Leadership>, addr: &str) {
+    let by_another =
+        |now: &Leadership| now.leading || now.leader.as_deref().is_some_and(|leader| leader != addr);
+    if leadership.wait_for(by_another).await.is_err() {
+        return std::future::pending().await;
     }
+    sleep(LAST_ANSWERS_WITHIN).await;
 }
 
 async fn try_pass_on(
@@ -196,7 +217,7 @@ async fn try_pass_on(
     let unreached = |error: tonic::transport::Error| {
         let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         Error::new(Kind::Unavailable, format!("the server that leads, at {addr}, does not answer: {why}"))
-            .hint("try again with the same request id: another server leads soon")
+            .hint(AGAIN)
     };
     let ready = channel.ready().await.map_err(unreached)?;
     let response = ready.call(request.map(tonic::body::Body::new)).await.map_err(unreached)?;
@@ -209,6 +230,26 @@ mod tests {
 
     fn of(method: Method, path: &str) -> Request {
         Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
+    }
+
+    fn led_by(leader: Option<&str>) -> Leadership {
+        Leadership { leader: leader.map(str::to_owned), ..Leadership::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_leader_is_let_go_when_another_leads_and_not_before() {
+        let (raft, leadership) = watch::channel(led_by(Some("a:1")));
+        let waiting = tokio::spawn(succeeded(leadership, "a:1"));
+        for now in [led_by(None), led_by(Some("a:1"))] {
+            raft.send_replace(now);
+            sleep(LAST_ANSWERS_WITHIN * 100).await;
+            assert!(!waiting.is_finished(), "nobody else could answer");
+        }
+        raft.send_replace(led_by(Some("b:1")));
+        sleep(LAST_ANSWERS_WITHIN / 2).await;
+        assert!(!waiting.is_finished(), "its last answers may be on their way");
+        sleep(LAST_ANSWERS_WITHIN).await;
+        assert!(waiting.is_finished());
     }
 
     #[test]
