@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::error::{Error, Kind};
 use proto::ids::Revision;
-use proto::view::{AllocView, JobList, JobStatus, NodeList};
+use proto::view::{AllocView, JobList, JobStatus, NodeList, ServerList};
 use proto::wire::v1;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +34,16 @@ pub async fn jobs(servers: &Servers, namespace: &str) -> Result<Document<JobList
             })
             .await?,
     )
+}
+
+/// Asks one server for all servers: it needs no leader for it.
+///
+/// # Errors
+/// See [`Servers::ask`].
+pub async fn servers(servers: &Servers) -> Result<Document<ServerList>, Error> {
+    let call =
+        |mut client: Client| async move { client.list_servers(v1::ListServersRequest::default()).await };
+    understood(servers.ask(call).await?)
 }
 
 /// Asks for all nodes; with `after` once the state has passed that revision, or [`limits::WAIT`] is over.

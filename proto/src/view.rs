@@ -35,6 +35,9 @@ pub struct List<T> {
     pub next: Option<String>,
     /// The revision of the state that this shows.
     pub revision: Revision,
+    /// What somebody should know before anything else, such as a brake that holds work back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// All jobs, the unhealthy first.

@@ -179,6 +179,12 @@ pub const JOIN_WITHIN: Duration = Duration::from_secs(25);
 /// Entries that a server which learns may be behind when it is let vote: what a busy cluster writes within a second.
 pub const LEARNED_WITHIN: u64 = 1000;
 
+/// How long the brake may hold everything: hardly at all, to a night and a day.
+pub const BRAKE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+
+/// Nodes named one by one in a sentence: what a person reads; the rest is a number.
+pub const NODES_NAMED: usize = 10;
+
 /// How long answers of a server that led may still be on their way when another leads: a round trip around the world.
 pub const LAST_ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 

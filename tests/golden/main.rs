@@ -182,6 +182,7 @@ fn history() -> History {
     drains(&mut story);
     members(&mut story);
     story.own(Kind::BeginReign { server: ServerId(8), boot_nonce: 1, incarnation: Incarnation(1) });
+    brakes(&mut story);
     restores(&mut story);
     story
 }
@@ -236,6 +237,13 @@ fn members(story: &mut History) {
     story.say(19, Kind::DenyMember { id: 102, denied: denied("agent `n2`", u64::MAX) });
     story.say(20, Kind::DenyMember { id: 103, denied: denied("agent `n3`", u64::MAX) });
     story.say(21, Kind::DenyMember { id: 103, denied: None });
+}
+
+/// Many nodes are lost at once, then let go, then again.
+fn brakes(story: &mut History) {
+    story.own(Kind::HoldLost(vec![NodeId(102), NodeId(101)]));
+    story.say(24, Kind::ReleaseLost);
+    story.own(Kind::HoldLost(vec![NodeId(102)]));
 }
 
 /// The state is saved, goes on, and is restored; of a second restore only the first part comes.
@@ -347,7 +355,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 23, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 25, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");

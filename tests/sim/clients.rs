@@ -177,6 +177,7 @@ pub fn some_settings(dice: &mut Rng) -> Settings {
         ended_allocs_for: Duration::from_secs(dice.within(5, 60)),
         versions: dice.within(1, 4) as usize,
         preemption: dice.chance(500),
+        brake_pause: Duration::from_secs(dice.within(1, 30)),
         ..Settings::default()
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::ids::{Incarnation, JobKey, NodeId, Reign, RequestId, ServerId};
+use server::core::rules::brake::mass_loss;
 use server::core::rules::liveness::Leases;
-use server::core::rules::{Collect, Draining, Health, Rule, Step};
+use server::core::rules::{Braking, Collect, Draining, Health, Rule, Step};
 use server::core::scheduler::{Memory, schedule_with};
 use server::core::state::{Changes, Kind, Outcome, Plan, Settings, State};
 use server::leader::desk::Desk;
@@ -16,7 +17,7 @@ use crate::sessions::Session;
 use crate::sim::{Sim, say};
 
 /// The rules that a leader drives, beside leases and the scheduler.
-const RULES: [&dyn Rule; 3] = [&Health, &Collect, &Draining];
+const RULES: [&dyn Rule; 4] = [&Health, &Collect, &Draining, &Braking];
 const OWN: RequestId = RequestId(0);
 const JOBS_PER_DECISION: usize = 4;
 
@@ -133,6 +134,8 @@ impl Sim {
                     leader.losing = false;
                 }
             }
+            // The loss that it is for follows in the log.
+            Asker::Brake => {}
             Asker::Register(conn) => self.register_answered(lead, conn, outcome),
             Asker::Status(conn) => self.status_answered(lead, conn, outcome),
         }
@@ -200,10 +203,16 @@ impl Sim {
         let next = if stalls { self.dice.faults.within(1000, 6000) } else { 100 };
         self.queue.at(self.now + next, Event::Tick(lead));
         let now = self.server_boottime(lead.server);
+        let time = self.server_time(lead.server);
         let Some(leader) = self.leader(lead).filter(|leader| leader.reign.is_some()) else { return };
         let ended = leader.leases.as_mut().map(|leases| leases.decide(&leader.view, now)).unwrap_or_default();
         if !ended.is_empty() && !leader.losing {
             leader.losing = true;
+            let silent =
+                leader.leases.as_ref().map(|leases| leases.silent(&leader.view, now)).unwrap_or_default();
+            if let Some(held) = mass_loss(&leader.view, &silent, time) {
+                self.propose(lead, Asker::Brake, Kind::HoldLost(held), OWN);
+            }
             self.propose(lead, Asker::Liveness, Kind::NodeLiveness(ended), OWN);
         }
         self.run_rules(lead);

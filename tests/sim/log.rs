@@ -56,6 +56,7 @@ pub enum Asker {
     Plan(u64),
     Rule(usize),
     Liveness,
+    Brake,
     Register(u64),
     Status(u64),
 }

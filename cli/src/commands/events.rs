@@ -60,7 +60,8 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         if args.follow {
             return follow(&servers, request, Voice::new(global), |event| show(&mut out, event)).await;
         }
-        let mut whole = EventList { items: Vec::new(), next: None, revision: Revision(0) };
+        let mut whole =
+            EventList { items: Vec::new(), next: None, revision: Revision(0), warnings: Vec::new() };
         once(&servers, &request, |mut list| {
             whole.items.append(&mut list.items);
             (whole.next, whole.revision) = (list.next, list.revision);

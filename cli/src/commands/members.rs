@@ -1,14 +1,12 @@
 //! `minijob server members`: the servers of the cluster, and whether enough of them are there.
 
-use proto::view::{ServerList, ServerView};
-use proto::wire::v1;
+use proto::view::ServerView;
 
 use crate::args::Global;
-use crate::connect::{Client, Servers};
+use crate::connect::Servers;
 use crate::exit::{Exit, Failure};
 use crate::output::{Cell, Out, Table, Tone};
-use crate::read::understood;
-use crate::runtime;
+use crate::{read, runtime};
 
 /// What can be asked beside running a server.
 #[derive(Debug, clap::Subcommand)]
@@ -22,11 +20,8 @@ pub enum What {
 /// # Errors
 /// The server's refusal.
 pub fn main(global: &Global) -> Result<Exit, Failure> {
-    let call =
-        |mut client: Client| async move { client.list_servers(v1::ListServersRequest::default()).await };
     let mut out = Out::new(global);
-    let document = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
-    let servers = understood::<ServerList>(document)?;
+    let servers = runtime::small(async { Ok(read::servers(&Servers::new(global)?).await?) })?;
     if out.json {
         out.passed_on(&servers.raw)?;
         return Ok(Exit::DONE);
@@ -61,7 +56,7 @@ fn role(server: &ServerView) -> (Tone, &'static str) {
 }
 
 /// Says when one more loss would be one too many, or was.
-fn danger(servers: &[ServerView]) -> Option<(Tone, String)> {
+pub(super) fn danger(servers: &[ServerView]) -> Option<(Tone, String)> {
     let voters: Vec<&ServerView> = servers.iter().filter(|server| server.voter).collect();
     let missing: Vec<&str> =
         voters.iter().filter(|server| !server.reachable).map(|server| server.name.as_str()).collect();

@@ -77,7 +77,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let changes = plans.iter().any(|plan| plan.changed);
     if out.json {
         let revision = plans.iter().map(|plan| plan.revision).max().unwrap_or_default();
-        out.document(&List { items: plans, next: None, revision })?;
+        out.document(&List { items: plans, next: None, revision, warnings: Vec::new() })?;
     } else {
         plans.iter().try_for_each(|plan| show(&mut out, plan))?;
     }

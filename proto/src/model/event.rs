@@ -70,6 +70,10 @@ kinds! {
     TaskEnded = "task_ended", 21;
     /// A job cannot be placed.
     Unplaceable = "unplaceable", 30;
+    /// Many nodes stopped answering at once: what they ran is not replaced at once.
+    MassLoss = "mass_loss", 34;
+    /// What was lost with many nodes is not held back any more.
+    MassLossOver = "mass_loss_over", 35;
     /// A node registered for the first time.
     NodeRegistered = "node_registered", 40;
     /// A node registered again.

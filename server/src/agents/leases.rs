@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use proto::ids::{Generation, NodeId};
-use proto::time::{BootTime, boottime};
+use proto::time::{BootTime, Timestamp, boottime};
 
+use crate::core::rules::brake::mass_loss;
 use crate::core::rules::fence::Fences;
 use crate::core::rules::liveness::Leases;
 use crate::core::state::{Kind, State};
@@ -64,13 +65,18 @@ impl LeaseBook {
         *self.leases.lock().unwrap_or_else(PoisonError::into_inner) = leases;
     }
 
-    /// Looks at all leases; returns what to propose, if one has run out, and how long to wait before the next look.
-    pub(crate) fn decide(&self, state: &State) -> (Option<Kind>, Duration) {
+    /// Looks at all leases; returns what to propose, in this order, if one has run out, and how long to wait before the next look. The
+    /// brake comes before the loss that it is for.
+    pub(crate) fn decide(&self, state: &State, time: Timestamp) -> (Vec<Kind>, Duration) {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(leases) = leases.as_mut() else { return (None, BETWEEN_REIGNS) };
+        let Some(leases) = leases.as_mut() else { return (Vec::new(), BETWEEN_REIGNS) };
         let now = boottime();
         let ended = leases.decide(state, now);
         let pause = leases.next_look().since(now);
-        ((!ended.is_empty()).then_some(Kind::NodeLiveness(ended)), pause)
+        if ended.is_empty() {
+            return (Vec::new(), pause);
+        }
+        let brake = mass_loss(state, &leases.silent(state, now), time).map(Kind::HoldLost);
+        (brake.into_iter().chain([Kind::NodeLiveness(ended)]).collect(), pause)
     }
 }

@@ -112,7 +112,11 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
             | "Control/Signal",
         ) => Capability::Submit,
         Some(
-            "Control/SetEligibility" | "Control/PurgeNode" | "Control/DrainNode" | "Control/RemoveServer",
+            "Control/SetEligibility"
+            | "Control/PurgeNode"
+            | "Control/DrainNode"
+            | "Control/RemoveServer"
+            | "Control/ReleaseBrake",
         ) => Capability::Operator,
         Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
@@ -120,7 +124,12 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
         Some(_) if is_of_servers(path) => Capability::Peer,
         Some(_) => Capability::Operator,
         None if *method == Method::GET || *method == Method::HEAD => Capability::Read,
-        None if path.starts_with("/v1/nodes/") || path.starts_with("/v1/servers/") => Capability::Operator,
+        None if path.starts_with("/v1/nodes/")
+            || path.starts_with("/v1/servers/")
+            || path.starts_with("/v1/brake/") =>
+        {
+            Capability::Operator
+        }
         None => Capability::Submit,
     })
 }
@@ -276,7 +285,7 @@ mod tests {
         for name in ["ScaleJob", "StartJob", "RevertJob", "RestartJob", "RestartAlloc", "PlanJob"] {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Submit), "{name}");
         }
-        for name in ["SetEligibility", "PurgeNode", "DrainNode", "RemoveServer"] {
+        for name in ["SetEligibility", "PurgeNode", "DrainNode", "RemoveServer", "ReleaseBrake"] {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Operator), "{name}");
         }
         assert_eq!(post("/v1/nodes/n1/cordon"), Some(Capability::Operator));

@@ -126,6 +126,12 @@ impl v1::control_server::Control for Control {
         })
     }
 
+    async fn release_brake(&self, request: Request<v1::ReleaseBrakeRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let id = request_id(&ask.request_id)?;
+        reply(ops::release_brake(&self.context.cluster, &caller, id).await?)
+    }
+
     async fn set_settings(&self, request: Request<v1::SetSettingsRequest>) -> Reply<v1::WriteReply> {
         let (caller, ask) = opened(request)?;
         let id = request_id(&ask.request_id)?;

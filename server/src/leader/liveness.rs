@@ -25,19 +25,22 @@ pub(super) async fn run(cluster: Cluster, book: LeaseBook) {
         tokio::select! {
             () = applied => in_flight = None,
             () = next.as_mut() => {
-                let (ended, pause) = book.decide(&cluster.snapshot());
+                let (wanted, pause) = book.decide(&cluster.snapshot(), cluster.now());
                 next.as_mut().reset(Instant::now() + pause);
-                if in_flight.is_none() && let Some(kind) = ended {
-                    in_flight = Some(Box::pin(propose(cluster.clone(), kind)));
+                if in_flight.is_none() && !wanted.is_empty() {
+                    in_flight = Some(Box::pin(propose(cluster.clone(), wanted)));
                 }
             }
         }
     }
 }
 
-async fn propose(cluster: Cluster, kind: Kind) {
-    if let Err(error) = cluster.propose(kind).await {
-        // The next look sees the same leases and proposes again.
-        tracing::debug!(%error, "the end of a lease was not applied");
+async fn propose(cluster: Cluster, wanted: Vec<Kind>) {
+    for kind in wanted {
+        if let Err(error) = cluster.propose(kind).await {
+            // The next look sees the same leases and proposes again.
+            tracing::debug!(%error, "the end of a lease was not applied");
+            return;
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::snapshots::{self, Scheduled};
 use super::{liveness, rule_loop, scheduler_loop};
 use crate::agents::LeaseBook;
 use crate::cluster::Cluster;
-use crate::core::rules::{Collect, Draining, Health};
+use crate::core::rules::{Braking, Collect, Draining, Health};
 use crate::core::state::{Kind, Settings};
 use crate::raft::Leadership;
 
@@ -97,6 +97,7 @@ fn spawn_loops(duties: &Duties, reign: Reign) -> JoinSet<()> {
     loops.spawn(rule_loop::run(cluster(), "health", Health));
     loops.spawn(rule_loop::run(cluster(), "collect", Collect));
     loops.spawn(rule_loop::run(cluster(), "drain", Draining));
+    loops.spawn(rule_loop::run(cluster(), "brake", Braking));
     if let Some(scheduled) = duties.snapshots.clone() {
         loops.spawn(snapshots::run(cluster(), scheduled));
     }

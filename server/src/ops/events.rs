@@ -77,6 +77,7 @@ fn into_lists(events: Vec<Arc<Event>>, state: &State, revision: Revision) -> Vec
         items: events.iter().map(|event| views::event(state, event)).collect(),
         next: None,
         revision,
+        warnings: Vec::new(),
     };
     if events.is_empty() {
         return VecDeque::from([list(&[])]);

@@ -6,6 +6,7 @@
 mod allocs;
 /// Whether a job that came over the wire keeps the limits of the language.
 pub mod bounds;
+mod brake;
 /// Who asks, and what they may do.
 mod caller;
 /// Facts, kept and as they arise.
@@ -42,6 +43,7 @@ pub mod views;
 mod wait;
 
 pub use allocs::{alloc_status, restart_alloc, why};
+pub use brake::release_brake;
 pub use caller::{Caller, Capabilities, Capability};
 pub use events::{EventsQuery, events};
 pub use exec::exec;

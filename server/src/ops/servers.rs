@@ -52,7 +52,7 @@ pub async fn list_servers(
         items.push(this);
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(ServerList { items, next: None, revision: cluster.snapshot().revision })
+    Ok(ServerList { items, next: None, revision: cluster.snapshot().revision, warnings: Vec::new() })
 }
 
 /// Removes a server from the cluster: by its name or its id. One that is not there changes nothing only by its id; a name must be known.

@@ -55,7 +55,7 @@ pub async fn set_settings(
 /// Makes the document of all settings.
 pub(crate) fn all(settings: &Settings, revision: Revision) -> SettingList {
     let items = Setting::ALL.into_iter().map(|setting| view(setting, settings)).collect();
-    SettingList { items, next: None, revision }
+    SettingList { items, next: None, revision, warnings: Vec::new() }
 }
 
 fn view(setting: Setting, settings: &Settings) -> SettingView {

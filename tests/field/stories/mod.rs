@@ -1,6 +1,7 @@
 //! The promises about machines that fail, one file each.
 
 mod agent_cut_off;
+mod brake;
 mod clock_jumps;
 mod disks;
 mod forms;

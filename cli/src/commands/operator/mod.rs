@@ -1,5 +1,6 @@
 //! `minijob operator`: what concerns the cluster as a whole.
 
+mod brake; // what many lost nodes ran
 mod key; // the secret by which members know each other
 mod raft; // which servers the cluster has
 mod settings; // what all servers go by
@@ -35,6 +36,8 @@ pub enum What {
     Key(key::Args),
     /// Changes which servers the cluster has
     Raft(raft::Args),
+    /// Replaces at once what was lost with many nodes
+    Brake(brake::Args),
     /// Saves the whole state as a file, looks at such a file, and makes it the state again
     Snapshot(snapshot::Args),
 }
@@ -48,6 +51,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         What::Settings(args) => settings::main(args, global),
         What::Key(args) => key::main(args, global),
         What::Raft(args) => raft::main(args, global),
+        What::Brake(args) => brake::main(args, global),
         What::Snapshot(args) => snapshot::main(args, global),
     }
 }

@@ -6,9 +6,11 @@ use proto::time::Timestamp;
 use proto::view::{Health, JobList, JobSummary};
 use serde_json::Value;
 
+use crate::commands::members;
+use crate::connect::Servers;
 use crate::exit::Failure;
 use crate::output::{Cell, Out, Table, Tone, relative, span};
-use crate::read::Document;
+use crate::read::{self, Document};
 
 /// Whether a job is one of those that somebody has to look at.
 const fn is_failing(job: &JobSummary) -> bool {
@@ -40,6 +42,37 @@ pub(super) fn show(out: &mut Out, jobs: &[JobSummary], failing: bool, now: Times
         table.row(row);
     }
     out.line(&table.render())
+}
+
+/// Says below the jobs what matters more than any of them: what the servers warn of, and when the next loss of a server is one too many.
+pub(super) async fn warn(out: &mut Out, warnings: &[String], servers: &Servers) -> Result<(), Failure> {
+    for warning in warnings {
+        out.toned(Tone::Bad, warning)?;
+    }
+    match danger(servers).await {
+        Some((tone, text)) => out.toned(tone, &text),
+        None => Ok(()),
+    }
+}
+
+/// Adds to a failure that too few servers answer, where that is why.
+pub(super) async fn with_danger(error: Error, servers: &Servers) -> Error {
+    if !matches!(error.kind, Kind::Unavailable | Kind::NotLeader) {
+        return error;
+    }
+    match danger(servers).await {
+        Some((_, text)) => {
+            let details = std::iter::once(text).chain(error.details.clone()).collect();
+            error.details(details)
+        }
+        None => error,
+    }
+}
+
+/// Any server knows, also where nobody leads. One that cannot be asked is no reason to show nothing.
+async fn danger(servers: &Servers) -> Option<(Tone, String)> {
+    let servers = read::servers(servers).await.ok()?;
+    members::danger(&servers.view.items)
 }
 
 /// The document of all jobs with only those that are [failing](is_failing), each as the server sent it.

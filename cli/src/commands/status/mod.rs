@@ -46,9 +46,15 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     runtime::small(async {
         let servers = Servers::new(global)?;
         let Some(text) = &args.target else {
-            let jobs = read::jobs(&servers, global.namespace().unwrap_or_default()).await?;
+            let jobs = match read::jobs(&servers, global.namespace().unwrap_or_default()).await {
+                Ok(jobs) => jobs,
+                Err(error) => return Err(list::with_danger(error, &servers).await.into()),
+            };
             return match (out.json, args.failing) {
-                (false, failing) => list::show(&mut out, &jobs.view.items, failing, now()),
+                (false, failing) => {
+                    list::show(&mut out, &jobs.view.items, failing, now())?;
+                    list::warn(&mut out, &jobs.view.warnings, &servers).await
+                }
                 (true, false) => out.passed_on(&jobs.raw),
                 (true, true) => out.document(&list::failing(&jobs)?),
             };

@@ -97,7 +97,7 @@ pub(super) async fn put(
         }
     }
     let revision = items.iter().map(|item| item.written.revision).max().unwrap_or_default();
-    Ok(Json(List { items, next: None, revision }))
+    Ok(Json(List { items, next: None, revision, warnings: Vec::new() }))
 }
 
 /// Says of a file that could not be submitted whole what was.

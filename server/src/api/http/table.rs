@@ -152,6 +152,7 @@ fn of_machines() -> Vec<Endpoint> {
         endpoint!(get "/v1/settings", "the settings of the cluster", &[], json::<view::SettingList>(), settings::list),
         endpoint!(get "/v1/settings/{name}", "one setting", &[], json::<view::SettingView>(), settings::show),
         endpoint!(post "/v1/settings", "changes settings; the others stay", &[], settings::SettingsBody, json::<Written>(), settings::set),
+        endpoint!(post "/v1/brake/release", "replaces now what was lost with many nodes at once", &[], PlainBody, json::<Written>(), settings::release_brake),
         endpoint!(get "/v1/events", "a list of events, oldest first", EVENTS, Answer::Events(of::<view::EventList>()), streams::events),
         endpoint!(get "/v1/version", "what this server speaks", &[], json::<view::Version>(), reads::version),
         endpoint!(get "/v1/openapi.json", "this document", &[], Answer::Object, openapi::show),

@@ -157,5 +157,5 @@ pub(super) async fn plan(
         items.push(ops::plan_job(&context.cluster, &caller, job).await?);
     }
     let revision = items.iter().map(|item| item.revision).max().unwrap_or_default();
-    Ok(Json(List { items, next: None, revision }))
+    Ok(Json(List { items, next: None, revision, warnings: Vec::new() }))
 }

@@ -66,9 +66,12 @@ fn examples() -> BTreeMap<&'static str, Value> {
         ("job-status", value(&views::job_status(state, web, state.now))),
         ("alloc", value(&views::alloc(state, state.allocs.get(alloc).expect("it")))),
         ("node-list", value(&views::node_list(state))),
-        ("event-list", value(&EventList { items: events, next: None, revision: state.revision })),
+        (
+            "event-list",
+            value(&EventList { items: events, next: None, revision: state.revision, warnings: Vec::new() }),
+        ),
         ("put", put),
-        ("put-answer", value(&List { items: vec![item], next: None, revision })),
+        ("put-answer", value(&List { items: vec![item], next: None, revision, warnings: Vec::new() })),
         ("version", value(&ops::version())),
         ("health", json!({ "status": "ok", "leader": true })),
     ]);
@@ -109,11 +112,17 @@ fn more(world: &World, alloc: AllocId) -> BTreeMap<&'static str, Value> {
         ("history", value(&views::history(state, web))),
         ("export", value(&views::export(web, version))),
         ("loss", value(&views::loss(state, &lost, &told, |_| true))),
-        ("plan", value(&List { items: vec![plan], next: None, revision: state.revision })),
+        (
+            "plan",
+            value(&List { items: vec![plan], next: None, revision: state.revision, warnings: Vec::new() }),
+        ),
         ("story", value(&story)),
         ("node-status", value(&views::node_status(state, node))),
         ("setting-list", value(&ops::settings::all(&state.settings, state.revision))),
-        ("server-list", value(&List { items: vec![server], next: None, revision: state.revision })),
+        (
+            "server-list",
+            value(&List { items: vec![server], next: None, revision: state.revision, warnings: Vec::new() }),
+        ),
     ])
 }
 

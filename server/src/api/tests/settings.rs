@@ -4,6 +4,7 @@ use proto::model::EventKind;
 use serde_json::{Value, json};
 
 use super::rig::Rig;
+use crate::core::state::Setting;
 
 async fn set(rig: &Rig, settings: Value) -> (u16, Value) {
     let answer = rig.post("/v1/settings", &json!({ "settings": settings })).await;
@@ -21,7 +22,7 @@ async fn settings_are_shown_set_and_set_back_and_events_say_by_whom() {
     let names: Vec<&str> =
         list["items"].as_array().expect("items").iter().filter_map(|item| item["name"].as_str()).collect();
     assert_eq!(names[..2], ["heartbeat", "node_timeout"]);
-    assert_eq!(names.len(), 7);
+    assert_eq!(names.len(), Setting::ALL.len());
     let before = shown(&rig, "versions").await;
     let (status, written) =
         set(&rig, json!({ "versions": 3, "preemption": true, "ended_allocs_for": "2h" })).await;

@@ -50,6 +50,16 @@ impl Leases {
         self.next_look
     }
 
+    /// Returns the nodes that are up and have been silent for half of a lease at least. One that answers has been for a heartbeat, a third of it, at
+    /// most.
+    #[must_use]
+    pub fn silent(&self, state: &State, now: BootTime) -> Vec<NodeId> {
+        let soon = now.plus(state.settings.node_timeout / 2);
+        let is_up = |id: &NodeId| state.nodes.get(id).is_some_and(|node| node.liveness == Liveness::Up);
+        let leases = self.until.iter().filter(|(_, (_, until))| *until <= soon);
+        leases.map(|(id, _)| *id).filter(is_up).collect()
+    }
+
     /// Returns the nodes whose lease has run out.
     ///
     /// When this is called late - the process was paused, the machine suspended - every lease is extended by the lateness: the

@@ -1,11 +1,13 @@
 //! Leader duties: each looks at the state and the time and says what to propose and when to look again.
 
+pub mod brake;
 mod drain;
 pub mod fence;
 mod gc;
 mod health;
 pub mod liveness;
 
+pub use brake::Braking;
 pub use drain::Draining;
 pub use gc::Collect;
 pub use health::{Health, MIN_HEALTHY_TIME};

@@ -168,7 +168,9 @@ fn place_group(
         true => format!("its node is drained, and no other can take it: {no_room}"),
         false => no_room,
     };
-    let why = [work.waits_for.as_str(), &work.fenced, &no_room].into_iter().filter(|why| !why.is_empty());
+    let why = [work.waits_for.as_str(), &work.fenced, &work.braked, &no_room]
+        .into_iter()
+        .filter(|why| !why.is_empty());
     let why = why.collect::<Vec<_>>().join("; ");
     decision.placed.extend(told);
     let lost = Lost { left, placed: placed.iter().map(|(node, ..)| *node).collect() };

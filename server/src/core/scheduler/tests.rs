@@ -1,6 +1,7 @@
 //! What is decided, told as people would tell it: a world, the words of its decision.
 
 mod advice;
+mod brake;
 mod dependencies;
 mod domains;
 mod drain;
@@ -92,6 +93,11 @@ fn end(world: &mut World, id: AllocId, reason: EndReason) {
         last_end,
     };
     world.report_on(alloc.node, AllocStatus { id, seq: 99, state, tasks: vec![task] });
+}
+
+/// What an agent that has the allocation says of it.
+fn running(id: AllocId) -> AllocStatus {
+    AllocStatus { id, seq: 99, state: AllocState::Running, tasks: Vec::new() }
 }
 
 #[test]

@@ -156,6 +156,10 @@ pub enum Kind {
         /// What is remembered of it; none: it is let in again.
         denied: Option<Denied>,
     },
+    /// Pulls the brake: what these nodes run is not replaced at once, should they be lost.
+    HoldLost(Vec<NodeId>),
+    /// Lets it go.
+    ReleaseLost,
     /// A part of a snapshot that is to be restored. One that has come already changes nothing.
     RestoreChunk {
         /// Names the parts of one snapshot.

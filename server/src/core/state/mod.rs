@@ -1,6 +1,7 @@
 //! What a cluster knows. [`State::apply`] is the only way to change it; a clone is a snapshot and costs nothing.
 
 mod apply;
+mod brake;
 mod changes;
 mod classes;
 mod command;
@@ -22,6 +23,7 @@ mod table;
 mod touched;
 
 pub use apply::stop_word;
+pub use brake::Brake;
 pub use changes::{Applied, Changes, Outcome, Refusal, RefusedRun};
 pub use classes::{Class, Classes};
 pub use command::{
@@ -84,6 +86,8 @@ pub struct State {
     pub authority: Option<Arc<Authority>>,
     /// Members that were thrown out, by id.
     pub denied: imbl::OrdMap<u64, Denied>,
+    /// What was lost with many nodes at once and is held; none: whatever is lost is replaced at once.
+    pub brake: Option<Arc<Brake>>,
     /// Jobs, stopped ones too.
     pub jobs: Table<JobKey, JobRecord>,
     /// The jobs of which some group runs once per node: every node that may take work concerns them.
@@ -141,6 +145,7 @@ impl Default for State {
             settings: Settings::default(),
             authority: None,
             denied: imbl::OrdMap::default(),
+            brake: None,
             jobs: Table::default(),
             per_node: imbl::OrdSet::default(),
             dependents: Dependents::default(),

@@ -8,8 +8,8 @@ use proto::units::show_duration;
 
 use super::Refusal;
 use crate::limits::{
-    ENDED_ALLOCS_FOR, ENDED_ALLOCS_MAX, EVENTS_PER_SUBJECT_MAX, HEARTBEAT, HEARTBEATS_PER_TIMEOUT,
-    NODE_TIMEOUT, VERSIONS_MAX,
+    BRAKE_PAUSE, ENDED_ALLOCS_FOR, ENDED_ALLOCS_MAX, EVENTS_PER_SUBJECT_MAX, HEARTBEAT,
+    HEARTBEATS_PER_TIMEOUT, NODE_TIMEOUT, VERSIONS_MAX,
 };
 
 /// What must agree across servers; changed by a command, never by a file.
@@ -29,11 +29,15 @@ pub struct Settings {
     pub versions: usize,
     /// Whether work of higher priority may take the place of work whose priority is lower by 10 at least.
     pub preemption: bool,
+    /// The share of the nodes, in percent, from which on a loss of several failure domains at once pulls the brake.
+    pub brake_at: usize,
+    /// How long the brake holds everything before it lets go node by node.
+    pub brake_pause: Duration,
 }
 
 impl Default for Settings {
     /// The numbers of the design: 1 s, 4 s, 200 events, 100 ended allocations for 24 h, 10 versions; nothing gives
-    /// way to other work.
+    /// way to other work; the brake from 34 % on, for 1 min.
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(1),
@@ -43,6 +47,8 @@ impl Default for Settings {
             ended_allocs_for: Duration::from_secs(24 * 3600),
             versions: 10,
             preemption: false,
+            brake_at: 34,
+            brake_pause: Duration::from_secs(60),
         }
     }
 }
@@ -64,6 +70,10 @@ pub enum Setting {
     Versions,
     /// [`Settings::preemption`].
     Preemption,
+    /// [`Settings::brake_at`].
+    BrakeAt,
+    /// [`Settings::brake_pause`].
+    BrakePause,
 }
 
 /// What a setting holds.
@@ -99,7 +109,7 @@ pub enum Allowed {
 
 impl Setting {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Heartbeat,
         Self::NodeTimeout,
         Self::EventsPerSubject,
@@ -107,6 +117,8 @@ impl Setting {
         Self::EndedAllocsFor,
         Self::Versions,
         Self::Preemption,
+        Self::BrakeAt,
+        Self::BrakePause,
     ];
 
     /// Returns the setting with that name.
@@ -126,6 +138,8 @@ impl Setting {
             Self::EndedAllocsFor => "ended_allocs_for",
             Self::Versions => "versions",
             Self::Preemption => "preemption",
+            Self::BrakeAt => "brake_at",
+            Self::BrakePause => "brake_pause",
         }
     }
 
@@ -142,6 +156,12 @@ impl Setting {
             Self::Preemption => {
                 "work of higher priority may take the place of work whose priority is at least 10 lower"
             }
+            Self::BrakeAt => {
+                "percent of the nodes, 3 at least and of several failure domains, whose loss at once pauses replacing what they ran"
+            }
+            Self::BrakePause => {
+                "how long that pause is; after it the work of one node after the other is replaced"
+            }
         }
     }
 
@@ -156,6 +176,8 @@ impl Setting {
             Self::EndedAllocsFor => Allowed::Time(ENDED_ALLOCS_FOR.0, ENDED_ALLOCS_FOR.1),
             Self::Versions => Allowed::Count(1, VERSIONS_MAX),
             Self::Preemption => Allowed::Switch,
+            Self::BrakeAt => Allowed::Count(1, 100),
+            Self::BrakePause => Allowed::Time(BRAKE_PAUSE.0, BRAKE_PAUSE.1),
         }
     }
 
@@ -181,6 +203,8 @@ impl Setting {
             Self::EndedAllocsFor => SettingValue::Time(settings.ended_allocs_for),
             Self::Versions => SettingValue::Count(settings.versions as u64),
             Self::Preemption => SettingValue::Switch(settings.preemption),
+            Self::BrakeAt => SettingValue::Count(settings.brake_at as u64),
+            Self::BrakePause => SettingValue::Time(settings.brake_pause),
         }
     }
 
@@ -207,6 +231,8 @@ impl Setting {
             }
             (Self::Versions, SettingValue::Count(count)) => Settings { versions: count as usize, ..settings },
             (Self::Preemption, SettingValue::Switch(preemption)) => Settings { preemption, ..settings },
+            (Self::BrakeAt, SettingValue::Count(count)) => Settings { brake_at: count as usize, ..settings },
+            (Self::BrakePause, SettingValue::Time(brake_pause)) => Settings { brake_pause, ..settings },
             _ => return Err(refused()),
         })
     }

@@ -14,6 +14,7 @@ use super::alloc::{alloc_of, node_name};
 use super::health::{Verdict, judge};
 use super::next::{Prospect, waiting};
 use super::tally::{Tally, is_current, live, tally};
+use crate::core::rules::brake::sentence;
 use crate::core::scheduler::{advice, wanted};
 use crate::core::state::{Alloc, JobRecord, State};
 use crate::limits;
@@ -24,7 +25,8 @@ pub fn job_list(state: &State, shown: impl Fn(&JobRecord) -> bool, now: Timestam
     let records = state.jobs.iter().map(|(_, record)| record).filter(|record| shown(record));
     let mut items: Vec<JobSummary> = records.map(|record| brief_summary(state, record, now)).collect();
     items.sort_by(|a, b| (a.health, &a.namespace, &a.name).cmp(&(b.health, &b.namespace, &b.name)));
-    JobList { items, next: None, revision: state.revision }
+    let brake = state.brake.as_ref().map(|brake| sentence(brake, state.settings.brake_pause, now));
+    JobList { items, next: None, revision: state.revision, warnings: brake.into_iter().collect() }
 }
 
 /// Shows everything about one job. Of a very large one only [`limits::ALLOCS_SHOWN`] allocations, those that are not healthy first.

@@ -11,7 +11,7 @@ use crate::limits;
 pub fn node_list(state: &State) -> NodeList {
     let mut items: Vec<NodeView> = state.nodes.iter().map(|(_, record)| node(state, record)).collect();
     items.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-    NodeList { items, next: None, revision: state.revision }
+    NodeList { items, next: None, revision: state.revision, warnings: Vec::new() }
 }
 
 /// Shows one node with what runs on it and what happened to it lately.

@@ -31,7 +31,7 @@ pub fn history(state: &State, record: &JobRecord) -> History {
         };
     let mut items: Vec<VersionView> = record.versions.iter().zip(befores).map(shown).collect();
     items.reverse();
-    History { items, next: None, revision: state.revision }
+    History { items, next: None, revision: state.revision, warnings: Vec::new() }
 }
 
 /// Shows one version as a job file.

@@ -79,6 +79,7 @@ impl GroupView<'_> {
             self.active.iter().chain(&self.stopping).map(|alloc| alloc.index).collect();
         used.extend(self.remembered.done.iter());
         room -= self.wait_for_fences(state, &mut used, room, work, now);
+        room -= self.wait_for_brake(state, &mut used, room, work);
         for (index, slot) in &self.remembered.failed {
             if room == 0 {
                 return;

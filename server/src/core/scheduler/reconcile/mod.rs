@@ -2,8 +2,9 @@
 //!
 //! A slot is an index of a group. Stopping allocations still run, so they fill their slot until their end is known: a group never
 //! runs more than its count, but for what `migrate` lets move off a drained node at once. Lost ones fill nothing: they are replaced at once,
-//! or, where they have a fence, when it has run out.
+//! or, where they have a fence, when it has run out; and where many nodes were lost at once, when the brake lets go.
 
+mod braked;
 mod counted;
 mod fenced;
 mod moves;
@@ -39,6 +40,8 @@ pub(super) struct GroupWork {
     pub(super) waits_for: String,
     /// For which fences of lost allocations; empty when for none. These are counted as held, too.
     pub(super) fenced: String,
+    /// Why the brake holds lost ones; empty when it holds none. These are counted as held, too.
+    pub(super) braked: String,
     /// What ends before its slot, which moves, begins anew, by slot: it has a fence.
     pub(super) leave_first: BTreeMap<u32, AllocId>,
     /// It runs once per node, and older work gives way when it is known how many nodes that lack it have no room: see [`go_on`].
@@ -94,7 +97,7 @@ pub(super) fn reconcile(
                 let view = GroupView::new(record, name, group, &allocs);
                 match group.kind.is_per_node() {
                     true => view.work_per_node(state, &Everywhere::of(state, group, answers), now),
-                    false => view.fenced(&allocs, fences).work(state, now),
+                    false => view.fenced(&allocs, fences).braked(&allocs, state, now).work(state, now),
                 }
             }
             Some(_) => stop_all(name, &allocs, StopReason::JobStopped),

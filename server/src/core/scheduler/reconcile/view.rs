@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use proto::ids::{AllocId, JobVersion};
 use proto::model::{Desired, Group, StopReason};
+use proto::time::Timestamp;
 
 use super::GroupWork;
 use super::fenced::Fenced;
@@ -36,6 +37,8 @@ pub(super) struct GroupView<'a> {
     pub(super) lost: Vec<u32>,
     /// Slots of lost ones whose fence may still hold.
     pub(super) fences: Vec<Fenced<'a>>,
+    /// Slots of lost ones that the brake holds, and until when.
+    pub(super) brakes: Vec<(u32, Timestamp)>,
 }
 
 static NOTHING: std::sync::LazyLock<GroupState> = std::sync::LazyLock::new(GroupState::default);
@@ -62,6 +65,7 @@ impl<'a> GroupView<'a> {
             leaving,
             lost: allocs.iter().filter(|alloc| alloc.lost).map(|alloc| alloc.index).collect(),
             fences: Vec::new(),
+            brakes: Vec::new(),
         }
     }
 

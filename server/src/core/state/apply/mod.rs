@@ -1,5 +1,6 @@
 //! The only mutator of the state: deterministic, and a refused command changes nothing but the count of commands.
 
+mod brake;
 mod drain;
 mod gc;
 mod jobs;
@@ -78,6 +79,8 @@ impl State {
             Kind::Gc(gc) => self.collect(&gc, changes),
             Kind::PutAuthority(authority) => self.put_authority(authority),
             Kind::DenyMember { id, denied } => self.deny_member(id, denied),
+            Kind::HoldLost(nodes) => self.hold_lost(&nodes, changes),
+            Kind::ReleaseLost => self.release_lost(&command.actor, changes),
             Kind::RestoreChunk { upload, offset, data } => self.stage(upload, offset, data),
             Kind::Restore { upload, bytes, incarnation, force } => {
                 self.restore(upload, bytes, incarnation, force, &command.actor, changes)

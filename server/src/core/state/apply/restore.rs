@@ -130,6 +130,8 @@ impl State {
         state.level = state.level.max(self.level);
         state.revision = revision;
         (state.reign, state.last_plan_seq, state.staging) = (None, 0, None);
+        // Its nodes are those of then.
+        state.brake = None;
         state.restored = Some(Restored { at: state.now, revision });
         state.requests.expire(state.now);
         self.close_sessions(&mut state, revision);

@@ -121,6 +121,10 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             Wire::PutAuthority(v1::PutAuthority { authority: Some(authority_to_wire(authority)) })
         }
         Kind::DenyMember { id, denied } => Wire::DenyMember(deny_to_wire(*id, denied.as_ref())),
+        Kind::HoldLost(nodes) => {
+            Wire::HoldLost(v1::HoldLost { nodes: nodes.iter().map(|node| node.0).collect() })
+        }
+        Kind::ReleaseLost => Wire::ReleaseLost(v1::ReleaseLost {}),
     }
 }
 
@@ -156,6 +160,8 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         Wire::DrainNode(drain) => {
             Kind::DrainNode { node: NodeId(drain.node), step: drain_from_wire(need(drain.step, "step")?) }
         }
+        Wire::HoldLost(hold) => Kind::HoldLost(hold.nodes.into_iter().map(NodeId).collect()),
+        Wire::ReleaseLost(v1::ReleaseLost {}) => Kind::ReleaseLost,
         Wire::PurgeNode(purge) => Kind::PurgeNode { node: NodeId(purge.node) },
         Wire::ApplyPlan(plan) => Kind::ApplyPlan(plan_from_wire(plan)?),
         Wire::RegisterNode(register) => Kind::RegisterNode {

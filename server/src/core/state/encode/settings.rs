@@ -17,10 +17,13 @@ pub(super) fn settings_to_wire(settings: &Settings) -> v1::Settings {
         ended_allocs_kept_ms: millis(settings.ended_allocs_for),
         versions_per_job: settings.versions as u32,
         preemption: settings.preemption,
+        brake_at: settings.brake_at as u32,
+        brake_pause_ms: Some(millis(settings.brake_pause)),
     }
 }
 
 pub(super) fn settings_from_wire(settings: &v1::Settings) -> Settings {
+    let default = Settings::default();
     Settings {
         heartbeat: Duration::from_millis(settings.heartbeat_ms),
         node_timeout: Duration::from_millis(settings.node_timeout_ms),
@@ -29,6 +32,11 @@ pub(super) fn settings_from_wire(settings: &v1::Settings) -> Settings {
         ended_allocs_for: Duration::from_millis(settings.ended_allocs_kept_ms),
         versions: settings.versions_per_job as usize,
         preemption: settings.preemption,
+        brake_at: match settings.brake_at {
+            0 => default.brake_at,
+            percent => percent as usize,
+        },
+        brake_pause: settings.brake_pause_ms.map_or(default.brake_pause, Duration::from_millis),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use prost::Message as _;
-use proto::ids::{Incarnation, RequestId, Revision, ServerId};
+use proto::ids::{Incarnation, NodeId, RequestId, Revision, ServerId};
 use proto::time::Timestamp;
 use proto::wire::v1::record::Kind;
 use proto::wire::{BadMessage, v1};
@@ -19,7 +19,7 @@ use super::record::{
 use super::settings::{settings_from_wire, settings_to_wire};
 use super::{BadRecord, decode_outcome, encode_outcome, need};
 use crate::core::state::requests::Result as KeptResult;
-use crate::core::state::{Alloc, ReignRecord, Restored, Staging, State};
+use crate::core::state::{Alloc, Brake, ReignRecord, Restored, Staging, State};
 use crate::limits;
 
 /// The newest version of a state that this binary writes and applies.
@@ -80,6 +80,7 @@ fn header(state: &State) -> v1::Header {
         settings: Some(settings_to_wire(&state.settings)),
         authority: state.authority.as_deref().map(authority_to_wire),
         denied: state.denied.iter().map(denied_to_wire).collect(),
+        brake: state.brake.as_deref().map(brake_to_wire),
         servers: state.servers.map_or(0, |id| id.0),
         ancestors: state.ancestors.iter().map(|id| id.0).collect(),
         restored_ms: state.restored.map_or(0, |restored| restored.at.0),
@@ -164,7 +165,18 @@ fn read_header(state: &mut State, header: v1::Header) -> Result<(), BadRecord> {
     state.settings = settings_from_wire(&need(header.settings, "settings")?);
     state.authority = header.authority.map(|authority| Arc::new(authority_from_wire(authority)));
     state.denied = header.denied.into_iter().map(denied_from_wire).collect();
+    state.brake = header.brake.map(|brake| Arc::new(brake_from_wire(brake)));
     Ok(())
+}
+
+fn brake_to_wire(brake: &Brake) -> v1::Brake {
+    let nodes = brake.nodes.iter().map(|node| node.0).collect();
+    v1::Brake { since_ms: brake.since.0, of: brake.of as u32, nodes }
+}
+
+fn brake_from_wire(brake: v1::Brake) -> Brake {
+    let nodes = brake.nodes.into_iter().map(NodeId).collect();
+    Brake { since: Timestamp(brake.since_ms), of: brake.of as usize, nodes }
 }
 
 fn read_row(state: &mut State, kind: Kind) -> Result<(), BadRecord> {

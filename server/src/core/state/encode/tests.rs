@@ -128,6 +128,11 @@ fn take(world: &mut World, number: u128, turn: Turn) {
         Turn::Lose(node) => {
             let node = world.node(node);
             if world.state.nodes.get(&node).is_some() {
+                // Every third loss is one of many.
+                match node.0 % 3 {
+                    0 => world.apply(Kind::HoldLost(vec![node])),
+                    _ => world.apply(Kind::ReleaseLost),
+                };
                 world.lose(node);
             }
         }

@@ -238,15 +238,18 @@ fn identity() -> impl Strategy<Value = NodeIdentity> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (millis(), millis(), any::<u32>(), any::<u32>(), millis(), any::<u32>(), any::<bool>()).prop_map(
-        |(heartbeat, node_timeout, events, ended, ended_allocs_for, versions, preemption)| Settings {
+    let kept = (any::<u32>(), any::<u32>(), millis(), any::<u32>());
+    (millis(), millis(), kept, any::<bool>(), 1..=100usize, millis()).prop_map(
+        |(heartbeat, node_timeout, kept, preemption, brake_at, brake_pause)| Settings {
             heartbeat,
             node_timeout,
-            events_per_subject: events as usize,
-            ended_allocs: ended as usize,
-            ended_allocs_for,
-            versions: versions as usize,
+            events_per_subject: kept.0 as usize,
+            ended_allocs: kept.1 as usize,
+            ended_allocs_for: kept.2,
+            versions: kept.3 as usize,
             preemption,
+            brake_at,
+            brake_pause,
         },
     )
 }
@@ -295,6 +298,8 @@ fn kind() -> impl Strategy<Value = Kind> {
         settings().prop_map(Kind::PutSettings),
         vec(setting_change(), 0..4).prop_map(Kind::SetSettings),
         ids().prop_map(|allocs| Kind::Gc(Gc { allocs })),
+        vec((1u64..).prop_map(NodeId), 0..4).prop_map(Kind::HoldLost),
+        Just(Kind::ReleaseLost),
         (vec(any::<u8>(), 0..5), "\\PC{0,9}")
             .prop_map(|(sealed, trust)| Kind::PutAuthority(Authority { sealed, trust })),
         (any::<u64>(), option::of(("\\PC{0,9}", any::<u64>()))).prop_map(|(id, denied)| Kind::DenyMember {
