@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::enrolment::{Membership, Trouble};
 use crate::fingerprint;
-use crate::limits::{DISK_AT_ONCE, SWEEP_EVERY};
+use crate::limits::{DISK_AT_ONCE, LEAVE_GRACE, LEAVE_LOOKS, SWEEP_EVERY};
 use crate::session::connection::{self, Link, Needs};
 use crate::session::dial::Way;
 use crate::session::reach::Reach;
@@ -264,6 +264,25 @@ impl Handle {
         self.tracker.wait().await;
     }
 
+    /// Asks the servers to drain this node within so long, and waits until nothing of them runs here; they let it take work again when an agent is
+    /// back on this node. Returns how many allocations were left when the time, and [`LEAVE_GRACE`] for stops, was over: they run on.
+    ///
+    /// # Errors
+    /// When the agent is being stopped.
+    pub async fn leave(&self, within: Duration) -> Result<usize, Gone> {
+        self.identity.send_if_modified(|identity| identity.leaving.replace(within) != Some(within));
+        let over = tokio::time::Instant::now() + within + LEAVE_GRACE;
+        loop {
+            let status = self.status().await?;
+            let left = status.allocs.values().filter(|view| !view.status.state.has_ended()).count();
+            // What servers have not learned they would take for lost.
+            if (left == 0 && status.unreported == 0) || tokio::time::Instant::now() >= over {
+                return Ok(left);
+            }
+            tokio::time::sleep(LEAVE_LOOKS).await;
+        }
+    }
+
     /// Ends all tasks and waits until nothing runs any more; nothing new is begun from then on. For `dev`.
     ///
     /// # Errors
@@ -319,6 +338,7 @@ fn identity_of(config: &Config, id: NodeId) -> NodeIdentity {
         capacity: less(config.capacity.unwrap_or(machine.capacity), config.reserve),
         attributes: machine.attributes.into_iter().chain(meta).chain(volumes).collect(),
         failure_domain: config.failure_domain.clone(),
+        leaving: None,
     }
 }
 

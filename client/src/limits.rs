@@ -251,3 +251,7 @@ pub const SUPERVISE_GATHER: Duration = Duration::from_millis(10);
 pub const SUPERVISE_SPOOL_FILES: u32 = 2;
 /// See [`SUPERVISE_SPOOL_FILES`].
 pub const SUPERVISE_SPOOL_BYTES: u64 = 4 << 20;
+/// How long tasks that a drain's deadline tells to end may take for it, before an agent that leaves ends all the same.
+pub const LEAVE_GRACE: Duration = Duration::from_secs(60);
+/// Between two looks of an agent that leaves at what is left.
+pub const LEAVE_LOOKS: Duration = Duration::from_millis(100);

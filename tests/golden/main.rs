@@ -67,6 +67,7 @@ fn node_identity(number: u64) -> NodeIdentity {
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes: BTreeMap::from([("os".into(), "linux".into())]),
         failure_domain: None,
+        leaving: None,
     }
 }
 

@@ -94,6 +94,7 @@ impl Machine {
             capacity: self.capacity,
             attributes: BTreeMap::new(),
             failure_domain: None,
+            leaving: None,
         }
     }
 }

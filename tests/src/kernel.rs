@@ -105,6 +105,7 @@ pub fn machine(number: usize, capacity: Resources) -> NodeIdentity {
         capacity,
         attributes: [("os".to_owned(), "linux".to_owned())].into(),
         failure_domain: None,
+        leaving: None,
     }
 }
 

@@ -87,7 +87,9 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 Asked::Reread => reread(args, global, &mut now, &agent, &levels),
             }
         };
-        info!("ending; tasks run on");
+        if now.drain_on_shutdown.value.is_none() {
+            info!("ending; tasks run on");
+        }
         let stopped = tokio::select! {
             stopped = agent.running.stop() => stopped,
             () = signals.next() => return Ok(Exit::INTERRUPTED),

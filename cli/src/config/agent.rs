@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use proto::error::Error;
-use proto::units::{show_cpu, show_size};
+use proto::units::{show_cpu, show_duration, show_size};
 use proto::yaml::{Node, Reader};
 
 use super::entry::{self, Entry};
@@ -19,6 +20,9 @@ use crate::daemon::{self, logging};
 use crate::{address, args};
 
 const ONE_CONTAINERS: &str = "this version runs processes, and registers them nowhere";
+
+/// The shortest time in which a node's work may move.
+const DRAIN_LEAST: Duration = Duration::from_secs(1);
 
 const KEYS: &[Key] = &[
     acted("name"),
@@ -36,6 +40,7 @@ const KEYS: &[Key] = &[
     acted("allow_paths"),
     acted("allow_root"),
     acted("default_user"),
+    acted("drain_on_shutdown"),
     acted("log_level"),
     acted("log_json"),
     later("networks", "a node has one address for its tasks: `advertise: ADDRESS`"),
@@ -95,6 +100,9 @@ pub struct Flags {
     /// Whom tasks run as that name nobody [default: nobody; not as root whoever runs the agent]
     #[arg(long, env = "MINIJOB_DEFAULT_USER", value_name = "USER", hide_env_values = true)]
     pub default_user: Option<String>,
+    /// Ends only when the node's work has moved to others, or this time is over [default: its tasks run on]
+    #[arg(long, env = "MINIJOB_DRAIN_ON_SHUTDOWN", value_name = "TIME", value_parser = values::duration, hide_env_values = true)]
+    pub drain_on_shutdown: Option<Duration>,
     /// How much it says.
     #[command(flatten)]
     pub logging: logging::Args,
@@ -139,6 +147,8 @@ pub struct Config {
     pub allow_root: Setting<bool>,
     /// Whom tasks run as that name nobody; none: whoever runs the agent.
     pub default_user: Setting<Option<String>>,
+    /// How long its node's work may take to move to others before it ends; none: its tasks run on.
+    pub drain_on_shutdown: Setting<Option<Duration>>,
     /// What is logged.
     pub log_level: Setting<String>,
     /// Whether as JSON.
@@ -165,6 +175,7 @@ struct File {
     allow_paths: Option<Setting<Vec<PathBuf>>>,
     allow_root: Option<Setting<bool>>,
     default_user: Option<Setting<Option<String>>>,
+    drain_on_shutdown: Option<Setting<Option<Duration>>>,
     log_level: Option<Setting<String>>,
     log_json: Option<Setting<bool>>,
 }
@@ -217,6 +228,12 @@ pub fn load(flags: &Flags, global: &Global) -> Result<Config, Error> {
             file.default_user,
             user(),
         ),
+        drain_on_shutdown: given.choose(
+            "drain_on_shutdown",
+            flags.drain_on_shutdown.map(Some),
+            file.drain_on_shutdown,
+            None,
+        ),
         log_level: logging::level(given, &flags.logging, file.log_level),
         log_json: given.choose("log_json", json, file.log_json, false),
         token: given.choose("token", Some(token), None, token),
@@ -249,6 +266,9 @@ fn decode(reader: &mut Reader<'_>, path: &str, root: Option<&Node>) -> File {
         allow_root: table
             .get(reader, "allow_root", |reader, node| values::switch(reader, node, "allow_root")),
         default_user: text(reader, "default_user"),
+        drain_on_shutdown: table.get(reader, "drain_on_shutdown", |reader, node| {
+            reader.duration(node, "drain_on_shutdown", DRAIN_LEAST).map(Some)
+        }),
         log_level: table.get(reader, "log_level", logging::level_in_file),
         log_json: table.get(reader, "log_json", |reader, node| values::switch(reader, node, "log_json")),
     }
@@ -267,6 +287,7 @@ impl Config {
             allow_paths: self.allow_paths.value.clone(),
             allow_root: self.allow_root.value,
             default_user: self.default_user.value.clone(),
+            drain_on_shutdown: self.drain_on_shutdown.value,
         }
     }
 
@@ -281,6 +302,7 @@ impl Config {
             allow_paths,
             allow_root,
             default_user,
+            drain_on_shutdown,
             log_level,
             ..
         } = read.clone();
@@ -293,6 +315,7 @@ impl Config {
             allow_paths,
             allow_root,
             default_user,
+            drain_on_shutdown,
             log_level,
             ..self.clone()
         };
@@ -335,6 +358,10 @@ impl Config {
             .live(),
             Entry::new("allow_root", &self.allow_root, |allow| Some(allow.to_string())).live(),
             Entry::new("default_user", &self.default_user, optional).live(),
+            Entry::new("drain_on_shutdown", &self.drain_on_shutdown, |within| {
+                entry::optional(within.map(show_duration).as_deref())
+            })
+            .live(),
             Entry::new("log_level", &self.log_level, plain).live(),
             Entry::new("log_json", &self.log_json, |json| Some(json.to_string())),
         ];
@@ -360,7 +387,7 @@ mod tests {
 
     const FULL: &str = "name: vm7\ndata_dir: /data\nservers: [10.0.0.1:4650, 10.0.0.2]\ntoken_file: /etc/t\nkey_file: /etc/k\nadvertise: 10.0.0.7\n\
         http: 127.0.0.1:4651\nmeta: {rack: r1, note: \"a: b\"}\nfailure_domain: sm1\ncapacity: {cpu: 8}\nreserve: {cpu: 500m, memory: 512MiB}\n\
-        volumes: {pgdata: /srv/pg}\nallow_paths: [/srv]\nallow_root: true\ndefault_user: web\nlog_level: debug\nlog_json: true\n";
+        volumes: {pgdata: /srv/pg}\nallow_paths: [/srv]\nallow_root: true\ndefault_user: web\ndrain_on_shutdown: 10m\nlog_level: debug\nlog_json: true\n";
 
     #[test]
     fn what_is_printed_reads_back_as_the_same() {
@@ -390,6 +417,7 @@ mod tests {
             "--allow-path=/x",
             "--allow-root",
             "--default-user=me",
+            "--drain-on-shutdown=5m",
             "--log-level=warn",
             "--log-json",
         ];
@@ -415,6 +443,7 @@ mod tests {
             "allow_paths",
             "allow_root",
             "default_user",
+            "drain_on_shutdown",
             "log_level",
         ];
         assert_eq!(live, expected);

@@ -15,6 +15,7 @@ use client::tasks::volumes::VolumePolicy;
 use proto::error::{Error, Kind};
 use proto::key::ClusterKey;
 use proto::model::Resources;
+use proto::units::show_duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +70,8 @@ pub struct Rules {
     pub allow_root: bool,
     /// Whom tasks run as that name nobody; none: whoever runs the agent.
     pub default_user: Option<String>,
+    /// How long its node's work may take to move to others before it ends; none: its tasks run on.
+    pub drain_on_shutdown: Option<Duration>,
 }
 
 impl Rules {
@@ -136,11 +139,14 @@ pub async fn start(options: Options) -> Result<Agent, Error> {
         let serve = probes::serve(listener, watched, token, stop.clone()).await;
         serve.map_err(|cause| Error::new(Kind::Refused, format!("cannot answer probes: {cause}")))?;
     }
+    let mut drain = options.rules.drain_on_shutdown;
     let (rules, mut changed) = watch::channel(options.rules);
     let running = Running::spawn("agent", stop, async move {
         let follow = async {
             while changed.changed().await.is_ok() {
-                changed.borrow_and_update().clone().put_into(&mut config);
+                let rules = changed.borrow_and_update().clone();
+                drain = rules.drain_on_shutdown;
+                rules.put_into(&mut config);
                 agent.adopt(&config);
             }
             std::future::pending::<()>().await;
@@ -154,6 +160,9 @@ pub async fn start(options: Options) -> Result<Agent, Error> {
                 return Err(gone(&data_dir, &why));
             }
         }
+        if let Some(within) = drain {
+            leave(&agent, within).await;
+        }
         if personal {
             // Without its manager there is nothing left to end.
             agent.stop_tasks().await.ok();
@@ -164,6 +173,20 @@ pub async fn start(options: Options) -> Result<Agent, Error> {
         Ok(())
     });
     Ok(Agent { running, rules })
+}
+
+/// Waits until the node's work runs elsewhere, and says what becomes of it.
+async fn leave(agent: &client::agent::Handle, within: Duration) {
+    tracing::info!(
+        "the node is drained first, within {}; a second signal ends it at once",
+        show_duration(within)
+    );
+    match agent.leave(within).await {
+        Ok(0) => tracing::info!("nothing is left on the node"),
+        Ok(left) => tracing::warn!(left, "the time is over; what is left runs on"),
+        // Without its manager there is nothing to wait for.
+        Err(_) => {}
+    }
 }
 
 /// Waits until the keeper has been away for [`KEEPER_AWAY_MAX`], and returns what the last try to reach it met.

@@ -49,6 +49,7 @@ const AGENT_TAIL: &str = "\
 # name: vm7                         the host name where it is left out
 # token_file: /etc/minijob/token    what lets it in, where the servers are elsewhere
 # meta: {rack: r1}                  facts for placement
+# drain_on_shutdown: 10m            its work moves to other nodes before it ends
 # failure_domain: sm1               what this machine fails together with: work is spread over these
 # reserve: {cpu: 500m, memory: 512MiB}   kept for the machine itself
 # volumes: {pgdata: /srv/pg}        directories that jobs may use by name

@@ -240,7 +240,12 @@ impl Control for Fake {
     ) -> Result<Response<v1::Document>, Status> {
         let mut script = self.script();
         script.list_requests.push(request.into_inner());
-        let list = List { items: script.jobs.clone(), next: None, revision: proto::ids::Revision(10) };
+        let list = List {
+            items: script.jobs.clone(),
+            next: None,
+            revision: proto::ids::Revision(10),
+            warnings: Vec::new(),
+        };
         Ok(Response::new(document(&list)))
     }
 
@@ -476,6 +481,14 @@ impl Control for Fake {
         request: Request<v1::ListServersRequest>,
     ) -> Result<Response<v1::Document>, Status> {
         self.answer("list_servers", &request.into_inner())
+    }
+
+    async fn release_brake(
+        &self,
+        request: Request<v1::ReleaseBrakeRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        assert_eq!(request.get_ref().request_id.len(), 16, "a write has a name");
+        self.written("release_brake", &v1::ReleaseBrakeRequest::default()).await
     }
 
     async fn remove_server(

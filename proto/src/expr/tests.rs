@@ -19,6 +19,7 @@ fn node(attributes: &[(&str, &str)]) -> Facts {
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes,
         failure_domain: None,
+        leaving: None,
     })
 }
 

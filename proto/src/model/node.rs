@@ -1,6 +1,7 @@
 //! A machine with an agent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct NodeIdentity {
     pub attributes: BTreeMap<String, String>,
     /// What it fails together with: the metal, the rack. None: with nothing but itself.
     pub failure_domain: Option<String>,
+    /// It is about to end, and wants its node drained within this time first; none: it stays.
+    pub leaving: Option<Duration>,
 }
 
 /// Whether a node answers; changed by the leader's leases only.

@@ -1,8 +1,11 @@
 //! `agent.proto` to and from the model.
 
+use std::time::Duration;
+
 use super::{BadMessage, job, need, v1};
 use crate::ids::NodeId;
 use crate::model::NodeIdentity;
+use crate::time::millis;
 
 /// Writes a node's identity.
 #[must_use]
@@ -17,6 +20,7 @@ pub fn identity_to_wire(identity: &NodeIdentity) -> v1::Identity {
         capacity: Some(job::resources_to_wire(identity.capacity)),
         attributes: identity.attributes.clone(),
         failure_domain: identity.failure_domain.clone().unwrap_or_default(),
+        leaving_ms: identity.leaving.map(millis),
     }
 }
 
@@ -35,5 +39,6 @@ pub fn identity_from_wire(identity: v1::Identity) -> Result<NodeIdentity, BadMes
         capacity: job::resources_from_wire(need(identity.capacity, "capacity")?),
         attributes: identity.attributes,
         failure_domain: Some(identity.failure_domain).filter(|domain| !domain.is_empty()),
+        leaving: identity.leaving_ms.map(Duration::from_millis),
     })
 }

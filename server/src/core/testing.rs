@@ -55,6 +55,7 @@ pub(crate) fn node_identity(number: u64) -> NodeIdentity {
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes: BTreeMap::new(),
         failure_domain: None,
+        leaving: None,
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn identity(number: u64) -> NodeIdentity {
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes: [("os".to_owned(), "linux".to_owned())].into(),
         failure_domain: None,
+        leaving: None,
     }
 }
 

@@ -42,6 +42,7 @@ fn identity(number: u64) -> NodeIdentity {
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes: BTreeMap::from([("os".to_owned(), "linux".to_owned())]),
         failure_domain: None,
+        leaving: None,
     }
 }
 

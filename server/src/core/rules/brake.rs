@@ -43,7 +43,7 @@ pub fn mass_loss(state: &State, silent: &[NodeId], now: Timestamp) -> Option<Vec
     // A node that names no domain is one of its own.
     let domain = |id: &NodeId| {
         let named = state.nodes.get(id).map(|node| node.identity.failure_domain.as_deref());
-        named.flatten().map_or(Err(*id), Ok)
+        named.flatten().ok_or(*id)
     };
     let domains: BTreeSet<Result<&str, NodeId>> = gone.iter().map(domain).collect();
     let many = gone.len() >= MANY && gone.len() * 100 >= all * state.settings.brake_at;

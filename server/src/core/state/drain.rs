@@ -19,6 +19,8 @@ pub struct Drain {
     pub message: String,
     /// It took no new work before, and shall take none when the drain is cancelled.
     pub was_cordoned: bool,
+    /// The agent asked for it because it ends: over when it is back.
+    pub until_return: bool,
     /// When nothing was left; none: something is.
     pub complete: Option<Timestamp>,
     /// The deadline has passed, and what was left was told to end.

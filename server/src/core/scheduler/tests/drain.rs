@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use proto::ids::AllocId;
 use proto::model::{
-    AllocState, AllocStatus, Desired, Eligibility, EventKind, Group, Job, JobType, Migrate, Resources,
-    StopReason,
+    AllocState, AllocStatus, Desired, Eligibility, EventKind, Group, Job, JobType, Migrate, NodeIdentity,
+    Resources, StopReason,
 };
 
 use crate::core::state::{DrainStep, Kind, Outcome};
-use crate::core::testing::{World, batch, job, system};
+use crate::core::testing::{INCARNATION, World, batch, job, node_identity, system};
 
 const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
 const SECOND: Duration = Duration::from_secs(1);
@@ -349,4 +349,52 @@ fn two_nodes_are_drained_together_and_what_moved_to_the_second_moves_again() {
     drained(&mut world, 0, "web", 8, 9);
     drained(&mut world, 1, "web", 8, 9);
     assert_eq!(world.on(2).len() + world.on(3).len(), 8);
+}
+
+/// The agent of that node registers, with what it has, and says whether it is about to end.
+fn registers(world: &mut World, number: u64, leaving: Option<Duration>) {
+    let node = world.node(number);
+    let live = world.live("web").into_iter().filter(|id| world.alloc(*id).node == node);
+    let running = |id| AllocStatus { seq: 0, ..super::running(id) };
+    let held = live.map(|id| (INCARNATION, running(id), Default::default())).collect();
+    let identity = NodeIdentity { leaving, ..node_identity(number) };
+    world.apply(Kind::RegisterNode { identity, held, seen: None });
+}
+
+#[test]
+fn an_agent_that_ends_has_its_node_drained_and_takes_work_again_when_it_is_back() {
+    let mut world = running(2, job("web", 2));
+    let drain = |world: &World| world.state.nodes.get(&world.node(0)).expect("known").drain.clone();
+    let within = Duration::from_secs(600);
+    registers(&mut world, 0, Some(within));
+    let begun = drain(&world).expect("it is drained");
+    assert_eq!((begun.deadline, begun.until_return), (Some(world.state.now.plus(within)), true));
+    world.pass(1_000);
+    registers(&mut world, 0, Some(within));
+    assert_eq!(
+        drain(&world),
+        Some(begun),
+        "in another session, as after a change of leader, it is the same drain"
+    );
+    for _ in 0..8 {
+        world.settle_healthy();
+    }
+    assert_eq!(world.on(0), []);
+    assert!(drain(&world).expect("kept").complete.is_some());
+    registers(&mut world, 0, None);
+    assert_eq!(drain(&world), None);
+    assert!(world.state.nodes.get(&world.node(0)).expect("known").takes_work());
+    world.check();
+}
+
+#[test]
+fn what_a_person_drains_stays_drained_whatever_its_agent_does() {
+    let mut world = running(2, job("web", 2));
+    world.drain(0, None);
+    let drain = |world: &World| world.state.nodes.get(&world.node(0)).expect("known").drain.clone();
+    let by_person = drain(&world);
+    registers(&mut world, 0, Some(Duration::from_secs(1)));
+    assert_eq!(drain(&world), by_person);
+    registers(&mut world, 0, None);
+    assert_eq!(drain(&world), by_person);
 }

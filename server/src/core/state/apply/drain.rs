@@ -66,6 +66,7 @@ impl State {
         };
         let was_cordoned =
             before.as_ref().map_or(node.eligibility == Eligibility::Cordoned, |drain| drain.was_cordoned);
+        let until_return = before.as_ref().is_some_and(|drain| drain.until_return);
         node.eligibility = Eligibility::Cordoned;
         node.drain = Some(Drain {
             begun: before.as_ref().map_or(now, |drain| drain.begun),
@@ -73,6 +74,7 @@ impl State {
             actor: actor.to_owned(),
             message: before.map(|drain| drain.message).filter(|_| message.is_empty()).unwrap_or(message),
             was_cordoned,
+            until_return,
             complete: None,
             overdue: false,
         });
@@ -81,6 +83,25 @@ impl State {
         self.mark_per_node(changes);
         self.record(changes, Fact::info(EventKind::NodeDrainBegun, Subject::node(id), said));
         true
+    }
+
+    /// An agent that ends has its node drained first; one that is back takes work again. What a person drains is theirs to end.
+    pub(super) fn heed_leaving(&mut self, id: NodeId, changes: &mut Changes) {
+        let Some(node) = self.nodes.get(&id) else { return };
+        let actor = format!("its agent on {}", node.identity.name);
+        let until_return = node.drain.as_ref().map(|drain| drain.until_return);
+        match (node.identity.leaving, until_return) {
+            (Some(within), None) => {
+                self.begin_drain(id, Some(within), "the agent ends".to_owned(), &actor, changes);
+                if let Some(drain) = self.nodes.get_mut(&id).as_mut().and_then(|node| node.drain.as_mut()) {
+                    drain.until_return = true;
+                }
+            }
+            (None, Some(true)) => {
+                self.cancel_drain(id, &actor, changes);
+            }
+            _ => {}
+        }
     }
 
     /// Ends a drain: what has not moved stays, and the node is what it was before.

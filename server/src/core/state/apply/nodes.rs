@@ -47,6 +47,7 @@ impl State {
         if let Some(mut record) = self.nodes.get_mut(&id) {
             (record.brought, record.registered) = (record.used, self.revision);
         }
+        self.heed_leaving(id, changes);
         changes.nodes.node(id);
         self.gain_node(id, changes);
         Outcome::Registered { generation }

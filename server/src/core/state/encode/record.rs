@@ -166,6 +166,7 @@ fn drain_to_wire(drain: &Drain) -> v1::DrainRecord {
         actor: drain.actor.clone(),
         message: drain.message.clone(),
         was_cordoned: drain.was_cordoned,
+        until_return: drain.until_return,
         complete_ms: drain.complete.map(|at| at.0),
         overdue: drain.overdue,
     }
@@ -178,6 +179,7 @@ fn drain_from_wire(drain: v1::DrainRecord) -> Drain {
         actor: drain.actor,
         message: drain.message,
         was_cordoned: drain.was_cordoned,
+        until_return: drain.until_return,
         complete: drain.complete_ms.map(Timestamp),
         overdue: drain.overdue,
     }

@@ -125,17 +125,7 @@ fn take(world: &mut World, number: u128, turn: Turn) {
             world.apply(Kind::PurgeNode { node });
         }
         Turn::Settle => world.settle_healthy(),
-        Turn::Lose(node) => {
-            let node = world.node(node);
-            if world.state.nodes.get(&node).is_some() {
-                // Every third loss is one of many.
-                match node.0 % 3 {
-                    0 => world.apply(Kind::HoldLost(vec![node])),
-                    _ => world.apply(Kind::ReleaseLost),
-                };
-                world.lose(node);
-            }
-        }
+        Turn::Lose(node) => lose(world, node),
         Turn::Return(node) => world.register(node, vec![]),
         Turn::Cordon(node, cordoned) => {
             let eligibility = if cordoned { Eligibility::Cordoned } else { Eligibility::Eligible };
@@ -166,6 +156,19 @@ fn take(world: &mut World, number: u128, turn: Turn) {
         }
         Turn::Pass(ms) => world.pass(ms),
     }
+}
+
+/// A node is lost, if there is one; every third is one of many.
+fn lose(world: &mut World, number: u64) {
+    let node = world.node(number);
+    if world.state.nodes.get(&node).is_none() {
+        return;
+    }
+    match node.0 % 3 {
+        0 => world.apply(Kind::HoldLost(vec![node])),
+        _ => world.apply(Kind::ReleaseLost),
+    };
+    world.lose(node);
 }
 
 /// A person asks something of a job.

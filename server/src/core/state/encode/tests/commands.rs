@@ -220,8 +220,16 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn identity() -> impl Strategy<Value = NodeIdentity> {
     let texts = ("[a-z]{1,5}", "[a-z]{0,5}", "[a-z]{0,5}", "[a-z.:0-9]{0,9}", "[0-9.]{0,5}");
     let domain = proptest::option::of("[a-z0-9]{1,5}");
-    (1u64.., texts, resources(), super::texts(), domain).prop_map(
-        |(id, (name, machine_id, boot_id, address, version), capacity, attributes, failure_domain)| {
+    let leaving = proptest::option::of(millis());
+    (1u64.., texts, resources(), super::texts(), domain, leaving).prop_map(
+        |(
+            id,
+            (name, machine_id, boot_id, address, version),
+            capacity,
+            attributes,
+            failure_domain,
+            leaving,
+        )| {
             NodeIdentity {
                 id: NodeId(id),
                 name,
@@ -232,6 +240,7 @@ fn identity() -> impl Strategy<Value = NodeIdentity> {
                 capacity,
                 attributes,
                 failure_domain,
+                leaving,
             }
         },
     )
