@@ -60,7 +60,7 @@ pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
         let mut client = rig.client().await?;
         wait_until_led(&rig, &client).await?;
         let begun = Instant::now();
-        let fleet = Fleet::register(&rig, nodes).await.map_err(|error| format!("{error}\n{}", rig.said()))?;
+        let fleet = Fleet::register(&rig.way(), nodes).await.map_err(|error| format!("{error}\n{}", rig.said()))?;
         println!("{nodes} agents registered in {:.1} s", begun.elapsed().as_secs_f64());
         let mut rows = Rows::of("20 jobs x 1,000");
         for round in 0..bench.rounds {
