@@ -36,7 +36,8 @@ const LOOK: Duration = Duration::from_millis(2);
 /// What is asked of all agents of a fleet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
-    /// Report everything as running, once more: in one message, or each allocation in a message of its own.
+    /// Report everything as running, once more: in one message, or each allocation in a message of its own. From then on what they are
+    /// told is reported at once.
     Report { apart: bool },
     /// Report the allocations with this last digit as failed, and those of the digit before as running again.
     Churn { digit: u64 },

@@ -8,6 +8,7 @@ mod agents;
 mod calibrate;
 mod control;
 mod etcd;
+mod field;
 mod machine;
 mod meter;
 mod p10_kernel;
@@ -79,6 +80,8 @@ const ALL: &[(&str, Run)] = &[
     ("p4", p4_footprint::run),
     ("p5", p5_placement::run),
     ("p6", p6_writes::run),
+    ("p7", field::nodes),
+    ("p8", field::leaders),
     ("p9", p9_placements::run),
     ("p10", p10_kernel::run),
     ("p11", p11_packing::run),

@@ -289,6 +289,21 @@ impl Rig {
         number("minijob_agent_allocations{state=\"running\"} ")
     }
 
+    /// Returns a number that the server that leads tells.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["--silent", "--header", &format!("Authorization: Bearer {}", self.token)]);
+        match &self.secured {
+            None => curl.arg(format!("http://{}/metrics", self.addr())),
+            Some(_) => curl
+                .arg("--cacert")
+                .arg(self.dir_of(0).join("ca.pem"))
+                .arg(format!("https://{}/metrics", self.addr())),
+        };
+        let told = String::from_utf8(curl.output().ok()?.stdout).ok()?;
+        told.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+
     /// Connects, as soon as the server listens.
     ///
     /// # Errors

@@ -80,7 +80,10 @@ impl Agent {
                         std::future::pending().await
                     }
                     Order::Lose { .. } => true,
-                    Order::Report { apart } => self.report_all(apart).await,
+                    Order::Report { apart } => {
+                        self.reports = true;
+                        self.report_all(apart).await
+                    }
                     Order::Churn { digit } => self.churn(digit).await,
                 },
             };
