@@ -52,14 +52,18 @@ fn measured(bench: &Bench, tests: &str) -> Result<Table, String> {
         let last: Vec<&str> = said.lines().rev().take(20).collect();
         return Err(last.into_iter().rev().collect::<Vec<_>>().join("\n"));
     }
-    for line in printed.lines().filter(|line| line.starts_with("test ") && line.ends_with("FAILED")) {
-        let name = line.split_whitespace().nth(1).unwrap_or_default();
-        table.note(format!("**Not kept**: the promise of `{name}`."));
+    for test in printed.lines().filter_map(failed) {
+        table.note(format!("**Not kept**: the promise of `{test}`."));
     }
     if !output.status.success() {
         println!("{printed}\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(table)
+}
+
+/// Reads the name of a test that failed from a line of the tests' runner.
+fn failed(line: &str) -> Option<&str> {
+    line.trim_end().strip_suffix(" --- FAILED")?.split_whitespace().last()
 }
 
 /// Reads `WHAT | UNIT | VALUES`.
@@ -85,6 +89,7 @@ mod tests {
         let text = table.markdown("head");
         assert!(text.contains("| leader killed | 1.00 (0.500 - 1.50) s |"), "{text}");
         assert!(text.contains("| nodes taken for lost | 0.0000"), "{text}");
+        assert_eq!(failed("measure::p8_from --- FAILED"), Some("measure::p8_from"));
         assert!(row("nothing").is_none() && row("x | s | what").is_none());
     }
 }

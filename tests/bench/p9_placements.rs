@@ -215,7 +215,10 @@ struct Log {
 impl Log {
     fn of(rig: &Rig) -> Result<Self, String> {
         let number = |name: &str| rig.metric(name).ok_or_else(|| format!("the server does not tell {name}"));
-        Ok(Self { entries: number("minijob_server_raft_last_log_index")?, bytes: number("minijob_server_raft_log_bytes")? })
+        Ok(Self {
+            entries: number("minijob_server_raft_last_log_index")?,
+            bytes: number("minijob_server_raft_log_bytes")?,
+        })
     }
 }
 

@@ -93,7 +93,8 @@ fn p8_from_the_partition_of_the_leader_until_writes_are_acknowledged() {
         std::thread::sleep(Duration::from_secs(1));
         cluster.isolate(leader);
         let cut = Instant::now();
-        std::thread::sleep(Duration::from_secs(8));
+        // Also long enough for one whose write was on its way to the server that is cut off.
+        std::thread::sleep(Duration::from_secs(15));
         near.push(at_one.finish().longest_gap(cut));
         far.push(at_all.finish().longest_gap(cut));
         cluster.heal();
