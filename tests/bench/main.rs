@@ -1,16 +1,20 @@
 //! Measures minijob against the limits of this machine, in interleaved rounds, and writes the tables of docs/performance.md.
 //!
-//! `tests/bench/run [p1|p2|p3|p4|p5|p9|p10|p11|all] [--rounds N] [--quick] [--large] [--force] [--no-write]`. A figure is a comparison within one run: no
+//! `tests/bench/run [p1..p13|all] [--rounds N] [--quick] [--large] [--force] [--no-write]`. A figure is a comparison within one run: no
 //! absolute time is ever asserted here.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 mod agents;
 mod calibrate;
 mod control;
+mod etcd;
+mod field;
 mod machine;
 mod meter;
 mod p10_kernel;
 mod p11_packing;
+mod p12_statuses;
+mod p13_idle;
 mod p1_peers;
 mod p1_start;
 mod p2_peers;
@@ -18,14 +22,17 @@ mod p2_restart;
 mod p3_density;
 mod p4_footprint;
 mod p5_placement;
+mod p6_writes;
 mod p9_placements;
 mod peers;
 mod probe;
 mod report;
 mod rig;
+mod simulated;
 mod stamps;
 mod tools;
 mod tournament;
+mod way;
 mod world;
 
 use std::path::Path;
@@ -57,6 +64,11 @@ impl Bench {
     pub(crate) fn size(&self, full: usize) -> usize {
         if self.quick { full.div_ceil(10) } else { full }
     }
+
+    /// Returns a time, or a tenth of it.
+    pub(crate) fn span(&self, full: std::time::Duration) -> std::time::Duration {
+        if self.quick { full / 10 } else { full }
+    }
 }
 
 type Run = fn(&Bench, &tokio::runtime::Runtime) -> Result<Table, String>;
@@ -67,9 +79,14 @@ const ALL: &[(&str, Run)] = &[
     ("p3", p3_density::run),
     ("p4", p4_footprint::run),
     ("p5", p5_placement::run),
+    ("p6", p6_writes::run),
+    ("p7", field::nodes),
+    ("p8", field::leaders),
     ("p9", p9_placements::run),
     ("p10", p10_kernel::run),
     ("p11", p11_packing::run),
+    ("p12", p12_statuses::run),
+    ("p13", p13_idle::run),
 ];
 
 /// Benchmarks without a time in their figures: no noise changes them, so that they are run and reported on any machine.
@@ -89,7 +106,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(message) => {
             eprintln!(
-                "{message}\nusage: tests/bench/run [p1|p2|p3|p4|p5|p9|p10|p11|all] [--rounds N] [--quick] [--large] [--force] [--no-write]"
+                "{message}\nusage: tests/bench/run [p1..p13|all] [--rounds N] [--quick] [--large] [--force] [--no-write]"
             );
             return ExitCode::from(2);
         }

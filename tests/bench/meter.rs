@@ -12,6 +12,11 @@ pub(crate) fn cpu_ns(pids: &[u32]) -> u64 {
     pids.iter().filter_map(|pid| cpu_clock(*pid)).filter_map(read_clock).sum()
 }
 
+/// Returns the CPU time of the calling thread in nanoseconds.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    read_clock(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or(0)
+}
+
 /// Returns the CPU time of all children that have ended and were waited for, in nanoseconds.
 pub(crate) fn children_cpu_ns() -> u64 {
     let micros = |time: nix::sys::time::TimeVal| (time.tv_sec() * 1_000_000 + time.tv_usec()) as u64;

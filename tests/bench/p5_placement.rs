@@ -8,7 +8,7 @@ use proto::wire::v1;
 use tokio::runtime::Runtime;
 
 use crate::agents::Fleet;
-use crate::control::{placed, put, service, sized, wait_until_led};
+use crate::control::{placed, put, service, sized};
 use crate::meter::cpu_ns;
 use crate::report::{Row, Table, percentile};
 use crate::rig::{Client, Rig};
@@ -41,12 +41,10 @@ struct Rows {
 pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
     runtime.block_on(async {
         let nodes = bench.size(NODES);
-        let mut rig = Rig::new(&bench.tools);
-        rig.start_server();
+        let rig = Rig::led(&bench.tools, 1).await?;
         let mut client = rig.client().await?;
-        wait_until_led(&rig, &client).await?;
         let begun = Instant::now();
-        let fleet = Fleet::register(&rig, nodes).await.map_err(|error| format!("{error}\n{}", rig.said()))?;
+        let fleet = Fleet::register(&rig.way(), nodes).await.map_err(|error| format!("{error}\n{}", rig.said()))?;
         println!("{nodes} agents registered in {:.1} s", begun.elapsed().as_secs_f64());
         let begun = Instant::now();
         load(&rig, &mut client, nodes * LOAD).await?;
@@ -76,13 +74,13 @@ pub(crate) fn run(bench: &Bench, runtime: &Runtime) -> Result<Table, String> {
 }
 
 /// Takes a tenth of a machine.
-fn tenth() -> Resources {
+pub(crate) fn tenth() -> Resources {
     let whole = machine(0).capacity;
     Resources { cpu_millis: whole.cpu_millis / PER_MACHINE, memory_bytes: whole.memory_bytes / PER_MACHINE }
 }
 
 /// Places what is there before, and waits until all of it has a place.
-async fn load(rig: &Rig, client: &mut Client, allocs: usize) -> Result<(), String> {
+pub(crate) async fn load(rig: &Rig, client: &mut Client, allocs: usize) -> Result<(), String> {
     for number in 0..allocs.div_ceil(PER_JOB) {
         let (name, count) = (format!("load-{number}"), PER_JOB.min(allocs - number * PER_JOB));
         let job = service(&name, count as u32, "/bin/sleep", &["1000"], Duration::from_secs(1));

@@ -154,3 +154,59 @@ pub(crate) fn run_ms(mut command: Command) -> Result<f64, String> {
     }
     Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
 }
+
+/// Sends bytes over loopback, and writes and syncs them in blocks of `block` as they come: what it must cost to keep what others say.
+/// Returns milliseconds until the last block is on disk.
+pub(crate) fn kept_ms(dir: &Path, bytes: usize, block: usize) -> Result<f64, String> {
+    let keep = || -> std::io::Result<f64> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let addr = listener.local_addr()?;
+        let path = dir.join("probe.kept");
+        let file = File::create(&path)?;
+        let begun = Instant::now();
+        let sender = std::thread::spawn(move || TcpStream::connect(addr)?.write_all(&vec![7; bytes]));
+        let (mut stream, _) = listener.accept()?;
+        let (mut buffer, mut at) = (vec![0; block], 0);
+        while at < bytes {
+            let part = block.min(bytes - at);
+            stream.read_exact(&mut buffer[..part])?;
+            file.write_all_at(&buffer[..part], at as u64)?;
+            file.sync_data()?;
+            at += part;
+        }
+        let taken = begun.elapsed().as_secs_f64() * 1e3;
+        sender.join().map_err(|_| std::io::Error::other("the sender panicked"))??;
+        std::fs::remove_file(path)?;
+        Ok(taken)
+    };
+    keep().map_err(|error| error.to_string())
+}
+
+/// Answers small messages on a connection of its own, one after another; returns the CPU time of who answers, in microseconds per message.
+pub(crate) fn echo_us(count: usize) -> Result<f64, String> {
+    const MESSAGE: usize = 64;
+    let echo = || -> std::io::Result<f64> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let addr = listener.local_addr()?;
+        let answering = std::thread::spawn(move || -> std::io::Result<u64> {
+            let (mut stream, _) = listener.accept()?;
+            stream.set_nodelay(true)?;
+            let (mut message, before) = ([0; MESSAGE], crate::meter::thread_cpu_ns());
+            for _ in 0..count {
+                stream.read_exact(&mut message)?;
+                stream.write_all(&message)?;
+            }
+            Ok(crate::meter::thread_cpu_ns() - before)
+        });
+        let mut stream = TcpStream::connect(addr)?;
+        stream.set_nodelay(true)?;
+        let mut message = [7; MESSAGE];
+        for _ in 0..count {
+            stream.write_all(&message)?;
+            stream.read_exact(&mut message)?;
+        }
+        let cpu = answering.join().map_err(|_| std::io::Error::other("who answers panicked"))??;
+        Ok(cpu as f64 / 1e3 / count as f64)
+    };
+    echo().map_err(|error| error.to_string())
+}

@@ -70,18 +70,53 @@ impl Ground {
     }
 
     fn fresh(&self, name: &str) -> Result<tempfile::TempDir, String> {
-        let made = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(&self.dir);
-        made.map_err(|error| error.to_string())
+        fresh(&self.dir, name)
     }
 
-    /// A program of a supervisor. It and all that it starts can be told by the directory in their environment.
+    /// A program of a supervisor, whose services know where to stamp.
     fn command(&self, program: &Path, dir: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.env("PEER_DIR", dir).env("STAMP_PIPE", &self.pipe).env("STAMP_MODE", self.mode);
-        let log = std::fs::File::options().create(true).append(true).open(dir.join("log"));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
+        let mut command = command(program, dir);
+        command.env("STAMP_PIPE", &self.pipe).env("STAMP_MODE", self.mode);
         command
+    }
+}
+
+fn fresh(dir: &Path, name: &str) -> Result<tempfile::TempDir, String> {
+    let made = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(dir);
+    made.map_err(|error| error.to_string())
+}
+
+/// A program of a peer. It and all that it starts can be told by the directory in their environment.
+fn command(program: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    let log = std::fs::File::options().create(true).append(true).open(dir.join("log"));
+    command.env("PEER_DIR", dir).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
+    command
+}
+
+/// Where a peer that supervises nothing keeps what is its own.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// Makes one.
+    pub(crate) fn fresh(tools: &Tools, name: &str) -> Result<Self, String> {
+        fresh(tools.dir(), name).map(Self)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A program of the peer.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        command(program, self.path())
+    }
+
+    /// The last that it said.
+    pub(crate) fn said(&self) -> String {
+        one_line(read(&self.path().join("log")).lines().last().unwrap_or_default())
     }
 }
 
@@ -129,7 +164,7 @@ impl Kind {
     fn version(self) -> String {
         match self {
             Self::Nomad => nomad::version(),
-            _ => read(&unpacked(self.folder()).join("version")),
+            _ => version_of(self.folder()),
         }
     }
 }
@@ -189,11 +224,16 @@ fn libraries(folder: &str) -> String {
     format!("{}:{}", below("lib").display(), below("usr/lib").display())
 }
 
+/// Returns the version that a peer was unpacked in.
+pub(crate) fn version_of(folder: &str) -> String {
+    read(&unpacked(folder).join("version"))
+}
+
 /// Returns a program of a peer.
 ///
 /// # Errors
 /// When it is not there: what `tests/bench/run` said of it.
-fn program(folder: &str, path: &str) -> Result<PathBuf, String> {
+pub(crate) fn program(folder: &str, path: &str) -> Result<PathBuf, String> {
     let program = unpacked(folder).join(path);
     if program.is_file() {
         return Ok(program);
@@ -242,7 +282,7 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 /// Kills supervisors first, or they would start anew what is killed after them, and then all that came of them.
-fn end(supervisors: &mut [Child], dir: &Path) {
+pub(crate) fn end(supervisors: &mut [Child], dir: &Path) {
     for child in supervisors.iter_mut() {
         child.kill().ok();
     }
