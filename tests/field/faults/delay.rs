@@ -15,6 +15,16 @@ impl Cluster {
             machine.filter_again();
         }
     }
+
+    /// Everything arrives at once again.
+    pub(crate) fn smooth(&mut self) {
+        for machine in &mut self.machines {
+            (machine.filter.is_slow, machine.filter.loses) = (false, 0);
+            machine.filter_again();
+            // After the rules: what waits in the lane is lost with it.
+            machine.slow_lane = None;
+        }
+    }
 }
 
 /// How long a machine's packets to another and back take.

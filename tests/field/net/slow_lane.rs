@@ -64,12 +64,17 @@ fn hold(mut queue: Queue, delay: Duration, is_over: &AtomicBool) -> std::io::Res
                 continue;
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            // A packet that waited when the rules changed: the kernel has dropped it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         }
         while waiting.front().is_some_and(|(due, _)| *due <= Instant::now()) {
             let Some((_, mut packet)) = waiting.pop_front() else { break };
             packet.set_verdict(Verdict::Accept);
-            queue.verdict(packet)?;
+            match queue.verdict(packet) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         std::thread::sleep(Duration::from_millis(1));
     }

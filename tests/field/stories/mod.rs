@@ -8,6 +8,7 @@ mod forms;
 mod frozen;
 mod leader_dies;
 mod minority;
+mod random_faults;
 mod reboot;
 mod servers_leave;
 mod slow_network;
