@@ -6,10 +6,10 @@ use crate::cluster::Cluster;
 use crate::net::SlowLane;
 
 impl Cluster {
-    /// Everything that arrives at any machine has waited for `delay`, and of a thousand packets `lost` do not arrive.
+    /// Everything that arrives at any machine has waited for `delay`, the same each time, and of a thousand packets `lost` do not arrive.
     pub(crate) fn worsen(&mut self, delay: Duration, lost: u32) {
         for machine in &mut self.machines {
-            machine.slow_lane = Some(SlowLane::open(&machine.space, delay));
+            machine.slow_lane.get_or_insert_with(|| SlowLane::open(&machine.space, delay));
             machine.filter.is_slow = true;
             machine.filter.loses = lost;
             machine.filter_again();
@@ -21,8 +21,6 @@ impl Cluster {
         for machine in &mut self.machines {
             (machine.filter.is_slow, machine.filter.loses) = (false, 0);
             machine.filter_again();
-            // After the rules: what waits in the lane is lost with it.
-            machine.slow_lane = None;
         }
     }
 }

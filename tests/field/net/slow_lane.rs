@@ -17,7 +17,8 @@ pub(super) const QUEUE: u16 = 1;
 /// Packets that wait at most: what a fast sender sends in a long delay. More are dropped, as on any wire.
 const WAITING: u32 = 8192;
 
-/// Holds what arrives in a namespace. Dropping it loses what waits, and what comes then does not wait.
+/// Holds what arrives in a namespace. Dropping it loses what waits, and what comes then does not wait. It cannot be opened again while
+/// processes live that were started meanwhile: the library lets them have its socket too.
 pub(crate) struct SlowLane {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
