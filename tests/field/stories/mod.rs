@@ -7,6 +7,7 @@ mod disks;
 mod forms;
 mod frozen;
 mod leader_dies;
+mod lost_disk;
 mod minority;
 mod new_servers;
 mod old_copy;

@@ -42,7 +42,7 @@ fn all_servers_are_away_for_ten_minutes_and_tasks_run_on() {
     tasks_run_on_for(Duration::from_secs(600));
 }
 
-/// Promise 22: a server's disk is lost. An empty one of the same name takes its place, catches up and votes; there are three as before.
+/// Promise 22: a server's disk is lost ([`super::lost_disk`] has it when the log is gone, too). An empty one of the same name takes its place, catches up and votes; there are three as before.
 #[test]
 #[ignore = "half a minute: tests/run --long"]
 fn a_server_that_lost_its_disk_is_replaced_by_an_empty_one() {
