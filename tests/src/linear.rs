@@ -105,8 +105,11 @@ mod tests {
     use super::*;
     use crate::register::{Answer, Ask, Register};
 
-    fn history(of: &[(u64, Ask, Option<(u64, Answer)>)]) -> Vec<Operation<Ask, Answer>> {
-        let one = |(client, (asked, ask, answer)): (usize, &(u64, Ask, Option<(u64, Answer)>))| Operation {
+    /// When it was asked, what, and when it was answered, and how.
+    type One = (u64, Ask, Option<(u64, Answer)>);
+
+    fn history(of: &[One]) -> Vec<Operation<Ask, Answer>> {
+        let one = |(client, (asked, ask, answer)): (usize, &One)| Operation {
             client,
             asked: *asked,
             ask: ask.clone(),
@@ -119,7 +122,7 @@ mod tests {
         Ask::Put { value, expected: None }
     }
 
-    fn is_right(of: &[(u64, Ask, Option<(u64, Answer)>)]) -> bool {
+    fn is_right(of: &[One]) -> bool {
         check::<Register>(&history(of)).is_ok()
     }
 

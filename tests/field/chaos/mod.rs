@@ -15,8 +15,6 @@ pub(crate) struct Chaos {
     /// From whom nothing arrives at whom, by every fault that lasts.
     cuts: Vec<(usize, usize)>,
     begin: Instant,
-    /// What was done, and when, for a failed test.
-    pub(crate) log: Vec<String>,
 }
 
 /// What ends a fault.
@@ -38,7 +36,7 @@ impl Chaos {
     /// Prepares the machines, before anything runs on them.
     pub(crate) fn prepare(cluster: &mut Cluster) -> Self {
         let clocks = cluster.machines.iter_mut().map(WallClock::prepare).collect();
-        Self { clocks, cuts: Vec::new(), begin: Instant::now(), log: Vec::new() }
+        Self { clocks, cuts: Vec::new(), begin: Instant::now() }
     }
 
     /// Lets a round happen, and undoes all of it.
@@ -87,12 +85,12 @@ impl Chaos {
                 Undo::Clock(number)
             }
         };
-        self.log.push(format!("{:?} {fault:?}: ended by {undo:?}", self.begin.elapsed()));
+        self.tell(&format!("{fault:?}: ended by {undo:?}"));
         undo
     }
 
     fn end(&mut self, cluster: &mut Cluster, undo: Undo) {
-        self.log.push(format!("{:?} {undo:?}", self.begin.elapsed()));
+        self.tell(&format!("{undo:?}"));
         match undo {
             Undo::StartServer(number) => cluster.start_server(number),
             Undo::ThawServer(number) => cluster.machines[number].freeze_server(false),
@@ -115,6 +113,11 @@ impl Chaos {
             Undo::Clock(number) => self.clocks[number].jump(0),
             Undo::Nothing => {}
         }
+    }
+
+    #[allow(clippy::print_stdout, reason = "who looks at a failed run wants to know when what was done")]
+    fn tell(&self, what: &str) {
+        println!("{:?} {what}", self.begin.elapsed());
     }
 
     fn cut(&mut self, cluster: &mut Cluster, cuts: Vec<(usize, usize)>) -> Undo {
