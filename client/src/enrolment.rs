@@ -105,6 +105,28 @@ impl Membership {
         if shared.secrets.is_empty() {
             return Err(Trouble::NoKey { why });
         }
+        self.enrol(addr).await
+    }
+
+    /// Enrols anew with the server at `addr`, although the certificate holds: its CA is another one, as that of servers is that took the
+    /// place of ones that were lost. It is believed because it has the cluster's key, and whether this agent belongs to its cluster is
+    /// judged when it registers.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn anew(&self, addr: &str) -> Result<(), Trouble> {
+        let _one_at_a_time = self.shared.asking.lock().await;
+        self.enrol(addr).await
+    }
+
+    /// Returns whether there is a key to enrol with.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        !self.shared.secrets.is_empty()
+    }
+
+    async fn enrol(&self, addr: &str) -> Result<(), Trouble> {
+        let shared = &self.shared;
         let enrolled = asked::enrol(addr, &shared.secrets, &[], &shared.own, &[]).await;
         let Enrolled { own, trust, .. } = enrolled.map_err(Trouble::Asked)?;
         tracing::info!(server = addr, "enrolled: this agent has a certificate");

@@ -25,6 +25,11 @@ impl Credentials {
         Self { key, token: OnceLock::new(), ca: OnceLock::new() }
     }
 
+    /// From now on people go by what new servers have: the key is the same, so is the token, and the CA is theirs.
+    pub(crate) fn look_again(&mut self) {
+        (self.token, self.ca) = (OnceLock::new(), OnceLock::new());
+    }
+
     /// What a server is started with.
     pub(crate) fn server_flags(&self) -> Vec<String> {
         vec!["--key-file".into(), self.key.display().to_string()]

@@ -1,7 +1,7 @@
 //! One machine: a namespace with an address, a directory, and the server and the agent that run there.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tests::command::bare;
 use tests::daemon::Daemon;
@@ -23,6 +23,8 @@ pub(crate) struct Machine {
     pub(crate) agent: Option<Daemon>,
     /// What is in the environment of what is started.
     pub(crate) environment: Vec<(String, String)>,
+    /// What is started as server and agent; none: the program that is tested, where it is.
+    pub(crate) program: Option<PathBuf>,
     /// What was said by daemons that have been killed.
     past: String,
 }
@@ -40,6 +42,7 @@ impl Machine {
             server: None,
             agent: None,
             environment: Vec::new(),
+            program: None,
             past: String::new(),
         };
         machine.boot_anew();
@@ -77,7 +80,7 @@ impl Machine {
             (self.server_dir().display().to_string(), format!("s{}", self.number), self.server_address());
         let mut args = vec!["server", "--listen", &listen, "--data-dir", &dir, "--name", &name];
         args.extend(flags.iter().map(String::as_str));
-        let command = self.command(bare(&args));
+        let command = self.command(self.minijob(&args));
         self.server = Some(Daemon::spawn(self.space.enter(&command)));
     }
 
@@ -85,9 +88,21 @@ impl Machine {
     pub(crate) fn start_agent(&mut self, servers: &str, environment: &[(&str, String)]) {
         let (dir, name) = (self.dir.join("agent").display().to_string(), self.node());
         let args = ["agent", "--servers", servers, "--data-dir", &dir, "--name", &name];
-        let mut command = self.command(booted(&self.dir.join("boot"), &bare(&args)));
+        let mut command = self.command(booted(&self.dir.join("boot"), &self.minijob(&args)));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         self.agent = Some(Daemon::spawn(self.space.enter(&command)));
+    }
+
+    fn minijob(&self, args: &[&str]) -> Command {
+        let command = bare(args);
+        match &self.program {
+            Some(program) => {
+                let mut own = Command::new(program);
+                own.args(args).stdin(Stdio::null());
+                with_environment(own, &command)
+            }
+            None => command,
+        }
     }
 
     fn command(&self, mut command: Command) -> Command {
@@ -133,11 +148,16 @@ fn booted(boot: &Path, command: &Command) -> Command {
     let mut booted = Command::new("unshare");
     booted.args(["--mount", "--", "/bin/sh", "-c", script]).arg(boot);
     booted.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
+    with_environment(booted, command)
+}
+
+/// Gives a command the environment of another.
+fn with_environment(mut to: Command, from: &Command) -> Command {
+    for (name, value) in from.get_envs() {
         match value {
-            Some(value) => booted.env(name, value),
-            None => booted.env_remove(name),
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
         };
     }
-    booted
+    to
 }

@@ -3,6 +3,8 @@
 //!
 //! Only root can make machines; anybody else is told so. What a killed run left is swept away by the next one.
 
+mod chaos;
+mod clients;
 mod cluster;
 mod credentials;
 mod faults;
@@ -10,5 +12,6 @@ mod machine;
 mod measure;
 mod net;
 mod people;
+mod slots;
 mod stories;
 mod writer;

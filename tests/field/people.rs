@@ -34,7 +34,12 @@ impl Person {
 
     /// Submits a job and does not wait for it.
     pub(crate) fn submit(&self, text: &str) -> Answer {
-        fed(self.command(&["run", "-", "--detach"]), text)
+        self.submit_with(text, &[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn submit_with(&self, text: &str, flags: &[&str]) -> Answer {
+        fed(self.command(&[&["run", "-", "--detach"], flags].concat()), text)
     }
 }
 
@@ -43,6 +48,11 @@ impl Cluster {
     pub(crate) fn person(&self) -> Person {
         let (space, servers) = (self.net.desk().clone(), self.addresses());
         Person { space, servers, environment: self.environment() }
+    }
+
+    /// Somebody at the desk who knows one machine's server only: reaches it also when no other machine does.
+    pub(crate) fn person_at(&self, number: usize) -> Person {
+        Person { servers: self.machines[number].server_address(), ..self.person() }
     }
 
     /// Somebody on a machine who knows its server only.

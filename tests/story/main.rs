@@ -33,6 +33,7 @@ mod loud_task;
 mod monexec_files;
 mod newcomer;
 mod node_lost;
+mod old_copy;
 mod only_members;
 mod placement_rules;
 mod plan_lose;

@@ -1,9 +1,11 @@
 //! Opens connections to servers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use pki::tls::{Expected, in_words};
+use pki::tls::{Expected, in_words, is_of_another_ca};
 use proto::wire::v1::agent_client::AgentClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
@@ -70,12 +72,17 @@ impl Way {
             None => endpoint(server)?.connect().await,
             Some(membership) => {
                 let addr = host_and_port(server);
-                let ensured = membership.ensure(addr).await;
-                ensured.map_err(|source| {
-                    let source = Box::new(source);
-                    DialError::Enrol { server: server.to_owned(), source }
-                })?;
-                secured(membership, endpoint(addr)?, addr).await
+                let not_enrolled =
+                    |source| DialError::Enrol { server: server.to_owned(), source: Box::new(source) };
+                membership.ensure(addr).await.map_err(not_enrolled)?;
+                match secured(membership, endpoint(addr)?, addr).await {
+                    Err(Insecure { is_of_another_ca: true, .. }) if membership.has_key() => {
+                        membership.anew(addr).await.map_err(not_enrolled)?;
+                        secured(membership, endpoint(addr)?, addr).await
+                    }
+                    result => result,
+                }
+                .map_err(|insecure| insecure.source)
             }
         };
         let channel = channel.map_err(|source| DialError::Connect { server: server.to_owned(), source })?;
@@ -104,23 +111,30 @@ fn endpoint(server: &str) -> Result<Endpoint, DialError> {
         .keep_alive_while_idle(true))
 }
 
+/// Why there is no connection with TLS.
+struct Insecure {
+    source: tonic::transport::Error,
+    /// What answers has another CA. Libraries above pass on the text alone.
+    is_of_another_ca: bool,
+}
+
 /// Connects to any server of the cluster that answers there: which one is its own to say, and only its CA makes servers.
-async fn secured(
-    membership: &Membership,
-    endpoint: Endpoint,
-    addr: &str,
-) -> Result<Channel, tonic::transport::Error> {
+async fn secured(membership: &Membership, endpoint: Endpoint, addr: &str) -> Result<Channel, Insecure> {
+    let is_foreign = Arc::new(AtomicBool::new(false));
+    let foreign = is_foreign.clone();
     let connector = membership.credentials().connector(Expected::default());
     let addr = addr.to_owned();
     let connect = service_fn(move |_| {
-        let (connector, addr) = (connector.clone(), addr.clone());
+        let (connector, addr, foreign) = (connector.clone(), addr.clone(), foreign.clone());
         async move {
             let dialled = connector.dial(&addr).await;
+            foreign.store(dialled.as_ref().is_err_and(is_of_another_ca), Ordering::Relaxed);
             // In words, before libraries above wrap it.
             dialled.map(TokioIo::new).map_err(in_words)
         }
     });
-    endpoint.connect_with_connector(connect).await
+    let connected = endpoint.connect_with_connector(connect).await;
+    connected.map_err(|source| Insecure { source, is_of_another_ca: is_foreign.load(Ordering::Relaxed) })
 }
 
 /// Returns what of an address a connection needs.

@@ -7,6 +7,8 @@ mod accept;
 mod connect;
 /// What a process shows, whom it believes, and both while it runs on.
 mod credentials;
+/// Whether what answers has another CA.
+mod foreign;
 /// Whether a peer is who it must be.
 mod judge;
 /// Proofs with the cluster's key at the beginning of a connection.
@@ -25,6 +27,7 @@ use rustls::crypto::{CryptoProvider, ring};
 pub use accept::{Acceptor, Peer, Rejected};
 pub use connect::{Connector, binding, unproven};
 pub use credentials::Credentials;
+pub use foreign::is_of_another_ca;
 pub use judge::{Expected, Mistrust};
 pub use keyed::{KeyConnector, Keys};
 /// A connection that was accepted.

@@ -6,12 +6,20 @@ use crate::cluster::Cluster;
 use crate::net::SlowLane;
 
 impl Cluster {
-    /// Everything that arrives at any machine has waited for `delay`, and of a thousand packets `lost` do not arrive.
+    /// Everything that arrives at any machine has waited for `delay`, the same each time, and of a thousand packets `lost` do not arrive.
     pub(crate) fn worsen(&mut self, delay: Duration, lost: u32) {
         for machine in &mut self.machines {
-            machine.slow_lane = Some(SlowLane::open(&machine.space, delay));
+            machine.slow_lane.get_or_insert_with(|| SlowLane::open(&machine.space, delay));
             machine.filter.is_slow = true;
             machine.filter.loses = lost;
+            machine.filter_again();
+        }
+    }
+
+    /// Everything arrives at once again.
+    pub(crate) fn smooth(&mut self) {
+        for machine in &mut self.machines {
+            (machine.filter.is_slow, machine.filter.loses) = (false, 0);
             machine.filter_again();
         }
     }

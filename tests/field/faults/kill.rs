@@ -18,6 +18,19 @@ impl Cluster {
         daemon.kill(how);
     }
 
+    /// Kills a machine's agent and nothing else: its keeper and its tasks go on.
+    pub(crate) fn kill_agent(&mut self, number: usize) {
+        self.end_agent(number, Signal::SIGKILL);
+    }
+
+    /// Ends a machine's agent with a signal, and waits until it has ended.
+    pub(crate) fn end_agent(&mut self, number: usize, how: Signal) {
+        let machine = &mut self.machines[number];
+        let daemon = machine.agent.take().expect("it runs");
+        machine.remember(&daemon);
+        daemon.kill(how);
+    }
+
     /// Kills everything of a machine - server, agent, keeper, tasks - and pulls its wire, as when its power is cut: nobody is told.
     pub(crate) fn kill_machine(&mut self, number: usize) {
         self.net.wire(number, false);

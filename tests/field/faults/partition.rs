@@ -23,6 +23,15 @@ impl Cluster {
         }
     }
 
+    /// Of all that is sent only this does not arrive: from the first of each pair at the second.
+    pub(crate) fn cut_exactly(&mut self, cuts: &[(usize, usize)]) {
+        for (number, machine) in self.machines.iter_mut().enumerate() {
+            machine.filter.deaf_to =
+                cuts.iter().filter(|(_, to)| *to == number).map(|(from, _)| from + 1).collect();
+            machine.filter_again();
+        }
+    }
+
     /// Everything arrives again.
     pub(crate) fn heal(&mut self) {
         for machine in &mut self.machines {

@@ -17,7 +17,8 @@ pub(super) const QUEUE: u16 = 1;
 /// Packets that wait at most: what a fast sender sends in a long delay. More are dropped, as on any wire.
 const WAITING: u32 = 8192;
 
-/// Holds what arrives in a namespace. Dropping it loses what waits, and what comes then does not wait.
+/// Holds what arrives in a namespace. Dropping it loses what waits, and what comes then does not wait. It cannot be opened again while
+/// processes live that were started meanwhile: the library lets them have its socket too.
 pub(crate) struct SlowLane {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -64,12 +65,17 @@ fn hold(mut queue: Queue, delay: Duration, is_over: &AtomicBool) -> std::io::Res
                 continue;
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            // A packet that waited when the rules changed: the kernel has dropped it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         }
         while waiting.front().is_some_and(|(due, _)| *due <= Instant::now()) {
             let Some((_, mut packet)) = waiting.pop_front() else { break };
             packet.set_verdict(Verdict::Accept);
-            queue.verdict(packet)?;
+            match queue.verdict(packet) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         std::thread::sleep(Duration::from_millis(1));
     }
