@@ -193,5 +193,6 @@ pub fn machine(number: usize) -> NodeIdentity {
         capacity: Resources { cpu_millis, memory_bytes: gib << 30 },
         attributes,
         failure_domain: Some(format!("zone-{}", number % 3)),
+        leaving: None,
     }
 }

@@ -104,6 +104,7 @@ fn a_failure_domain_is_a_fact_that_nodes_share() {
         capacity: Resources { cpu_millis: 4000, memory_bytes: 8 << 30 },
         attributes: BTreeMap::new(),
         failure_domain: Some("sm1".into()),
+        leaving: None,
     };
     let facts = Facts::of_kind(&identity);
     assert!(holds("node.failure_domain == 'sm1' && has(node.failure_domain)", &facts));
