@@ -53,6 +53,8 @@ pub struct Greeting {
     pub promise: Option<Promise>,
     /// Index of the last entry that it has applied.
     pub applied: u64,
+    /// The marks of the cluster's keys that it has, the newest first; none: it is older than marks.
+    pub keys: Vec<u64>,
 }
 
 /// What to do.

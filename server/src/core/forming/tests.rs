@@ -25,6 +25,7 @@ fn fresh(id: u64) -> Greeting {
         sees: [id].into(),
         promise: None,
         applied: 0,
+        keys: vec![],
     }
 }
 

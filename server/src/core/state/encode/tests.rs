@@ -14,7 +14,7 @@ use proto::time::Timestamp;
 
 use super::*;
 use crate::core::rules::{Collect, Rule};
-use crate::core::state::{Authority, Command, Denied, DrainStep, Kind, Settings, State};
+use crate::core::state::{Authority, Command, Denied, DrainStep, Kind, OperatorToken, Settings, State};
 use crate::core::testing::{World, batch, job};
 
 fn bytes_of(state: &State) -> Vec<u8> {
@@ -163,6 +163,7 @@ fn take(world: &mut World, number: u128, turn: Turn) {
             let until = Timestamp(world.state.now.0 + 50_000);
             let denied = denied.then(|| Denied { name: format!("agent `n{id}`"), until });
             world.apply(Kind::DenyMember { id, denied });
+            world.apply(Kind::PutOperatorToken(OperatorToken { hash: [id as u8; 32], first: id == 0 }));
         }
         Turn::Pass(ms) => world.pass(ms),
     }
