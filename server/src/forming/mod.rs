@@ -7,8 +7,12 @@
 mod admission;
 /// Calls to other servers.
 mod calls;
+/// Removing servers that are gone for long.
+mod cleaning;
 /// Greeting others until there is a cluster.
 mod greeter;
+/// Saying where this server is reached now.
+mod moving;
 /// What a server has promised, on disk.
 mod promise;
 /// Sealing the CA with a new key.
@@ -123,6 +127,8 @@ impl Forming {
             greeter::run(&self),
             admission::promote(&self),
             sealing::run(&self),
+            cleaning::run(&self),
+            moving::run(&self),
             self.tell_cluster()
         );
     }

@@ -145,6 +145,16 @@ fn who_is_far_behind_does_not_vote_yet() {
 }
 
 #[test]
+fn a_member_at_another_address_is_reached_there_unless_that_is_anothers() {
+    let members: Vec<Server> = (1..4).map(server).collect();
+    let at = |addr: &str| Server { addr: addr.to_owned(), ..members[0].clone() };
+    assert_eq!(admit(&members, &members[0], true), Admission::Member);
+    assert_eq!(admit(&members, &at("10.9.9.9:1"), true), Admission::Move(members[0].clone()));
+    let refused = admit(&members, &at(&members[1].addr), true);
+    assert!(matches!(&refused, Admission::Refuse(why) if why.contains("--advertise")), "{refused:?}");
+}
+
+#[test]
 fn no_server_is_removed_without_which_nothing_could_be_decided() {
     let voters = |answer: &[bool]| (1..).zip(answer.iter().copied()).collect::<BTreeMap<u64, bool>>();
     assert_eq!(may_remove(&voters(&[true, true, false]), 3), Ok(()), "the dead one");
