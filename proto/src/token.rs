@@ -27,7 +27,9 @@ mod tests {
     fn a_hash_is_the_same_everywhere_and_another_for_every_token() {
         let (one, other) = (random(), random());
         assert_eq!(one.len(), 32);
-        assert!(hash(one.as_bytes()) == hash(one.as_bytes()) && hash(one.as_bytes()) != hash(other.as_bytes()));
+        assert!(
+            hash(one.as_bytes()) == hash(one.as_bytes()) && hash(one.as_bytes()) != hash(other.as_bytes())
+        );
         // Computed once: what is in a state of any age must fit.
         assert_eq!(hash(b"abc")[..4], [0xba, 0x78, 0x16, 0xbf]);
     }

@@ -19,8 +19,9 @@ use server::core::archive::{self, Meta};
 use server::core::rules::{Health, Rule};
 use server::core::scheduler::schedule;
 use server::core::state::{
-    Authority, Command, Denied, DrainStep, Gc, Kind, LivenessChange, OperatorToken, Plan, Setting, SettingChange,
-    SettingValue, Settings, State, decode_command, encode_command, read_snapshot, write_snapshot,
+    Authority, Command, Denied, DrainStep, Gc, Kind, LivenessChange, OperatorToken, Plan, Setting,
+    SettingChange, SettingValue, Settings, State, decode_command, encode_command, read_snapshot,
+    write_snapshot,
 };
 
 fn path(name: &str) -> PathBuf {

@@ -13,7 +13,7 @@ const HOUSES: &[House] = &[
         crate_name: "proto",
         floors: &[
             &["limits"],
-            &["ids", "names", "signals", "time", "units", "envfile", "key"],
+            &["ids", "names", "signals", "time", "units", "envfile", "key", "token"],
             &["model"],
             &["wire", "error", "expr"],
             &["view", "jobfile"],

@@ -485,7 +485,10 @@ impl Control for Fake {
         self.written("remove_server", &request.into_inner()).await
     }
 
-    async fn list_members(&self, _: Request<v1::ListMembersRequest>) -> Result<Response<v1::Document>, Status> {
+    async fn list_members(
+        &self,
+        _: Request<v1::ListMembersRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
         self.answer("list_members", &())
     }
 

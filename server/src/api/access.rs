@@ -225,7 +225,8 @@ fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
     }
     let message = "the token is not the one of this cluster";
     if token.is_some_and(|token| !token.first) {
-        let error = Error::new(Kind::Forbidden, format!("{message}: it was changed since the cluster was made"));
+        let error =
+            Error::new(Kind::Forbidden, format!("{message}: it was changed since the cluster was made"));
         return Err(error.hint("only who ran `minijob operator token rotate` has the new one; who has the key makes another with --key-file"));
     }
     Err(forbidden(message))

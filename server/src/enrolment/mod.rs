@@ -263,7 +263,8 @@ impl Enrolment {
         if let Some((_, ca)) = opened.as_ref().filter(|(of, _)| Arc::ptr_eq(of, authority)) {
             return Ok(ca.clone());
         }
-        let ca = asked::open_authority(&self.shared.keys.of_authority(), &authority.sealed).map_err(Error::Asked)?;
+        let ca = asked::open_authority(&self.shared.keys.of_authority(), &authority.sealed)
+            .map_err(Error::Asked)?;
         let ca = Arc::new(ca);
         *opened = Some((authority.clone(), ca.clone()));
         Ok(ca)

@@ -26,7 +26,9 @@ impl Service {
     fn may_be_a_member(&self, member: &Member) -> Result<(), Error> {
         if self.enrolment.credentials().denies(member.id) {
             let error = Error::new(Kind::Forbidden, format!("{member} was thrown out of the cluster"));
-            return Err(error.hint("`minijob operator member allow`, with its name or its id, takes that back"));
+            return Err(
+                error.hint("`minijob operator member allow`, with its name or its id, takes that back")
+            );
         }
         Ok(())
     }

@@ -63,7 +63,12 @@ async fn move_to(forming: &Forming, before: &Server, now: &Server) -> Result<(),
     }
     let moved = Server { name: before.name.clone(), ..now.clone() };
     forming.shared.cluster.raft().move_to(&member_of(&moved)).await.map_err(changed)?;
-    tracing::info!(server = moved.name, from = before.addr, to = moved.addr, "it is reached at another address");
+    tracing::info!(
+        server = moved.name,
+        from = before.addr,
+        to = moved.addr,
+        "it is reached at another address"
+    );
     Ok(())
 }
 

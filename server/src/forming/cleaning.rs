@@ -41,7 +41,8 @@ async fn look(forming: &Forming, silences: &mut Silences, last: &mut Instant) {
     silences.note(&seen, passed, CLEAN_EVERY * 2);
     let timeout = cluster.snapshot().settings.dead_server_timeout;
     let Some(gone) = silences.gone(&seen, timeout) else { return };
-    let name = members.iter().find(|status| status.member.id == gone).map(|status| status.member.name.clone());
+    let name =
+        members.iter().find(|status| status.member.id == gone).map(|status| status.member.name.clone());
     match admission::remove(forming, gone).await {
         Ok(()) => tracing::warn!(
             server = name,

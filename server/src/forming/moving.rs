@@ -21,7 +21,9 @@ pub(super) async fn run(forming: &Forming) {
                     told = Some(error.message);
                 }
             }
-            Err(error) => tracing::debug!(why = error.message, "nobody was told yet where this server is reached"),
+            Err(error) => {
+                tracing::debug!(why = error.message, "nobody was told yet where this server is reached")
+            }
         }
         sleep(MOVE_EVERY).await;
     }
@@ -45,7 +47,9 @@ async fn say(forming: &Forming) -> Result<(), Error> {
         let asked = match shared.calls.join(addr, wire::greeting_to_wire(&forming.greeting())).await {
             Ok(answer) if answer.leader.is_empty() => return Ok(()),
             Ok(answer) if answer.leader == own.addr => continue,
-            Ok(answer) => shared.calls.join(&answer.leader, wire::greeting_to_wire(&forming.greeting())).await,
+            Ok(answer) => {
+                shared.calls.join(&answer.leader, wire::greeting_to_wire(&forming.greeting())).await
+            }
             Err(error) => Err(error),
         };
         match asked {

@@ -36,7 +36,9 @@ async fn look(forming: &Forming, enrolment: &Enrolment) {
         Err(error) => return tracing::error!(why = %error, "the CA cannot be sealed with the new key"),
     };
     match cluster.propose(Kind::PutAuthority(sealed)).await {
-        Ok(_) => tracing::info!("the cluster's CA is sealed with the new key: the old one may be taken out of the key files"),
+        Ok(_) => tracing::info!(
+            "the cluster's CA is sealed with the new key: the old one may be taken out of the key files"
+        ),
         // Who leads next does it.
         Err(error) => tracing::debug!(why = error.message, "the CA is not sealed with the new key yet"),
     }

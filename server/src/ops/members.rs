@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pki::limits::CERTIFICATE_LASTS;
 use pki::Role;
+use pki::limits::CERTIFICATE_LASTS;
 use proto::error::{Error, Kind as ErrorKind};
 use proto::ids::{JobVersion, RequestId, ServerId};
 use proto::view::{MemberList, MemberView, Written};
@@ -47,8 +47,11 @@ pub async fn deny_member(
 ) -> Result<Written, Error> {
     caller.need(Capability::Operator)?;
     if forming.is_none() {
-        let error = Error::new(ErrorKind::Refused, "this cluster has no key, so its members show no certificates");
-        return Err(error.hint("who has its token is taken for a member: change the file `token` of the server"));
+        let error =
+            Error::new(ErrorKind::Refused, "this cluster has no key, so its members show no certificates");
+        return Err(
+            error.hint("who has its token is taken for a member: change the file `token` of the server")
+        );
     }
     let (state, servers) = (cluster.snapshot(), cluster.raft().members());
     let found = find(&known(&state, &servers), which, false)?;
@@ -112,8 +115,7 @@ fn known(state: &State, servers: &[MemberStatus]) -> BTreeMap<ServerId, MemberVi
     };
     let of_servers =
         servers.iter().map(|status| view(status.member.id, Role::Server.word(), &status.member.name));
-    let of_nodes =
-        state.nodes.iter().map(|(id, node)| view(id.0, Role::Agent.word(), &node.identity.name));
+    let of_nodes = state.nodes.iter().map(|(id, node)| view(id.0, Role::Agent.word(), &node.identity.name));
     let mut all: BTreeMap<_, _> = of_servers.chain(of_nodes).map(|view| (view.id, view)).collect();
     for (id, denied) in state.denied.iter().filter(|(_, denied)| denied.until > state.now) {
         let (role, name) = told(&denied.name);

@@ -25,12 +25,12 @@ mod loss;
 mod members;
 /// Nodes are listed, shown, cordoned, forgotten.
 mod nodes;
+/// Keys and tokens: what lets members and people in.
+mod secrets;
 /// The servers of the cluster.
 mod servers;
 /// The settings of the cluster are shown and changed.
 pub(crate) mod settings;
-/// Keys and tokens: what lets members and people in.
-mod secrets;
 /// A signal reaches a running task.
 mod signal;
 /// The whole state leaves, and comes back.

@@ -47,7 +47,10 @@ pub async fn set_operator_token(
 ) -> Result<Written, Error> {
     caller.need(Capability::Operator)?;
     if !has_key {
-        let error = Error::new(ErrorKind::Refused, "the token of a server without a key is the file `token` in its data directory");
+        let error = Error::new(
+            ErrorKind::Refused,
+            "the token of a server without a key is the file `token` in its data directory",
+        );
         return Err(error.hint("stop the server, remove the file, and start it again: it makes another one"));
     }
     let wrong = |_| Error::new(ErrorKind::Invalid, format!("a hash has 32 bytes, this one {}", hash.len()));

@@ -132,7 +132,8 @@ fn may_retire(new: &str, status: &KeyStatus) -> Result<(), Error> {
     }
     if status.sealed_with.as_deref() != Some(new) {
         let message = "the cluster's CA is not sealed with the new key yet";
-        return Err(Error::new(Kind::Refused, message).hint("try again in a moment; the log of the server that leads says what keeps it"));
+        return Err(Error::new(Kind::Refused, message)
+            .hint("try again in a moment; the log of the server that leads says what keeps it"));
     }
     Ok(())
 }
@@ -162,7 +163,10 @@ fn status(global: &Global) -> Result<Exit, Failure> {
     out.line(&table.render())?;
     match &status.view.sealed_with {
         Some(key) => out.line(&format!("the cluster's CA is sealed with {key}"))?,
-        None => out.toned(Tone::Bad, "the cluster's CA is sealed with a key that the server which leads does not have")?,
+        None => out.toned(
+            Tone::Bad,
+            "the cluster's CA is sealed with a key that the server which leads does not have",
+        )?,
     }
     Ok(Exit::DONE)
 }

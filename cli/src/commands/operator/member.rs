@@ -121,7 +121,9 @@ fn allow(member: &str, global: &Global) -> Result<Exit, Failure> {
     let reply = runtime::small(async { Ok(Servers::new(global)?.ask(call).await?) })?;
     let answer = written::understood(&reply)?;
     let said = if answer.changed {
-        format!("{member}: let in again; an agent comes back by itself, a server with an empty data directory")
+        format!(
+            "{member}: let in again; an agent comes back by itself, a server with an empty data directory"
+        )
     } else {
         format!("{member}: nothing changed, it was not thrown out")
     };

@@ -64,7 +64,10 @@ pub(super) fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         servers = servers.by_key(&keys.map_err(|error| Error::new(Kind::Refused, error.to_string()))?);
     }
     let place = wanted.clone().or(kept).ok_or_else(|| {
-        let error = Error::new(Kind::Invalid, "the token that this command uses is in no file, so the new one has no place");
+        let error = Error::new(
+            Kind::Invalid,
+            "the token that this command uses is in no file, so the new one has no place",
+        );
         error.hint("name one with --out FILE, or `--out -` to have it shown")
     })?;
     let secret = token::random();
@@ -75,7 +78,8 @@ pub(super) fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         keep(&beside, &secret).map_err(|cause| unwritten(&beside, &cause))?;
     }
     let hash = token::hash(secret.as_bytes());
-    let request = v1::SetOperatorTokenRequest { request_id: written::request_id(), hash: hash.to_vec().into() };
+    let request =
+        v1::SetOperatorTokenRequest { request_id: written::request_id(), hash: hash.to_vec().into() };
     let call = |mut client: Client| {
         let request = request.clone();
         async move { client.set_operator_token(request).await }
@@ -85,7 +89,8 @@ pub(super) fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let reply = match reply {
         Ok(reply) => reply,
         Err(error) if error.kind == Kind::Unavailable && !shown => {
-            let text = format!("if the old token is refused from now on, the new one is in {}", beside.display());
+            let text =
+                format!("if the old token is refused from now on, the new one is in {}", beside.display());
             return Err(error.hint(text).into());
         }
         Err(error) => {

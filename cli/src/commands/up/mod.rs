@@ -142,8 +142,14 @@ fn tell(
         return Ok(Exit::DONE);
     }
     if reached == Reached::Unseen {
-        out.line(&format!("node {} is started; the cluster's token was changed and is not on this machine", place.node))?;
-        out.line(&format!("next: `minijob node status {}` where the token is shows whether it is up", place.node))?;
+        out.line(&format!(
+            "node {} is started; the cluster's token was changed and is not on this machine",
+            place.node
+        ))?;
+        out.line(&format!(
+            "next: `minijob node status {}` where the token is shows whether it is up",
+            place.node
+        ))?;
         return Ok(Exit::DONE);
     }
     let state = if changed.is_empty() { "is up already, nothing changed" } else { "is up" };

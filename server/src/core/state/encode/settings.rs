@@ -6,8 +6,8 @@ use proto::time::millis;
 use proto::wire::{BadMessage, v1};
 
 use super::need;
-use crate::limits::DEAD_SERVER_TIMEOUT;
 use crate::core::state::{Setting, SettingChange, SettingValue, Settings};
+use crate::limits::DEAD_SERVER_TIMEOUT;
 
 pub(super) fn settings_to_wire(settings: &Settings) -> v1::Settings {
     v1::Settings {

@@ -13,8 +13,8 @@ use proto::model::{
 
 use super::*;
 use crate::core::state::{
-    Authority, Denied, DrainStep, Edge, Gc, LivenessChange, OperatorToken, Outcome, PlaceReason, Plan, PlanItem, PlanRun,
-    PlanStop, PlanUpdate, PlanWait, RunnerUp, Setting, SettingChange, SettingValue,
+    Authority, Denied, DrainStep, Edge, Gc, LivenessChange, OperatorToken, Outcome, PlaceReason, Plan,
+    PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, RunnerUp, Setting, SettingChange, SettingValue,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
