@@ -106,7 +106,7 @@ mod tests {
         assert!(seals_anew(Some(new), Some(old), &[both.clone(), both.clone(), has(&[new])]));
         assert!(!seals_anew(Some(new), Some(old), &[both.clone(), has(&[old])]), "one has not");
         assert!(!seals_anew(Some(new), Some(old), &[both.clone(), None]), "one is away");
-        assert!(!seals_anew(Some(new), Some(new), &[both.clone()]), "it is");
+        assert!(!seals_anew(Some(new), Some(new), std::slice::from_ref(&both)), "it is");
         assert!(!seals_anew(Some(new), None, &[both]), "it cannot be opened here");
     }
 }

@@ -29,7 +29,7 @@ pub fn list_members(cluster: &Cluster, caller: &Caller) -> Result<MemberList, Er
     let mut items: Vec<_> = known(&state, &cluster.raft().members()).into_values().collect();
     let is_agent = |member: &MemberView| member.role != Role::Server.word();
     items.sort_by(|one, other| (is_agent(one), &one.name).cmp(&(is_agent(other), &other.name)));
-    Ok(MemberList { items, next: None, revision: state.revision })
+    Ok(MemberList { items, next: None, revision: state.revision, warnings: Vec::new() })
 }
 
 /// Throws a member out: by its name or its id, also by one that no member has yet. A server is removed from the cluster first. It is then refused in every

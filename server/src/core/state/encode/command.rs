@@ -197,14 +197,14 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         Wire::RestoreChunk(chunk) => {
             Kind::RestoreChunk { upload: chunk.upload, offset: chunk.offset, data: chunk.data }
         }
-        Wire::Restore(restore) => Kind::Restore {
-            upload: restore.upload,
-            bytes: restore.bytes,
-            incarnation: Incarnation(restore.incarnation),
-            force: restore.force,
-        },
+        Wire::Restore(restore) => restore_from_wire(&restore),
         Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
+}
+
+fn restore_from_wire(restore: &v1::Restore) -> Kind {
+    let v1::Restore { upload, bytes, incarnation, force } = *restore;
+    Kind::Restore { upload, bytes, incarnation: Incarnation(incarnation), force }
 }
 
 fn drain_to_wire(node: NodeId, step: &DrainStep) -> v1::DrainNode {
