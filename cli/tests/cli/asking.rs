@@ -61,7 +61,8 @@ fn history_shows_versions_with_what_changed_and_passes_the_document_on() {
         version(2, &["groups.web.count", "priority"], "more for the sale"),
         VersionView { changes_left_out: 0, ..version(1, &[], "") },
     ];
-    let server = with("job_history", &History { items, next: None, revision: Revision(10) });
+    let server =
+        with("job_history", &History { items, next: None, revision: Revision(10), warnings: Vec::new() });
     shows(
         &server,
         &["history", "web"],

@@ -457,7 +457,7 @@ fn logs_that_break_without_follow_are_an_error_and_not_a_silent_end() {
 
 fn events(items: Vec<proto::model::Event>) -> serde_json::Value {
     let revision = items.last().map_or(Revision(0), |event| event.revision);
-    serde_json::to_value(EventList { items, next: None, revision }).expect("serialises")
+    serde_json::to_value(EventList { items, next: None, revision, warnings: Vec::new() }).expect("serialises")
 }
 
 #[test]

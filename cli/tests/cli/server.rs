@@ -240,7 +240,12 @@ impl Control for Fake {
     ) -> Result<Response<v1::Document>, Status> {
         let mut script = self.script();
         script.list_requests.push(request.into_inner());
-        let list = List { items: script.jobs.clone(), next: None, revision: proto::ids::Revision(10) };
+        let list = List {
+            items: script.jobs.clone(),
+            next: None,
+            revision: proto::ids::Revision(10),
+            warnings: Vec::new(),
+        };
         Ok(Response::new(document(&list)))
     }
 
@@ -483,6 +488,13 @@ impl Control for Fake {
         request: Request<v1::RemoveServerRequest>,
     ) -> Result<Response<v1::WriteReply>, Status> {
         self.written("remove_server", &request.into_inner()).await
+    }
+
+    async fn release_brake(
+        &self,
+        request: Request<v1::ReleaseBrakeRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        self.written("release_brake", &request.into_inner()).await
     }
 
     async fn list_members(

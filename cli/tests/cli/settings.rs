@@ -32,7 +32,10 @@ fn all_settings_are_shown_in_columns_and_passed_on_as_a_document() {
         setting("node_timeout", "30s", "4s", "the silence after which a node counts as lost"),
         setting("versions", "10", "10", "versions kept of each job"),
     ];
-    let server = with("list_settings", &SettingList { items, next: None, revision: Revision(7) });
+    let server = with(
+        "list_settings",
+        &SettingList { items, next: None, revision: Revision(7), warnings: Vec::new() },
+    );
     let world = World::new();
     world.ask(&server.url(), &["operator", "settings"]).expect(
         0,
