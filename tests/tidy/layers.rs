@@ -13,8 +13,8 @@ const HOUSES: &[House] = &[
         crate_name: "proto",
         floors: &[
             &["limits"],
-            &["ids", "names", "signals", "time", "units", "envfile", "key", "token"],
-            &["model"],
+            &["ids", "names", "signals", "time", "units", "envfile", "key"],
+            &["model", "token"],
             &["wire", "error", "expr"],
             &["view", "jobfile"],
             &["convert"],
