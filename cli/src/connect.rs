@@ -6,8 +6,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use pki::tls::{Credentials, Expected, in_words};
+use pki::purpose;
+use pki::tls::{Credentials, Expected, KeyConnector, Keys, in_words};
 use proto::error::{Error, Kind};
+use proto::key::ClusterKey;
 use proto::time::boottime;
 use proto::wire::v1::control_client::ControlClient;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -33,6 +35,8 @@ pub struct Servers {
     token: Option<Token>,
     /// Whom it believes where TLS is spoken.
     trust: Option<Credentials>,
+    /// The cluster's key, shown and asked for in the place of token and CA.
+    by_key: Option<KeyConnector>,
     /// The context that the addresses came from.
     context: Option<String>,
     /// Whether what any server has will do, be it old.
@@ -109,6 +113,19 @@ impl Servers {
         Self::assembled(addresses, token, Some(ca), None, false)
     }
 
+    /// Goes by the cluster's key alone, in the place of a token and of the CA.
+    #[must_use]
+    pub fn by_key(self, keys: &[ClusterKey]) -> Self {
+        let secrets = keys.iter().map(|key| key.secret(purpose::PEER)).collect();
+        Self { by_key: Some(KeyConnector::new(Keys::new(secrets))), token: None, ..self }
+    }
+
+    /// Returns where the token is kept that is shown; none: it was given, or there is none.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&Path> {
+        self.token.as_ref()?.kept.as_deref()
+    }
+
     /// Puts together what is known. With a CA, given or found beside the token of a server on this machine, TLS is spoken.
     fn assembled(
         addresses: Vec<Address>,
@@ -130,7 +147,7 @@ impl Servers {
             let hint = "name it with --ca-file or MINIJOB_CA_FILE, or as `ca` of a context: it is the file ca.pem of any server";
             return Err(Error::new(Kind::Invalid, message).hint(hint));
         }
-        Ok(Self { addresses, token, trust, context, stale, current: Mutex::new(None) })
+        Ok(Self { addresses, token, trust, by_key: None, context, stale, current: Mutex::new(None) })
     }
 
     /// Asks the servers in turn until one answers, each time with the same request: a write must carry its request id,
@@ -214,9 +231,10 @@ impl Servers {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(limits::PROBE)
             .keep_alive_timeout(limits::PROBED_WITHIN);
-        let channel = match self.trust.as_ref().filter(|_| address.is_secure()) {
-            Some(trust) => secured(endpoint, trust, address).await?,
-            None => endpoint.connect().await?,
+        let channel = match (&self.by_key, self.trust.as_ref().filter(|_| address.is_secure())) {
+            (Some(keys), _) => keyed(endpoint, keys, address).await?,
+            (None, Some(trust)) => secured(endpoint, trust, address).await?,
+            (None, None) => endpoint.connect().await?,
         };
         let bearer = Bearer { token: self.token.as_ref().map(Token::header), stale: self.stale };
         let client = ControlClient::with_interceptor(channel, bearer)
@@ -252,10 +270,21 @@ async fn secured(
     let (connector, addr) = (trust.connector(Expected::default()), address.host_and_port());
     let connect = service_fn(move |_| {
         let (connector, addr) = (connector.clone(), addr.clone());
-        async move {
-            let dialled = connector.dial(&addr).await;
-            dialled.map(TokioIo::new).map_err(in_words)
-        }
+        async move { connector.dial(&addr).await.map(TokioIo::new).map_err(in_words) }
+    });
+    endpoint.connect_with_connector(connect).await
+}
+
+/// The same to a server that has the cluster's key.
+async fn keyed(
+    endpoint: Endpoint,
+    keys: &KeyConnector,
+    address: &Address,
+) -> Result<Channel, tonic::transport::Error> {
+    let (keys, addr) = (keys.clone(), address.host_and_port());
+    let connect = service_fn(move |_| {
+        let (keys, addr) = (keys.clone(), addr.clone());
+        async move { keys.dial(&addr).await.map(TokioIo::new).map_err(in_words) }
     });
     endpoint.connect_with_connector(connect).await
 }

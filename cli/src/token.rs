@@ -24,6 +24,8 @@ pub struct Token {
     pub source: String,
     /// The file of a server on this machine that it was found in; none: it was given.
     pub file: Option<PathBuf>,
+    /// The file that it was read from; none: it was given, or is in another file's text.
+    pub kept: Option<PathBuf>,
     header: MetadataValue<Ascii>,
 }
 
@@ -69,7 +71,8 @@ fn of_file(file: &Path) -> Result<Token, Error> {
         .ok_or_else(|| Error::new(Kind::Invalid, message).hint("is it there, and may this user read it?"))?;
     let unusable =
         |_| Error::new(Kind::Invalid, format!("the token in {shown} has characters that no token has"));
-    make(&text, &shown).map_err(unusable)
+    let token = make(&text, &shown).map_err(unusable)?;
+    Ok(Token { kept: Some(file.to_owned()), ..token })
 }
 
 /// Looks for the token: given, else of the `minijob dev` that listens there, else of a server on this machine.
@@ -90,7 +93,7 @@ pub fn find(given: Option<&str>, addresses: &[Address], dev: Option<&Note>) -> R
     }
     let found = |path: PathBuf| {
         let token = make(&read(&path)?, &path.display().to_string()).ok()?;
-        Some(Token { file: Some(path), ..token })
+        Some(Token { file: Some(path.clone()), kept: Some(path), ..token })
     };
     Ok(files().into_iter().find_map(found))
 }
@@ -126,7 +129,7 @@ fn read(path: &Path) -> Option<String> {
 fn make(text: &str, source: &str) -> Result<Token, tonic::metadata::errors::InvalidMetadataValue> {
     let mut header: MetadataValue<Ascii> = format!("Bearer {text}").parse()?;
     header.set_sensitive(true);
-    Ok(Token { secret: text.to_owned(), source: source.to_owned(), file: None, header })
+    Ok(Token { secret: text.to_owned(), source: source.to_owned(), file: None, kept: None, header })
 }
 
 #[cfg(test)]

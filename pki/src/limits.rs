@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// How long a look takes at most whether the other side ends a connection by itself: somebody waits for the reason, and it is said at once or not.
+pub const REFUSED_WITHIN: Duration = Duration::from_millis(500);
 /// How long a member's certificate holds: a machine that was off over a holiday comes back by itself, and one that was thrown out is
 /// shut out by time alone, should a peer not have heard of it.
 pub const CERTIFICATE_LASTS: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -13,7 +13,7 @@ const VERSION: u8 = 1;
 pub enum Error {
     /// None of the keys fits, or it was changed.
     #[error(
-        "it was sealed with another cluster key, or is damaged: give the key file that was in use when it was written"
+        "it was sealed with another cluster key, or is damaged: give this server the key file that the others have"
     )]
     WrongKey,
     /// A newer version wrote it.

@@ -17,7 +17,9 @@ use sha2::Sha256;
 const PREFIX: &str = "minijob-key-1:";
 /// Random bytes of a key.
 const BYTES: usize = 32;
-/// The longest file that is read: a key with some white space around it.
+/// Keys in a file: one, or while it is changed the new one and the one before.
+const KEYS: usize = 2;
+/// The longest file that is read: its keys with some white space around them.
 const FILE_BYTES: u64 = 256;
 /// Only the owner reads it.
 const MODE: u32 = 0o600;
@@ -60,7 +62,7 @@ pub enum KeyError {
         mode: u32,
     },
     /// The file holds no key.
-    #[error("{} holds no key: one line `{PREFIX}` with 52 letters and digits is expected; `minijob operator key FILE` makes one", path.display())]
+    #[error("{} holds no key: one line `{PREFIX}` with 52 letters and digits is expected, or two while the key is changed; `minijob operator key FILE` makes one", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -109,11 +111,20 @@ impl ClusterKey {
         written.map_err(|source| KeyError::Write { path: path.to_owned(), source })
     }
 
-    /// Reads a key file.
+    /// Reads the key of a key file; while it is changed the new one.
+    ///
+    /// # Errors
+    /// See [`ClusterKey::read_all`].
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let mut keys = Self::read_all(path)?;
+        Ok(keys.swap_remove(0))
+    }
+
+    /// Reads all keys of a key file: one, or while it is changed two, the new one first.
     ///
     /// # Errors
     /// [`KeyError::Read`]; [`KeyError::Open`] when its group or others may do anything with it; [`KeyError::Content`].
-    pub fn read(path: &Path) -> Result<Self, KeyError> {
+    pub fn read_all(path: &Path) -> Result<Vec<Self>, KeyError> {
         let failed = |source| KeyError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         // Of what was opened: the name may stand for another file by now.
@@ -123,8 +134,49 @@ impl ClusterKey {
         }
         let mut bytes = Vec::new();
         file.take(FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-        let key = std::str::from_utf8(&bytes).ok().and_then(Self::parse);
-        key.ok_or_else(|| KeyError::Content { path: path.to_owned() })
+        let keys = std::str::from_utf8(&bytes).ok().and_then(Self::parse_all);
+        keys.ok_or_else(|| KeyError::Content { path: path.to_owned() })
+    }
+
+    /// Reads the lines of a key file. None: one of them is no key, or there are too many or none.
+    fn parse_all(text: &str) -> Option<Vec<Self>> {
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let keys: Vec<Self> = lines.map(Self::parse).collect::<Option<_>>()?;
+        let is_clear = keys.windows(2).all(|two| two[0] != two[1]);
+        ((1..=KEYS).contains(&keys.len()) && is_clear).then_some(keys)
+    }
+
+    /// Makes a key file hold these keys, the newest first: at once, and only its owner reads it.
+    ///
+    /// # Errors
+    /// [`KeyError::Write`]; the file is as it was.
+    pub fn replace(keys: &[Self], path: &Path) -> Result<(), KeyError> {
+        let failed = |source| KeyError::Write { path: path.to_owned(), source };
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let temporary = PathBuf::from(name);
+        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&temporary);
+        let mut file = opened.map_err(failed)?;
+        for key in keys {
+            writeln!(file, "{}", key.reveal()).map_err(failed)?;
+        }
+        file.sync_all().map_err(failed)?;
+        std::fs::rename(&temporary, path).map_err(failed)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    /// Returns the token of people that a cluster begins with: the same on every machine that has the key.
+    #[must_use]
+    pub fn token(&self) -> String {
+        base32(&self.secret("token"))
+    }
+
+    /// Returns what tells this key from others and says nothing about it.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        let secret = self.secret("mark");
+        secret.iter().take(8).fold(0, |mark, byte| (mark << 8) | u64::from(*byte))
     }
 
     /// Returns the secret for one purpose: HMAC-SHA256 of its name. It tells nothing about the key or about other secrets.
@@ -188,6 +240,24 @@ mod tests {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("ours");
             let refused = ClusterKey::read(&path).expect_err("open to others").to_string();
             assert!(refused.contains("chmod 600"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn while_the_key_is_changed_a_file_holds_two_the_new_one_first() {
+        let (dir, [old, new]) = (dir(), [(); 2].map(|()| ClusterKey::generate().expect("random")));
+        let path = dir.path().join("key");
+        old.write_new(&path).expect("written");
+        ClusterKey::replace(&[new.clone(), old.clone()], &path).expect("written");
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(ClusterKey::read_all(&path).expect("two"), [new.clone(), old.clone()]);
+        assert_eq!(ClusterKey::read(&path).expect("the new one"), new);
+        assert_ne!(new.mark(), old.mark());
+        ClusterKey::replace(std::slice::from_ref(&new), &path).expect("written");
+        assert_eq!(ClusterKey::read_all(&path).expect("one"), std::slice::from_ref(&new));
+        for wrong in [vec![new.clone(), new.clone()], vec![new.clone(), old.clone(), new], vec![]] {
+            ClusterKey::replace(&wrong, &path).expect("written");
+            assert!(ClusterKey::read_all(&path).is_err(), "{} keys", wrong.len());
         }
     }
 

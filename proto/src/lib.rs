@@ -17,6 +17,8 @@ pub mod model;
 pub mod names;
 pub mod signals;
 pub mod time;
+/// What lets people in.
+pub mod token;
 pub mod units;
 pub mod view;
 pub mod wire;

@@ -5,6 +5,7 @@
 
 mod loss;
 mod machines;
+mod members;
 mod reach;
 mod settings;
 mod story;
@@ -21,6 +22,7 @@ use crate::time::Timestamp;
 
 pub use loss::{GroupLossView, JobLoss, LossView, Move};
 pub use machines::{DrainView, NodeStatus, ServerList, ServerView};
+pub use members::{KeyHolder, KeyStatus, MemberList, MemberView};
 pub use reach::{Signalled, TaskUsage};
 pub use settings::{SettingList, SettingView};
 pub use story::{Sentence, Story};

@@ -216,8 +216,25 @@ pub const ENROL_MESSAGE_BYTES: usize = 64 << 10;
 pub const ENROL_AGAIN: Duration = Duration::from_secs(1);
 /// How often at most a server looks whether the state says something new about members: one that is thrown out is gone within that.
 pub const ENROL_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a server is gone before the others remove it, unless people say otherwise: longer than a weekend, after which it shall come back as the one that it
+/// was. It costs little to keep it: only where three voters are left without it, all of them there, is it removed at all.
+pub const DEAD_SERVER_TIMEOUT: Duration = Duration::from_secs(72 * 3600);
+/// The shortest and the longest that people may say: a restart of a machine is no death, and a year is never.
+pub const DEAD_SERVER_TIMEOUTS: (Duration, Duration) =
+    (Duration::from_secs(60), Duration::from_secs(365 * 24 * 3600));
+/// How often a leader looks whether the CA is to be sealed with a new key: it opens what is sealed, which costs microseconds.
+pub const SEAL_EVERY: Duration = Duration::from_secs(1);
+/// How often a leader looks which servers answer: a small part of the shortest time after which one is removed.
+pub const CLEAN_EVERY: Duration = Duration::from_secs(10);
+/// Voters that remain at least when a server is removed by itself: of three one more may be lost.
+pub const VOTERS_LEAST: usize = 3;
+/// How often a server whose address has changed says so, until the leader has taken it.
+pub const MOVE_EVERY: Duration = Duration::from_secs(2);
 /// Members that are shut out at once: who must shut out more has lost the key, and changes it. All are in one record of a snapshot.
 pub const DENIED_MAX: usize = 1_000;
+/// For how much longer than a certificate holds a member that was thrown out is remembered: a server that had not heard of it may have renewed one
+/// more, and its clock may be ahead.
+pub const DENIED_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Allocations in the document of one job: each takes up to 1 KiB, and the document must pass in one message of 8 MiB.
 pub const ALLOCS_SHOWN: usize = 5_000;

@@ -45,6 +45,8 @@ pub struct Config {
     pub overrides: Overrides,
     /// The cluster's key: with it the port speaks TLS alone. Without one no other server can call it, and it calls none.
     pub key: Option<ClusterKey>,
+    /// The key before it, which holds beside it while the key is changed.
+    pub old_key: Option<ClusterKey>,
     /// Addresses of other servers, host:port, and maybe its own. None: it is a cluster of its own, unless it belongs to one.
     pub join: Vec<String>,
     /// How many servers make a new cluster; 0: those that it joins belong to one, or it is alone.
@@ -66,6 +68,7 @@ impl Config {
             timings: Timings::default(),
             overrides: Overrides::default(),
             key: None,
+            old_key: None,
             join: Vec::new(),
             expect: 0,
             snapshots: None,
@@ -121,7 +124,7 @@ pub struct Handle {
 /// See [`StartError`].
 pub async fn start(config: Config) -> Result<Handle, StartError> {
     let Config { data_dir, name, listener, advertise, backend, timings, .. } = config;
-    let Config { overrides, key, join, expect, snapshots, .. } = config;
+    let Config { overrides, key, old_key, join, expect, snapshots, .. } = config;
     let is_one_of_several = !join.is_empty() || expect > 1;
     if is_one_of_several && key.is_none() {
         return Err(StartError::NoKey);
@@ -134,7 +137,8 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let reached_at = advertise.unwrap_or_else(|| addr.to_string());
     let waits = is_one_of_several || forming::has_promised(&data_dir).map_err(StartError::Forming)?;
     let own = Server { id: identity.member.server.0, addr: reached_at.clone(), name: name.clone() };
-    let enrolment = enrolment(key, &data_dir, &own, addr).map_err(StartError::Enrolment)?;
+    let keys = key.into_iter().chain(old_key).collect();
+    let enrolment = enrolment(keys, &data_dir, &own, addr).map_err(StartError::Enrolment)?;
     let (ways, cluster_id) = (Ways::of(enrolment.as_ref()), ClusterId::default());
     let log = raft::Config {
         store: raft::log_store::Options::new(backend),
@@ -173,7 +177,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         sources: Arc::new(hub.clone()),
         hub: hub.clone(),
         token: Arc::new(token),
-        shared_token: shared_token.map(Arc::new),
+        enrolment: enrolment.clone(),
         members: enrolment.as_ref().map(|enrolment| enrolment.credentials().clone()),
         forward: api::Forward::new(ways.members),
         forming: enrolment.is_some().then(|| forming.clone()),
@@ -208,16 +212,16 @@ fn numbers(snapshots: Option<&Scheduled>) -> Metrics {
 
 /// Reads this server's certificates; none without a key.
 fn enrolment(
-    key: Option<ClusterKey>,
+    keys: Vec<ClusterKey>,
     data_dir: &Path,
     own: &Server,
     listens: SocketAddr,
 ) -> Result<Option<Enrolment>, enrolment::Error> {
-    let config = key.map(|key| enrolment::Config {
+    let config = (!keys.is_empty()).then(|| enrolment::Config {
         data_dir: data_dir.to_owned(),
         own: Member { role: Role::Server, name: own.name.clone(), id: own.id },
         hosts: hosts(&own.addr, listens),
-        keys: vec![key],
+        keys,
     });
     config.map(|config| Enrolment::open(config, now())).transpose()
 }
@@ -290,6 +294,13 @@ impl Handle {
     #[must_use]
     pub fn credentials(&self) -> Option<&Credentials> {
         self.enrolment.as_ref().map(Enrolment::credentials)
+    }
+
+    /// Goes by these keys of the cluster from now on, the newest first; nothing for a server that was started without one.
+    pub fn rekey(&self, keys: &[ClusterKey]) {
+        if let Some(enrolment) = &self.enrolment {
+            enrolment.rekey(keys);
+        }
     }
 
     /// Returns the cluster as this server sees it.

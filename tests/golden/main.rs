@@ -19,8 +19,9 @@ use server::core::archive::{self, Meta};
 use server::core::rules::{Health, Rule};
 use server::core::scheduler::schedule;
 use server::core::state::{
-    Authority, Command, Denied, DrainStep, Gc, Kind, LivenessChange, Plan, Setting, SettingChange,
-    SettingValue, Settings, State, decode_command, encode_command, read_snapshot, write_snapshot,
+    Authority, Command, Denied, DrainStep, Gc, Kind, LivenessChange, OperatorToken, Plan, Setting,
+    SettingChange, SettingValue, Settings, State, decode_command, encode_command, read_snapshot,
+    write_snapshot,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -238,6 +239,8 @@ fn members(story: &mut History) {
     story.say(19, Kind::DenyMember { id: 102, denied: denied("agent `n2`", u64::MAX) });
     story.say(20, Kind::DenyMember { id: 103, denied: denied("agent `n3`", u64::MAX) });
     story.say(21, Kind::DenyMember { id: 103, denied: None });
+    story.own(Kind::PutOperatorToken(OperatorToken { hash: [1; 32], first: true }));
+    story.own(Kind::PutOperatorToken(OperatorToken { hash: [2; 32], first: false }));
 }
 
 /// Many nodes are lost at once, then let go, then again.
@@ -270,6 +273,7 @@ fn summary(state: &State) -> String {
         state.revision, state.next_id, state.now, state.level, state.reign, state.settings
     );
     writeln!(text, "authority {:?} denied {:?}", state.authority, state.denied).expect("text");
+    writeln!(text, "token {:?}", state.operator_token).expect("text");
     let staged = state.staging.as_ref().map(|staging| staging.bytes());
     writeln!(
         text,
@@ -356,7 +360,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 25, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 26, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");

@@ -143,6 +143,7 @@ fn machine(world: &World, line: &str) -> Option<NodeIdentity> {
         capacity: Resources { cpu_millis, memory_bytes },
         attributes,
         failure_domain,
+        leaving: None,
     })
 }
 

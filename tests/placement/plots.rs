@@ -158,6 +158,7 @@ impl NodePlot {
             capacity: Resources { cpu_millis: 1024 << self.cores, memory_bytes: 1 << (30 + self.memory) },
             attributes,
             failure_domain: domain,
+            leaving: None,
         }
     }
 

@@ -4,10 +4,11 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tests::command::{Answer, bare};
 use tests::job;
-use tests::process::sweep;
+use tests::process::{signal, sweep};
 use tests::wait::until;
 
 /// How long anything may take on a machine that does much else.
@@ -194,4 +195,89 @@ fn people_see_whether_the_server_is_the_clusters() {
         .output()
         .expect("curl runs");
     assert!(curl.status.success(), "other programs believe it by the CA: {curl:?}");
+}
+
+/// Promise: an agent that is thrown out is gone at once and comes back when it is let in; saying either twice changes nothing.
+#[test]
+fn an_agent_is_thrown_out_and_let_in_again_by_its_name() {
+    let keyed = Keyed::start();
+    let agent = keyed.agent("n0", "n0", &["--key-file", &keyed.path("key")]);
+    keyed.until_nodes_up(&["n0"]);
+    let changed = |args: &[&str]| -> bool {
+        let answer = keyed.run(&[&["operator", "member"][..], args, &["--json"]].concat());
+        assert_eq!(answer.code, 0, "{answer:?}");
+        answer.json()["changed"].as_bool().expect("whether")
+    };
+    assert!(changed(&["deny", "n0"]));
+    assert!(!changed(&["deny", "n0"]));
+    keyed.until_nodes_up(&[]);
+    let listed = keyed.run(&["operator", "member", "list"]);
+    assert!(listed.stdout.contains("thrown out, remembered until"), "{listed:?}");
+    agent.until_it_says("thrown out of the cluster");
+    let unknown = keyed.run(&["operator", "member", "deny", "n9"]);
+    assert!(unknown.code != 0 && unknown.stderr.contains("operator member list"), "{unknown:?}");
+    assert!(changed(&["allow", "n0"]));
+    assert!(!changed(&["allow", "n0"]));
+    keyed.until_nodes_up(&["n0"]);
+}
+
+/// Promise: the cluster's key is changed while everything goes on; then the old one opens nothing, and says so. Nothing is retired too early.
+#[test]
+fn the_key_is_changed_by_a_file_and_a_signal() {
+    let keyed = Keyed::start();
+    let (key, old) = (keyed.path("key"), keyed.path("old"));
+    std::fs::copy(&key, &old).expect("copied");
+    let _member = keyed.agent("n0", "n0", &["--key-file", &key]);
+    keyed.until_nodes_up(&["n0"]);
+    let reload = || signal(keyed.server.child.id(), Signal::SIGHUP);
+    let rotated = keyed.run(&["operator", "key", "rotate", &key]);
+    assert_eq!(rotated.code, 0, "{rotated:?}");
+    let early = keyed.run(&["operator", "key", "retire", &key]);
+    assert!(early.code != 0 && early.stderr.contains("s0"), "the server has not read it: {early:?}");
+    let twice = keyed.run(&["operator", "key", "rotate", &key]);
+    assert!(twice.code != 0 && twice.stderr.contains("retire"), "{twice:?}");
+    reload();
+    until(SOON, "the old key can be retired", || match keyed.run(&["operator", "key", "retire", &key]) {
+        answer if answer.code == 0 => Ok(()),
+        answer => Err(format!("{answer:?}")),
+    });
+    let again = keyed.run(&["operator", "key", "retire", &key, "--json"]);
+    assert_eq!(again.json()["changed"], false, "{again:?}");
+    reload();
+    keyed.server.until_it_says("going by 1 of the cluster's keys");
+    let stranger = keyed.agent("n1", "n1", &["--key-file", &old]);
+    stranger.until_it_says("different key files");
+    let _third = keyed.agent("n2", "n2", &["--key-file", &key]);
+    keyed.until_nodes_up(&["n0", "n2"]);
+}
+
+/// Promise: another administrator's token takes the place of the first one, at once and for good, in a file that only its owner reads; whoever lost it makes another with
+/// the cluster's key.
+#[test]
+fn the_administrators_token_is_changed_and_the_one_before_opens_nothing() {
+    let keyed = Keyed::start();
+    let with = |token: &str, args: &[&str]| -> Answer {
+        let mut command = bare(args);
+        command.env("MINIJOB_ADDR", &keyed.addr).env("MINIJOB_CA_FILE", keyed.path("s0/ca.pem"));
+        command.env("MINIJOB_TOKEN", token).output().expect("it runs").into()
+    };
+    let (first, file) = (keyed.token(), keyed.path("admin"));
+    let nowhere = with(&first, &["operator", "token", "rotate"]);
+    assert!(nowhere.code != 0 && nowhere.stderr.contains("--out"), "{nowhere:?}");
+    assert_eq!(with(&first, &["operator", "token", "rotate", "--out", &file]).code, 0);
+    let mode = std::fs::metadata(&file).expect("there").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    let second = std::fs::read_to_string(&file).expect("a token").trim().to_owned();
+    assert_eq!(with(&second, &["status"]).code, 0);
+    let refused = with(&first, &["status"]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    let other =
+        with(&second, &["operator", "token", "rotate", "--out", &file, "--key-file", &keyed.path("another")]);
+    assert!(other.code != 0, "{other:?}");
+    assert_eq!(with(&second, &["status"]).code, 0, "nothing was changed");
+    let lost = with("", &["operator", "token", "rotate", "--out", &file, "--key-file", &keyed.path("key")]);
+    assert_eq!(lost.code, 0, "{lost:?}");
+    let third = std::fs::read_to_string(&file).expect("a token").trim().to_owned();
+    assert_eq!(with(&third, &["status"]).code, 0);
+    assert_eq!(with(&second, &["status"]).code, 5);
 }

@@ -14,7 +14,7 @@ const HOUSES: &[House] = &[
         floors: &[
             &["limits"],
             &["ids", "names", "signals", "time", "units", "envfile", "key"],
-            &["model"],
+            &["model", "token"],
             &["wire", "error", "expr"],
             &["view", "jobfile"],
             &["convert"],

@@ -17,18 +17,26 @@ pub enum What {
 
 /// Runs the command.
 ///
+/// It ends with 1 without a quorum: nothing can be changed then.
+///
 /// # Errors
 /// The server's refusal.
 pub fn main(global: &Global) -> Result<Exit, Failure> {
     let mut out = Out::new(global);
     let servers = runtime::small(async { Ok(read::servers(&Servers::new(global)?).await?) })?;
+    let danger = danger(&servers.view.items);
+    let exit = match danger {
+        Some((Tone::Bad, _)) => Exit::FAILED,
+        _ => Exit::DONE,
+    };
     if out.json {
         out.passed_on(&servers.raw)?;
-        return Ok(Exit::DONE);
+        return Ok(exit);
     }
+    let forms = servers.view.items.iter().all(|server| !server.voter);
     let mut table = Table::new(&out, &["SERVER", "ID", "ADDRESS", "ROLE", "LAG", "VERSION"]);
     for server in &servers.view.items {
-        let (tone, role) = role(server);
+        let (tone, role) = role(server, forms);
         let version = server.version.as_ref().map_or_else(String::new, |version| version.version.clone());
         table.row(vec![
             Cell::toned(Tone::Strong, &server.name),
@@ -40,14 +48,16 @@ pub fn main(global: &Global) -> Result<Exit, Failure> {
         ]);
     }
     out.line(&table.render())?;
-    if let Some((tone, text)) = danger(&servers.view.items) {
+    if let Some((tone, text)) = danger {
         out.toned(tone, &text)?;
     }
-    Ok(Exit::DONE)
+    Ok(exit)
 }
 
-fn role(server: &ServerView) -> (Tone, &'static str) {
+/// What a server is; `forms`: nobody votes, because there is no cluster yet.
+fn role(server: &ServerView, forms: bool) -> (Tone, &'static str) {
     match server {
+        _ if forms => (Tone::Warn, "forming"),
         ServerView { reachable: false, .. } => (Tone::Bad, "unreachable"),
         ServerView { leader: true, .. } => (Tone::Good, "leader"),
         ServerView { voter: false, .. } => (Tone::Warn, "learner"),
@@ -110,6 +120,15 @@ mod tests {
         assert!(said(&[true, true, false]).is_some_and(|text| text.starts_with("QUORUM IN DANGER: 2 OF 3")));
         assert!(said(&[true, false, false]).is_some_and(|text| text.starts_with("NO QUORUM: 1 OF 3")));
         assert!(said(&[true, true, true, true, false]).is_some_and(|text| text.contains("1 more may fail")));
+    }
+
+    #[test]
+    fn a_server_that_waits_for_the_others_forms_a_cluster_and_learns_nothing() {
+        let mut list = servers(&[true, true]);
+        list[0].voter = false;
+        assert_eq!(role(&list[0], false).1, "learner");
+        assert_eq!(role(&list[0], true).1, "forming");
+        assert_eq!(role(&list[1], false).1, "follower");
     }
 
     #[test]

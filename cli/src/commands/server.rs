@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use proto::error::{Error, Kind};
 use proto::key::ClusterKey;
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::address::Address;
@@ -45,8 +46,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         return Ok(Exit::DONE);
     }
     config.check_reach()?;
-    let key = config.key_file.value.as_deref().map(ClusterKey::read).transpose();
-    let key = key.map_err(|error| Error::new(Kind::Refused, error.to_string()))?;
+    let keys = keys(&config)?;
     let levels = logging::init(&config.log_level.value, config.log_json.value, global)?;
     let data_dir = config.data_dir.value.clone();
     daemon::check_data_dir(&data_dir)?;
@@ -54,7 +54,7 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?.rereading()?;
         let listener = listen(config.listen.value)?;
         let address = listener.local_addr().unwrap_or(config.listen.value);
-        let mut serving = daemon::server::start(options(&config, listener, key)).await?;
+        let mut serving = daemon::server::start(options(&config, listener, keys)).await?;
         let scheme = if config.key_file.value.is_some() { "https" } else { "http" };
         info!("serving at {scheme}://{address}, data in {}", data_dir.display());
         if serving.first_start {
@@ -68,7 +68,10 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
             };
             match asked {
                 Asked::End => break Ok(()),
-                Asked::Reread => reread(args, &mut now, &levels),
+                Asked::Reread => {
+                    reread(args, &mut now, &levels);
+                    rekey(&now, &serving.keys);
+                }
             }
         };
         info!("ending");
@@ -81,7 +84,27 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
     })
 }
 
-fn options(config: &Config, listener: TcpListener, key: Option<ClusterKey>) -> daemon::server::Options {
+/// Reads the keys of the cluster, the newest first; none: there is no key file.
+fn keys(config: &Config) -> Result<Vec<ClusterKey>, Error> {
+    let keys = config.key_file.value.as_deref().map(ClusterKey::read_all).transpose();
+    let keys = keys.map_err(|error| Error::new(Kind::Refused, error.to_string()))?;
+    Ok(keys.unwrap_or_default())
+}
+
+/// Reads the key file again; one that cannot be read changes nothing.
+fn rekey(config: &Config, to: &watch::Sender<Vec<ClusterKey>>) {
+    match keys(config) {
+        Ok(keys) if keys.is_empty() => {}
+        Ok(keys) => {
+            info!("going by {} of the cluster's keys", keys.len());
+            to.send_replace(keys);
+        }
+        Err(error) => config::log_refused(&error),
+    }
+}
+
+fn options(config: &Config, listener: TcpListener, keys: Vec<ClusterKey>) -> daemon::server::Options {
+    let mut keys = keys.into_iter();
     let expect = config.bootstrap_expect.value;
     let election = config.raft_election_timeout.value;
     daemon::server::Options {
@@ -99,7 +122,8 @@ fn options(config: &Config, listener: TcpListener, key: Option<ClusterKey>) -> d
             heartbeat: config.heartbeat.value,
             node_timeout: config.node_timeout.value,
         },
-        key,
+        key: keys.next(),
+        old_key: keys.next(),
         join: config.join.value.iter().map(Address::host_and_port).collect(),
         expect: if expect > 1 { expect } else { 0 },
         snapshots: config.scheduled(),

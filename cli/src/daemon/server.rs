@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use proto::error::{Error, Kind};
 use proto::key::ClusterKey;
 use server::server::Config;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
@@ -36,6 +37,8 @@ pub struct Options {
     pub overrides: Overrides,
     /// The cluster's key.
     pub key: Option<ClusterKey>,
+    /// The key before it, while it is changed.
+    pub old_key: Option<ClusterKey>,
     /// Addresses of other servers, host:port, and maybe its own.
     pub join: Vec<String>,
     /// How many servers make a new cluster; 0: it makes none with others.
@@ -53,6 +56,8 @@ pub struct Serving {
     pub token_file: PathBuf,
     /// Whether this start made the token.
     pub first_start: bool,
+    /// The keys of the cluster that it goes by from now on, the newest first.
+    pub keys: watch::Sender<Vec<ClusterKey>>,
     /// The server itself.
     pub running: Running,
 }
@@ -71,6 +76,7 @@ pub async fn start(options: Options) -> Result<Serving, Error> {
         timings,
         overrides,
         key,
+        old_key,
         join,
         expect,
         snapshots,
@@ -79,23 +85,27 @@ pub async fn start(options: Options) -> Result<Serving, Error> {
     let mut config = Config::new(data_dir, name, listener);
     (config.advertise, config.backend) = (advertise, log_store);
     (config.timings, config.overrides) = (timings, overrides);
-    (config.key, config.join, config.expect) = (key, join, expect);
+    (config.key, config.old_key, config.join, config.expect) = (key, old_key, join, expect);
     config.snapshots = snapshots;
     let handle = server::server::start(config).await;
     let handle = handle.map_err(|error| Error::new(Kind::Refused, super::chain(&error)))?;
     let (token, first_start) = (handle.token().to_owned(), handle.is_first_start());
     let stop = CancellationToken::new();
     let asked = stop.clone();
+    let (keys, mut rekeyed) = watch::channel(Vec::new());
     let running = Running::spawn("server", stop, async move {
         let mut fatal = handle.fatal();
-        let died = tokio::select! {
-            () = asked.cancelled() => None,
-            Ok(reason) = fatal.wait_for(Option::is_some) => reason.clone(),
+        let died = loop {
+            tokio::select! {
+                () = asked.cancelled() => break None,
+                Ok(reason) = fatal.wait_for(Option::is_some) => break reason.clone(),
+                Ok(()) = rekeyed.changed() => handle.rekey(&rekeyed.borrow_and_update()),
+            }
         };
         handle.stop().await;
         died.map_or(Ok(()), |reason| {
             Err(Error::new(Kind::Internal, format!("the server cannot go on: {reason}")))
         })
     });
-    Ok(Serving { token, token_file, first_start, running })
+    Ok(Serving { token, token_file, first_start, keys, running })
 }

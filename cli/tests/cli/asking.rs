@@ -421,7 +421,7 @@ fn server_members_shows_who_leads_and_alloc_status_what_status_shows() {
         lag: Some(0),
         version,
     };
-    let server = with("list_servers", &list(json!([member])));
+    let server = with("list_servers", &list(json!([member.clone()])));
     let id = ServerId(7).to_string();
     shows(
         &server,
@@ -437,6 +437,16 @@ fn server_members_shows_who_leads_and_alloc_status_what_status_shows() {
         &["operator", "raft", "remove", "s3"],
         "s3: nothing changed, it is no server of this cluster\n",
     );
+    shows(&unchanged(), &["operator", "member", "deny", "s3"], "s3: nothing changed, it is out already\n");
+    let forming = ServerView { voter: false, leader: false, ..member.clone() };
+    let shown =
+        World::new().ask(&with("list_servers", &list(json!([forming]))).url(), &["server", "members"]);
+    assert!(shown.code == Some(0) && shown.stdout.contains("forming"), "{shown:?}");
+    let away =
+        |name: &str| ServerView { name: name.into(), reachable: false, leader: false, ..member.clone() };
+    let lost = with("list_servers", &list(json!([member.clone(), away("s2"), away("s3")])));
+    let shown = World::new().ask(&lost.url(), &["server", "members", "--json"]);
+    assert_eq!(shown.code, Some(1), "{shown:?}");
     let server = Server::start(Script {
         allocs: BTreeMap::from([("web".into(), healthy("web", 0))]),
         ..Script::default()

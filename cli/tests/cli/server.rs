@@ -498,6 +498,38 @@ impl Control for Fake {
         self.written("remove_server", &request.into_inner()).await
     }
 
+    async fn list_members(
+        &self,
+        _: Request<v1::ListMembersRequest>,
+    ) -> Result<Response<v1::Document>, Status> {
+        self.answer("list_members", &())
+    }
+
+    async fn deny_member(
+        &self,
+        request: Request<v1::DenyMemberRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        self.written("deny_member", &request.into_inner()).await
+    }
+
+    async fn allow_member(
+        &self,
+        request: Request<v1::AllowMemberRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        self.written("allow_member", &request.into_inner()).await
+    }
+
+    async fn get_keys(&self, _: Request<v1::GetKeysRequest>) -> Result<Response<v1::Document>, Status> {
+        self.answer("get_keys", &())
+    }
+
+    async fn set_operator_token(
+        &self,
+        request: Request<v1::SetOperatorTokenRequest>,
+    ) -> Result<Response<v1::WriteReply>, Status> {
+        self.written("set_operator_token", &request.into_inner()).await
+    }
+
     async fn signal(&self, _: Request<v1::SignalRequest>) -> Result<Response<v1::SignalReply>, Status> {
         Err(Status::unimplemented("it is asked for with real tasks, in tests/story/reach.rs"))
     }

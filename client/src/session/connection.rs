@@ -102,6 +102,17 @@ pub async fn run(needs: Needs, servers: Vec<String>, link: watch::Sender<Link>) 
             _ => tracing::warn!(server, "no session: {trouble}"),
         }
         link.send_replace(Link { server: None, last_trouble: Some(trouble) });
+        // What a connection broke under is not always told with it.
+        if let Over::Refused(error) = &over
+            && error.hint.is_empty()
+        {
+            let (way, server) = (needs.way.clone(), server.clone());
+            tokio::spawn(async move {
+                if let Some(why) = way.refused(&server).await {
+                    tracing::warn!(server, "{why}");
+                }
+            });
+        }
         match over {
             Over::Redirect(leader) => route.redirected(&leader),
             Over::Stopped => return,

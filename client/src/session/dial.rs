@@ -89,6 +89,12 @@ impl Way {
         Ok(AgentClient::new(channel).max_decoding_message_size(SERVER_MESSAGE_BYTES_MAX))
     }
 
+    /// Returns why a server takes nothing from this member, where it ends connections because of its certificate.
+    pub(super) async fn refused(&self, server: &str) -> Option<String> {
+        let connector = self.membership.as_ref()?.credentials().connector(Expected::default());
+        connector.refusal(host_and_port(server)).await
+    }
+
     /// A request that carries the token, if there is one.
     pub(super) fn request<T>(&self, body: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(body);

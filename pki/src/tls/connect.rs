@@ -8,6 +8,7 @@ use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, Error};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -15,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::signatures::checks_signatures;
 use super::{BINDING_LABEL, PROTOCOLS, PROVIDER};
-use crate::limits::HANDSHAKE_WITHIN;
+use crate::limits::{HANDSHAKE_WITHIN, REFUSED_WITHIN};
 use crate::proof::Binding;
 
 /// What is sent as the server's name: which one is meant is nobody's business on the way, and judged by its certificate.
@@ -40,6 +41,17 @@ impl Connector {
         let shaken =
             timeout(HANDSHAKE_WITHIN, TlsConnector::from(self.0.clone()).connect(name, stream)).await;
         shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Connects once more to say why the other side at `host:port` ends connections: with TLS 1.3 it looks at our certificate when we are through, and the libraries
+    /// above lose what it says then. None: it does not end them within [`REFUSED_WITHIN`], or for another reason.
+    pub async fn refusal(&self, address: &str) -> Option<String> {
+        let read = async {
+            let mut stream = self.dial(address).await?;
+            stream.read_u8().await
+        };
+        let refused = timeout(REFUSED_WITHIN, read).await.ok()?.err()?;
+        super::explain(&refused)
     }
 
     /// Opens a connection to `host:port` and shakes hands. Each name's addresses are tried in turn.

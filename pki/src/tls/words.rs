@@ -79,7 +79,7 @@ fn of_certificate(error: &CertificateError) -> String {
             date(*time)
         ),
         CertificateError::Revoked => {
-            "the other side was thrown out of the cluster: to have it back, remove its data directory and enrol it anew".into()
+            "the other side was thrown out of the cluster; `minijob operator member allow` takes that back".into()
         }
         CertificateError::Other(other) => match other.0.downcast_ref::<Mistrust>() {
             Some(mistrust) => mistrust.to_string(),
@@ -101,7 +101,7 @@ fn of_alert(alert: AlertDescription) -> Option<&'static str> {
              file to enrol anew"
         }
         AlertDescription::CertificateRevoked => {
-            "this member was thrown out of the cluster: to have it back, remove its data directory and enrol it anew"
+            "this member was thrown out of the cluster; `minijob operator member allow` takes that back"
         }
         AlertDescription::CertificateUnknown | AlertDescription::BadCertificate => {
             "the other side does not take our certificate for a member's: remove member.pem here to enrol anew"

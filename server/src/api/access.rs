@@ -10,16 +10,22 @@ use http::{HeaderMap, Method, Uri, header};
 use pki::tls::Peer;
 use pki::{Member, Role};
 use proto::error::{Error, Kind};
+use proto::token;
+use subtle::ConstantTimeEq;
 
 use super::http::Failure;
 use super::serve::Gate;
 use super::{Context, forward};
+use crate::core::state::OperatorToken;
+use crate::enrolment::Enrolment;
 use crate::ops::{Caller, Capabilities, Capability};
 
 /// Every gRPC path begins so.
 const GRPC: &str = "/minijob.v1.";
 /// The service of who wants a certificate.
 const ENROL: &str = "/minijob.v1.Enrol/";
+/// The one order that the cluster's key allows without a token.
+const SET_TOKEN: &str = "/minijob.v1.Control/SetOperatorToken";
 
 /// Refuses what a browser was tricked into sending, and who brings no token; else adds the [`Caller`] and goes on.
 pub(super) async fn check(State(context): State<Context>, mut request: Request, next: Next) -> Response {
@@ -66,7 +72,8 @@ fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> 
         return server(path, peer).map(Some);
     }
     // No browser has a member's certificate or asks for one, and a member may reach this server by a name that it does not know.
-    let is_member = path.starts_with(ENROL) || peer.is_some_and(|peer| peer.identity.is_some());
+    let is_member =
+        path.starts_with(ENROL) || peer.is_some_and(|peer| peer.identity.is_some() || peer.knows_key);
     if !is_member {
         let host = host(request.uri(), request.headers())?;
         check_host(&context.hosts, &host)?;
@@ -75,6 +82,8 @@ fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> 
     let Some(capability) = required(request.method(), path) else { return Ok(None) };
     let caller = match peer.and_then(|peer| peer.identity.as_ref()) {
         Some(identity) => of_member(&identity.member, path, request.headers())?,
+        // Who has the key may become a server, and so do everything: it is what helps where the token was lost.
+        None if path == SET_TOKEN && peer.is_some_and(|peer| peer.knows_key) => Caller::operator(),
         None if peer.is_some() && is_for_agents(path) => return Err(no_member()),
         None => identify(context, request.headers())?,
     };
@@ -87,7 +96,7 @@ fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Error> 
 fn still_a_member(context: &Context, member: &Member) -> Result<(), Error> {
     if context.members.as_ref().is_some_and(|members| members.denies(member.id)) {
         let error = Error::new(Kind::Forbidden, format!("{member} was thrown out of the cluster"));
-        return Err(error.hint("to have it back, remove its data directory and enrol it anew"));
+        return Err(error.hint("`minijob operator member allow`, with its name or its id, takes that back"));
     }
     Ok(())
 }
@@ -116,7 +125,10 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
             | "Control/PurgeNode"
             | "Control/DrainNode"
             | "Control/RemoveServer"
-            | "Control/ReleaseBrake",
+            | "Control/ReleaseBrake"
+            | "Control/DenyMember"
+            | "Control/AllowMember"
+            | "Control/SetOperatorToken",
         ) => Capability::Operator,
         Some("Control/Exec") => Capability::Exec,
         Some(rest) if rest.starts_with("Control/") => Capability::Read,
@@ -124,9 +136,9 @@ fn required(method: &Method, path: &str) -> Option<Capability> {
         Some(_) if is_of_servers(path) => Capability::Peer,
         Some(_) => Capability::Operator,
         None if *method == Method::GET || *method == Method::HEAD => Capability::Read,
-        None if path.starts_with("/v1/nodes/")
-            || path.starts_with("/v1/servers/")
-            || path.starts_with("/v1/brake/") =>
+        None if ["/v1/nodes/", "/v1/servers/", "/v1/brake/", "/v1/members/", "/v1/operator/"]
+            .iter()
+            .any(|below| path.starts_with(below)) =>
         {
             Capability::Operator
         }
@@ -206,14 +218,30 @@ fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Error> {
     if !headers.contains_key(header::AUTHORIZATION) {
         return Err(forbidden("a token is required"));
     }
-    // A server that was alone before it had a key has a token of its own beside the cluster's.
-    let known = |shown: &[u8]| {
-        context.token.is(shown) || context.shared_token.as_ref().is_some_and(|token| token.is(shown))
-    };
-    if bearer(headers).is_some_and(known) {
+    let state = context.cluster.snapshot();
+    let token = state.operator_token.as_ref();
+    if bearer(headers).is_some_and(|shown| is_of_operator(context, token, shown)) {
         return Ok(Caller::operator());
     }
-    Err(forbidden("the token is not the one of this cluster"))
+    let message = "the token is not the one of this cluster";
+    if token.is_some_and(|token| !token.first) {
+        let error =
+            Error::new(Kind::Forbidden, format!("{message}: it was changed since the cluster was made"));
+        return Err(error.hint("only who ran `minijob operator token rotate` has the new one; who has the key makes another with --key-file"));
+    }
+    Err(forbidden(message))
+}
+
+/// Whether that lets administrators in. Until a person has made another one it is also what this server has in its data directory, which was
+/// alone before it had a key, and what follows from the key, which may have been changed since.
+fn is_of_operator(context: &Context, token: Option<&OperatorToken>, shown: &[u8]) -> bool {
+    let hash = token::hash(shown);
+    if token.is_some_and(|token| hash.ct_eq(&token.hash).into()) {
+        return true;
+    }
+    let follows = |keys: &Enrolment| keys.tokens().iter().any(|known| known.ct_eq(&hash).into());
+    let of_this_server = || context.token.is(shown) || context.enrolment.as_ref().is_some_and(follows);
+    token.is_none_or(|token| token.first) && of_this_server()
 }
 
 /// Returns the host that the client believes to talk to, without its port.
@@ -285,10 +313,12 @@ mod tests {
         for name in ["ScaleJob", "StartJob", "RevertJob", "RestartJob", "RestartAlloc", "PlanJob"] {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Submit), "{name}");
         }
-        for name in ["SetEligibility", "PurgeNode", "DrainNode", "RemoveServer", "ReleaseBrake"] {
+        let of_operators = ["SetEligibility", "PurgeNode", "DrainNode", "RemoveServer", "ReleaseBrake"];
+        for name in of_operators.iter().chain(&["DenyMember", "AllowMember", "SetOperatorToken"]) {
             assert_eq!(post(&format!("/minijob.v1.Control/{name}")), Some(Capability::Operator), "{name}");
         }
         assert_eq!(post("/v1/nodes/n1/cordon"), Some(Capability::Operator));
+        assert_eq!(post("/v1/members/n1/deny"), Some(Capability::Operator));
         assert_eq!(required(&Method::DELETE, "/v1/nodes/n1"), Some(Capability::Operator));
         assert_eq!(post("/v1/jobs/web/restart"), Some(Capability::Submit));
         assert_eq!(post("/minijob.v1.Control/Signal"), Some(Capability::Submit));

@@ -198,6 +198,38 @@ impl v1::control_server::Control for Control {
         reply(ops::remove_server(cluster, forming.as_ref(), &caller, &ask.server).await?)
     }
 
+    async fn list_members(&self, request: Request<v1::ListMembersRequest>) -> Reply<v1::Document> {
+        let (caller, _) = opened(request)?;
+        document(&ops::list_members(&self.context.cluster, &caller)?)
+    }
+
+    async fn deny_member(&self, request: Request<v1::DenyMemberRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let (Context { cluster, forming, .. }, id) = (&self.context, request_id(&ask.request_id)?);
+        reply(ops::deny_member(cluster, forming.as_ref(), &caller, id, &ask.member).await?)
+    }
+
+    async fn allow_member(&self, request: Request<v1::AllowMemberRequest>) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let id = request_id(&ask.request_id)?;
+        reply(ops::allow_member(&self.context.cluster, &caller, id, &ask.member).await?)
+    }
+
+    async fn get_keys(&self, request: Request<v1::GetKeysRequest>) -> Reply<v1::Document> {
+        let (caller, _) = opened(request)?;
+        document(&ops::key_status(&self.context.cluster, self.context.forming.as_ref(), &caller).await?)
+    }
+
+    async fn set_operator_token(
+        &self,
+        request: Request<v1::SetOperatorTokenRequest>,
+    ) -> Reply<v1::WriteReply> {
+        let (caller, ask) = opened(request)?;
+        let (cluster, id) = (&self.context.cluster, request_id(&ask.request_id)?);
+        let has_key = self.context.forming.is_some();
+        reply(ops::set_operator_token(cluster, has_key, &caller, id, &ask.hash).await?)
+    }
+
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Reply<v1::Document> {
         let (caller, list) = opened(request)?;
         let jobs = ops::list_jobs(&self.context.cluster, &caller, &list.namespace, wait(list.wait));

@@ -34,6 +34,7 @@ pub use token::{BadToken, Token};
 
 use crate::agents::Hub;
 use crate::cluster::Cluster;
+use crate::enrolment::Enrolment;
 use crate::forming::Forming;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -50,8 +51,8 @@ pub struct Context {
     pub hub: Hub,
     /// What every request but `/health` must bring.
     pub token: Arc<Token>,
-    /// The token that follows from the cluster's key; none: this server has no key.
-    pub shared_token: Option<Arc<Token>>,
+    /// The cluster's keys, and so the token that follows from them; none: this server has no key.
+    pub enrolment: Option<Enrolment>,
     /// Who is taken for a member; none: there is no TLS, and nobody is.
     pub members: Option<Credentials>,
     /// The way to the server that leads.

@@ -53,6 +53,8 @@ pub struct Greeting {
     pub promise: Option<Promise>,
     /// Index of the last entry that it has applied.
     pub applied: u64,
+    /// The marks of the cluster's keys that it has, the newest first; none: it is older than marks.
+    pub keys: Vec<u64>,
 }
 
 /// What to do.
@@ -77,6 +79,8 @@ pub enum Step {
 pub enum Admission {
     /// Nothing: it is a member.
     Member,
+    /// Reach that member at another address from now on, if nobody answers for it at the one before.
+    Move(Server),
     /// Let it learn.
     Add,
     /// Remove that member, whose place it has taken, and let it learn.
@@ -114,8 +118,8 @@ pub fn decide(own: &Greeting, heard: &[Greeting], others: usize) -> Step {
 /// What to do about a server that has asked: `has_log` says that its log names members already.
 #[must_use]
 pub fn admit(members: &[Server], asks: &Server, has_log: bool) -> Admission {
-    if members.iter().any(|member| member.id == asks.id) {
-        return Admission::Member;
+    if let Some(member) = members.iter().find(|member| member.id == asks.id) {
+        return moved(members, member, asks);
     }
     if has_log {
         return Admission::Refuse(format!(
@@ -137,6 +141,20 @@ pub fn admit(members: &[Server], asks: &Server, has_log: bool) -> Admission {
             "the cluster reaches its server {} at {}: give this one another address; or, if that one is gone for good, \
              `minijob operator raft remove {}`",
             member.name, member.addr, member.name
+        )),
+    }
+}
+
+/// A member asks: at another address when that has changed.
+fn moved(members: &[Server], member: &Server, asks: &Server) -> Admission {
+    if member.addr == asks.addr {
+        return Admission::Member;
+    }
+    match members.iter().find(|other| other.addr == asks.addr) {
+        None => Admission::Move(member.clone()),
+        Some(other) => Admission::Refuse(format!(
+            "the cluster reaches its server {} at {}: give server {} another --advertise; or, if {} has moved, start that one first",
+            other.name, other.addr, member.name, other.name
         )),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod blocks;
+pub mod cleaning;
 pub mod election;
 /// The CA, and this server's certificate.
 pub mod enrolment;

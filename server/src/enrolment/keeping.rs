@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::{Enrolment, Error, lock};
 use crate::cluster::Cluster;
 use crate::core::enrolment::{Facts, Step, decide};
-use crate::core::state::{Kind, Outcome, State};
+use crate::core::state::{Kind, OperatorToken, Outcome, State};
 use crate::limits::{ENROL_AGAIN, ENROL_LOOK_EVERY};
 
 pub(super) async fn run(enrolment: &Enrolment, cluster: &Cluster) {
@@ -52,6 +52,7 @@ async fn step(enrolment: &Enrolment, cluster: &Cluster) -> Result<Duration, Erro
     match decide(facts) {
         Step::Rest => return Ok(wait),
         Step::Make => enrolment.found(&name(&state), now())?,
+        Step::PutToken => return put_token(enrolment, cluster).await.map(|()| wait),
         Step::Put => return put(enrolment, cluster).await.map(|()| wait),
         Step::Issue => {
             let ca = enrolment.authority(&state)?;
@@ -76,6 +77,7 @@ fn facts(enrolment: &Enrolment, cluster: &Cluster, state: &State) -> (Facts, Dur
     let facts = Facts {
         leads: cluster.reign().is_some(),
         is_in_state: state.authority.is_some(),
+        has_token: state.operator_token.is_some(),
         is_kept: lock(&enrolment.shared.kept).is_some(),
         is_enrolled: credentials.is_enrolled() && believes,
         is_due: matches!(renewal, Some(Renewal::Due(_) | Renewal::Expired(_))),
@@ -101,6 +103,16 @@ async fn put(enrolment: &Enrolment, cluster: &Cluster) -> Result<(), Error> {
         Ok(_) => tracing::info!("the cluster's CA is in its state"),
         // Who leads next does it.
         Err(error) => tracing::debug!(why = error.message, "the CA is not in the state yet"),
+    }
+    Ok(())
+}
+
+/// Puts the token that every server has from the cluster's key into the state, so that it is the same whatever becomes of the key.
+async fn put_token(enrolment: &Enrolment, cluster: &Cluster) -> Result<(), Error> {
+    let Some(hash) = enrolment.shared.first_token else { return Ok(()) };
+    if let Err(error) = cluster.propose(Kind::PutOperatorToken(OperatorToken { hash, first: true })).await {
+        // Who leads next does it.
+        tracing::debug!(why = error.message, "the first token is not in the state yet");
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 /// Keeping it all as the state has it.
 mod keeping;
+/// The cluster's keys, which are changed while this server runs.
+mod keys;
 /// What members call.
 mod service;
 
@@ -14,15 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pki::asked::{self, Enrolled};
 use pki::ca;
 use pki::files::{self, Folder};
-use pki::proof::Secret;
 use pki::tls::{Acceptor, BadTrust, Credentials, Keys, Trust};
 use pki::{Ca, Member, Own, Pending, own, purpose, seal};
 use proto::key::ClusterKey;
 use proto::time::Timestamp;
+use proto::token::{self, TokenHash};
 use proto::wire::v1::enrol_server::EnrolServer;
 
 pub use service::Service;
 
+use self::keys::{Held, Key};
 use crate::cluster::Cluster;
 use crate::core::state::{Authority, State};
 use crate::limits::ENROL_MESSAGE_BYTES;
@@ -50,9 +53,9 @@ struct Shared {
     folder: Folder,
     own: Member,
     hosts: Vec<String>,
-    peer: Keys,
-    enrol: Vec<Secret>,
-    authority: Vec<Secret>,
+    keys: Held,
+    /// Of what lets people in at first: it follows from the oldest key, which their machines had when they were set up.
+    first_token: Option<TokenHash>,
     credentials: Credentials,
     /// As in the data directory.
     kept: Mutex<Option<Arc<Ca>>>,
@@ -108,15 +111,13 @@ impl Enrolment {
                 }
                 _ => Credentials::provisional(&own, now).map_err(Error::Make)?,
             };
-        let secrets = |purpose: &str| keys.iter().map(|key| key.secret(purpose)).collect::<Vec<_>>();
         let shared = Shared {
             kept: Mutex::new(folder.authority().map_err(Error::Files)?.map(Arc::new)),
             folder,
             own,
             hosts,
-            peer: Keys::new(secrets(purpose::PEER)),
-            enrol: secrets(purpose::ENROL),
-            authority: secrets(purpose::AUTHORITY),
+            keys: Held::new(&keys),
+            first_token: keys.last().map(|key| token::hash(key.token().as_bytes())),
             credentials,
             opened: Mutex::default(),
         };
@@ -132,13 +133,48 @@ impl Enrolment {
     /// Returns what servers prove to each other before there are certificates.
     #[must_use]
     pub fn keys(&self) -> &Keys {
-        &self.shared.peer
+        self.shared.keys.peer()
+    }
+
+    /// Goes by these keys from now on, the newest first: connections that are there go on. The same ones again change nothing.
+    pub fn rekey(&self, keys: &[ClusterKey]) {
+        self.shared.keys.replace(keys);
+    }
+
+    /// Returns the marks of the keys that hold, the newest first.
+    #[must_use]
+    pub fn marks(&self) -> Vec<u64> {
+        self.shared.keys.now().iter().map(|key| key.mark).collect()
+    }
+
+    /// Returns the hashes of the tokens that follow from the keys that hold.
+    #[must_use]
+    pub fn tokens(&self) -> Vec<TokenHash> {
+        self.shared.keys.now().iter().map(|key| key.token).collect()
+    }
+
+    /// Returns the mark of the key that the state's CA is sealed with; none: it has no CA, or not one that this server can open.
+    #[must_use]
+    pub fn sealed_with(&self, state: &State) -> Option<u64> {
+        let sealed = &state.authority.as_ref()?.sealed;
+        let keys = self.shared.keys.now();
+        let opens = |key: &&Key| seal::open(&[key.authority], purpose::AUTHORITY, sealed).is_ok();
+        keys.iter().find(opens).map(|key| key.mark)
+    }
+
+    /// Returns the state's CA as it is, sealed with the newest key.
+    ///
+    /// # Errors
+    /// When none of the keys that hold opens it; [`Error::Seal`].
+    pub fn sealed_anew(&self, state: &State) -> Result<Authority, Error> {
+        let trust = state.authority.as_ref().ok_or(Error::None)?.trust.clone();
+        Ok(Authority { trust, ..self.sealed(&*self.authority(state)?)? })
     }
 
     /// Returns what accepts connections of members, people and those who only have the key.
     #[must_use]
     pub fn acceptor(&self) -> Acceptor {
-        self.shared.credentials.acceptor_for(self.shared.peer.clone())
+        self.shared.credentials.acceptor_for(self.shared.keys.peer().clone())
     }
 
     /// Returns the gRPC service for whoever wants a certificate. It checks by itself who may have one.
@@ -176,7 +212,8 @@ impl Enrolment {
         if shared.credentials.is_enrolled() {
             return Ok(());
         }
-        let asked = asked::enrol(addr, &shared.enrol, &shared.authority, &shared.own, &shared.hosts);
+        let (enrol, authority) = (shared.keys.to_enrol(), shared.keys.of_authority());
+        let asked = asked::enrol(addr, &enrol, &authority, &shared.own, &shared.hosts);
         let Enrolled { own, trust, authority } = asked.await.map_err(Error::Asked)?;
         if let Some(ca) = authority {
             if !trust.pem().contains(&ca.certificate_pem()) {
@@ -226,7 +263,8 @@ impl Enrolment {
         if let Some((_, ca)) = opened.as_ref().filter(|(of, _)| Arc::ptr_eq(of, authority)) {
             return Ok(ca.clone());
         }
-        let ca = asked::open_authority(&self.shared.authority, &authority.sealed).map_err(Error::Asked)?;
+        let ca = asked::open_authority(&self.shared.keys.of_authority(), &authority.sealed)
+            .map_err(Error::Asked)?;
         let ca = Arc::new(ca);
         *opened = Some((authority.clone(), ca.clone()));
         Ok(ca)
@@ -242,9 +280,9 @@ impl Enrolment {
 
     fn sealed(&self, ca: &Ca) -> Result<Authority, Error> {
         // Without a key there is no server with certificates.
-        let secret = self.shared.authority.first().ok_or(Error::None)?;
+        let secret = *self.shared.keys.of_authority().first().ok_or(Error::None)?;
         let sealed =
-            seal::seal(secret, purpose::AUTHORITY, ca.secret_pem().as_bytes()).map_err(Error::Seal)?;
+            seal::seal(&secret, purpose::AUTHORITY, ca.secret_pem().as_bytes()).map_err(Error::Seal)?;
         Ok(Authority { sealed, trust: ca.certificate_pem() })
     }
 }

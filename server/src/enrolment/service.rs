@@ -26,7 +26,9 @@ impl Service {
     fn may_be_a_member(&self, member: &Member) -> Result<(), Error> {
         if self.enrolment.credentials().denies(member.id) {
             let error = Error::new(Kind::Forbidden, format!("{member} was thrown out of the cluster"));
-            return Err(error.hint("to have it back, remove its data directory and enrol it anew"));
+            return Err(
+                error.hint("`minijob operator member allow`, with its name or its id, takes that back")
+            );
         }
         Ok(())
     }
@@ -37,7 +39,8 @@ impl v1::enrol_server::Enrol for Service {
     async fn enrol(&self, request: Request<v1::EnrolAsk>) -> Result<Response<v1::EnrolGrant>, Status> {
         let binding = peer(&request)?.binding;
         let ask = read(request.into_inner())?;
-        let secret = ask.check(&self.enrolment.shared.enrol, &binding);
+        let secrets = self.enrolment.shared.keys.to_enrol();
+        let secret = ask.check(&secrets, &binding);
         let secret = secret.map_err(|refused| Error::new(Kind::Forbidden, refused.to_string()))?;
         self.may_be_a_member(&ask.member)?;
         let state = self.cluster.snapshot();

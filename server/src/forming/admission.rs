@@ -4,7 +4,7 @@ use proto::error::{Error, Kind};
 use tokio::time::sleep;
 
 use super::{Forming, member_of, server_of};
-use crate::core::forming::{self, Admission, Greeting, Promise};
+use crate::core::forming::{self, Admission, Greeting, Promise, Server};
 use crate::limits::{GREET_EVERY, LEARNED_WITHIN};
 use crate::raft::MembershipError;
 
@@ -16,15 +16,18 @@ pub(super) async fn admit(forming: &Forming, asks: &Greeting) -> Result<(), Erro
     let _one_at_a_time = forming.shared.admitting.lock().await;
     let cluster = &forming.shared.cluster;
     let cluster_id = cluster.snapshot().cluster_id().map_or(0, |id| id.0);
-    if asks.promise != Some(Promise::Join(cluster_id)) {
+    let raft = cluster.raft();
+    let members: Vec<_> = raft.members().iter().map(|status| server_of(&status.member)).collect();
+    // Who was there when the cluster was made has promised something else, and belongs to it.
+    let belongs = asks.cluster == cluster_id && asks.formed;
+    if asks.promise != Some(Promise::Join(cluster_id)) && !belongs {
         let message =
             format!("server {} has not agreed to join this cluster, {cluster_id:x}", asks.server.name);
         return Err(Error::new(Kind::Refused, message));
     }
-    let raft = cluster.raft();
-    let members: Vec<_> = raft.members().iter().map(|status| server_of(&status.member)).collect();
     match forming::admit(&members, &asks.server, asks.formed) {
         Admission::Member => return Ok(()),
+        Admission::Move(before) => return move_to(forming, &before, &asks.server).await,
         Admission::Refuse(why) => {
             tracing::warn!(why, "a server is not added");
             return Err(Error::new(Kind::Refused, why));
@@ -43,6 +46,28 @@ pub(super) async fn admit(forming: &Forming, asks: &Greeting) -> Result<(), Erro
         server = asks.server.name,
         addr = asks.server.addr,
         "added; it votes when it has caught up"
+    );
+    Ok(())
+}
+
+/// Has the log reach a member at another address.
+async fn move_to(forming: &Forming, before: &Server, now: &Server) -> Result<(), Error> {
+    let answers = |met: Greeting| met.server.id == now.id && met.server.addr == before.addr;
+    if now.id != forming.shared.config.own.id && forming.greet(&before.addr).await.is_ok_and(answers) {
+        let why = format!(
+            "server {} answers at {} and asks to be reached at {}: the data directory of one of them is a copy; stop that one and empty it",
+            now.name, before.addr, now.addr
+        );
+        tracing::error!("{why}");
+        return Err(Error::new(Kind::Refused, why));
+    }
+    let moved = Server { name: before.name.clone(), ..now.clone() };
+    forming.shared.cluster.raft().move_to(&member_of(&moved)).await.map_err(changed)?;
+    tracing::info!(
+        server = moved.name,
+        from = before.addr,
+        to = moved.addr,
+        "it is reached at another address"
     );
     Ok(())
 }

@@ -7,10 +7,16 @@
 mod admission;
 /// Calls to other servers.
 mod calls;
+/// Removing servers that are gone for long.
+mod cleaning;
 /// Greeting others until there is a cluster.
 mod greeter;
+/// Saying where this server is reached now.
+mod moving;
 /// What a server has promised, on disk.
 mod promise;
+/// Sealing the CA with a new key.
+mod sealing;
 /// What other servers call.
 mod service;
 /// Greetings as messages.
@@ -31,7 +37,7 @@ pub use service::Service;
 use self::calls::Calls;
 use crate::cluster::Cluster;
 use crate::core::forming::{Greeting, Promise, Server, decide};
-use crate::core::state::STATE_VERSION;
+use crate::core::state::{STATE_VERSION, State};
 use crate::enrolment::Enrolment;
 use crate::limits;
 use crate::raft::{ClusterId, DISK_VERSION, Dial};
@@ -117,7 +123,14 @@ impl Forming {
     /// Finds a cluster or makes one, tells the log which it is, and, while this server leads, lets vote who has caught up; until it is
     /// dropped.
     pub async fn run(self) {
-        tokio::join!(greeter::run(&self), admission::promote(&self), self.tell_cluster());
+        tokio::join!(
+            greeter::run(&self),
+            admission::promote(&self),
+            sealing::run(&self),
+            cleaning::run(&self),
+            moving::run(&self),
+            self.tell_cluster()
+        );
     }
 
     /// Greets a server at its address and returns what it says of itself.
@@ -127,6 +140,17 @@ impl Forming {
     pub async fn greet(&self, addr: &str) -> Result<Greeting, Error> {
         let answer = self.shared.calls.greet(addr, wire::greeting_to_wire(&self.greeting())).await?;
         wire::greeting_from_wire(answer)
+    }
+
+    /// Asks every server at this moment for the marks of its keys, by name; none: it does not answer.
+    pub async fn keys_of_all(&self) -> Vec<(String, Option<Vec<u64>>)> {
+        sealing::keys_of_all(self).await
+    }
+
+    /// Returns the mark of the key that the cluster's CA is sealed with; none: not with one that this server has.
+    #[must_use]
+    pub fn sealed_with(&self, state: &State) -> Option<u64> {
+        self.shared.config.enrolment.as_ref()?.sealed_with(state)
     }
 
     /// Removes a member of the cluster, while this server leads.
@@ -155,6 +179,7 @@ impl Forming {
             sees: [config.own.id].into(),
             promise: self.promise().clone(),
             applied: cluster.raft_metrics().applied.unwrap_or(0),
+            keys: config.enrolment.as_ref().map_or_else(Vec::new, Enrolment::marks),
         };
         let fresh = self.heard_now().into_iter().filter(is_candidate);
         own.sees.extend(fresh.map(|peer| peer.server.id));

@@ -5,6 +5,7 @@ use proto::wire::v1;
 
 use crate::core::forming::{Greeting, Promise, Server};
 use crate::limits::PEERS_KNOWN;
+use pki::limits::KEYS_MAX;
 
 pub(super) fn greeting_to_wire(greeting: &Greeting) -> v1::PeerGreeting {
     v1::PeerGreeting {
@@ -20,12 +21,13 @@ pub(super) fn greeting_to_wire(greeting: &Greeting) -> v1::PeerGreeting {
         sees: greeting.sees.iter().copied().collect(),
         promise: greeting.promise.as_ref().map(promise_to_wire),
         applied: greeting.applied,
+        keys: greeting.keys.clone(),
     }
 }
 
 pub(super) fn greeting_from_wire(greeting: v1::PeerGreeting) -> Result<Greeting, Error> {
     let bad = || Error::new(Kind::Invalid, "a server's greeting cannot be read");
-    if greeting.sees.len() > PEERS_KNOWN {
+    if greeting.sees.len() > PEERS_KNOWN || greeting.keys.len() > KEYS_MAX {
         return Err(bad());
     }
     Ok(Greeting {
@@ -44,6 +46,7 @@ pub(super) fn greeting_from_wire(greeting: v1::PeerGreeting) -> Result<Greeting,
             None => None,
         },
         applied: greeting.applied,
+        keys: greeting.keys,
     })
 }
 
@@ -103,6 +106,7 @@ mod tests {
                 sees: [1, 2].into(),
                 promise,
                 applied: 9,
+                keys: vec![7, 8],
             };
             assert_eq!(greeting_from_wire(greeting_to_wire(&greeting)).unwrap(), greeting);
         }

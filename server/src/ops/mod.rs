@@ -21,8 +21,12 @@ mod jobs;
 pub mod logs;
 /// Whether everything would still fit without some nodes.
 mod loss;
+/// Who belongs to the cluster, and who is thrown out.
+mod members;
 /// Nodes are listed, shown, cordoned, forgotten.
 mod nodes;
+/// Keys and tokens: what lets members and people in.
+mod secrets;
 /// The servers of the cluster.
 mod servers;
 /// The settings of the cluster are shown and changed.
@@ -49,7 +53,9 @@ pub use events::{EventsQuery, events};
 pub use exec::exec;
 pub use jobs::{PutJob, check_job, job_status, list_jobs, put_job, stop_job};
 pub use loss::{Lost, plan_loss};
+pub use members::{allow_member, deny_member, list_members};
 pub use nodes::{Drain, cancel_drain, drain_node, list_nodes, node_status, purge_node, set_eligibility};
+pub use secrets::{key_status, set_operator_token};
 pub use servers::{list_servers, remove_server};
 pub use settings::{list_settings, set_settings, setting};
 pub use signal::{RunningTask, TaskQuery, signal};

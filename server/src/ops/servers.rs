@@ -11,7 +11,7 @@ use super::{Caller, Capability, version};
 use crate::cluster::Cluster;
 use crate::core::forming::{Greeting, may_remove};
 use crate::forming::Forming;
-use crate::raft::MemberStatus;
+use crate::raft::{Member, MemberStatus};
 
 /// Lists the servers, each asked at this moment whether it is there; `name` and `address` are those of this one. Without `forming` it is alone.
 ///
@@ -72,18 +72,7 @@ pub async fn remove_server(
     });
     let changed = match (found, which.parse::<ServerId>()) {
         (Some(status), _) => {
-            let own = cluster.member().server;
-            let met = join_all(members.iter().map(|status| meet(forming, own, status))).await;
-            let voters: BTreeMap<u64, bool> = members
-                .iter()
-                .zip(&met)
-                .filter(|(status, _)| status.votes)
-                .map(|(status, met)| (status.member.id, met.is_some() || status.member.id == own.0))
-                .collect();
-            let refused = |why| Error::new(Kind::Refused, format!("server {which} is not removed: {why}"));
-            may_remove(&voters, status.member.id).map_err(refused)?;
-            let forming = forming.ok_or_else(|| Error::new(Kind::Refused, "this server is alone"))?;
-            forming.remove(status.member.id).await?;
+            remove(cluster, forming, &members, &status.member).await?;
             true
         }
         (None, Ok(_)) => false,
@@ -94,6 +83,27 @@ pub async fn remove_server(
         }
     };
     Ok(Written { changed, version: JobVersion(0), revision: cluster.snapshot().revision, placement: None })
+}
+
+/// Removes one of these members, if those that remain can still decide.
+pub(super) async fn remove(
+    cluster: &Cluster,
+    forming: Option<&Forming>,
+    members: &[MemberStatus],
+    gone: &Member,
+) -> Result<(), Error> {
+    let own = cluster.member().server;
+    let met = join_all(members.iter().map(|status| meet(forming, own, status))).await;
+    let voters: BTreeMap<u64, bool> = members
+        .iter()
+        .zip(&met)
+        .filter(|(status, _)| status.votes)
+        .map(|(status, met)| (status.member.id, met.is_some() || status.member.id == own.0))
+        .collect();
+    let refused = |why| Error::new(Kind::Refused, format!("server {} is not removed: {why}", gone.name));
+    may_remove(&voters, gone.id).map_err(refused)?;
+    let forming = forming.ok_or_else(|| Error::new(Kind::Refused, "this server is alone"))?;
+    forming.remove(gone.id).await
 }
 
 /// Asks a server who it is; none: it does not answer, or another one does.

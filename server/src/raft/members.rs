@@ -84,6 +84,22 @@ pub(super) async fn add_learner<M: Machine>(raft: &Raft<M>, member: &Member) -> 
     settle(raft.add_learner(member.id, peer(member), false)).await
 }
 
+pub(super) async fn move_to<M: Machine>(raft: &Raft<M>, member: &Member) -> Result<(), MembershipError> {
+    let there = {
+        let metrics = raft.server_metrics();
+        let metrics = metrics.borrow();
+        metrics.membership_config.membership().get_node(&member.id).cloned()
+    };
+    match there {
+        None => Err(MembershipError::Refused(format!("{} is no member", member.name))),
+        Some(there) if there == peer(member) => Ok(()),
+        Some(_) => {
+            let nodes = BTreeMap::from([(member.id, peer(member))]);
+            settle(raft.change_membership(ChangeMembers::SetNodes(nodes), true)).await
+        }
+    }
+}
+
 pub(super) async fn promote<M: Machine>(raft: &Raft<M>, ids: &[u64]) -> Result<(), MembershipError> {
     let ids: BTreeSet<u64> = ids.iter().copied().collect();
     settle(raft.change_membership(ChangeMembers::AddVoterIds(ids), true)).await

@@ -215,3 +215,38 @@ async fn a_member_that_is_thrown_out_is_gone_at_once() {
         sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Promise: while the key is changed the old one and the new one hold, and what is certified goes on; when all servers have the new one the CA is sealed
+/// with that, and who still has the old one alone is refused with a sentence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_key_is_changed_while_everything_goes_on() {
+    let mut keyed = Keyed::start().await;
+    let (old, new) = (keyed.key.clone(), ClusterKey::generate().unwrap());
+    let member = keyed.enrol(&old, 1).await.expect("it has the key");
+    let mut stays = keyed.register(&member, 1).await.expect("it is a member");
+    let trust = member.trust_pem();
+    keyed.server().rekey(&[new.clone(), old.clone()]);
+    keyed
+        .until("the CA is sealed with the new key", |server| {
+            let authority = server.cluster().snapshot().authority.clone().unwrap();
+            asked::open_authority(&[new.secret(purpose::AUTHORITY)], &authority.sealed).is_ok()
+        })
+        .await;
+    for (number, key) in [(2, &old), (3, &new)] {
+        let enrolled = keyed.enrol(key, number).await.expect("both hold");
+        assert_eq!(enrolled.trust_pem(), trust, "the CA is the same");
+    }
+    keyed.server().rekey(std::slice::from_ref(&new));
+    let refused = keyed.enrol(&old, 4).await.expect_err("the old key opens nothing");
+    assert!(refused.to_string().contains("different key files"), "{refused}");
+    keyed.enrol(&new, 4).await.expect("the new one does");
+    asked::renew(&keyed.addr(), &member).await.expect("a certificate does not depend on the key");
+    let calm =
+        timeout(Duration::from_millis(300), async { while let Ok(Some(_)) = stays.message().await {} });
+    assert!(calm.await.is_err(), "its session went on");
+
+    keyed.key = new;
+    keyed.server.take().expect("it runs").stop().await;
+    keyed.start_again().await;
+    keyed.enrol(&keyed.key, 5).await.expect("also after a restart with the new key alone");
+}

@@ -276,6 +276,8 @@ async fn an_empty_server_takes_the_place_of_one_that_lost_its_disk() {
 async fn who_has_another_key_or_none_is_not_heard() {
     let three = Three::formed().await;
     let addr = three.addrs[0].to_string();
+    // Its first certificate is of no CA.
+    three.control(0).await;
     let stranger = ByKey::new(Keys::new(vec![ClusterKey::generate().unwrap().secret(pki::purpose::PEER)]));
     let refused = greet(stranger.dial(&addr, Purpose::Calls).unwrap(), None).await;
     assert!(refused.message().contains("different key files"), "{refused:?}");
@@ -296,6 +298,93 @@ async fn greet(channel: Channel, token: Option<&str>) -> Status {
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     }
     v1::peer_client::PeerClient::new(channel).greet(request).await.unwrap_err()
+}
+
+/// Promise: a server that comes back at another address is reached there, by all others, and the cluster stays as large as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_whose_address_has_changed_is_reached_at_the_new_one() {
+    let mut three = Three::formed().await;
+    three.put(0, "web").await;
+    let leader = three.leader().await;
+    // The one that leads and one that follows, one after the other.
+    for number in [leader, (leader + 1) % 3] {
+        three.stop(number).await;
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        three.addrs[number] = elsewhere;
+        three.start(number, 3).await;
+        for asked in 0..3 {
+            three
+                .until_members(asked, "all are there, one of them elsewhere", |list| {
+                    list.items.len() == 3
+                        && list.items.iter().all(|server| server.reachable && server.voter)
+                        && list.items.iter().any(|server| server.address == elsewhere.to_string())
+                })
+                .await;
+        }
+        assert!(three.put(number, &format!("after{number}")).await.changed);
+    }
+    assert_eq!(three.jobs(0).await.len(), 3);
+}
+
+/// Promise: a server that is thrown out is no member any more and is refused by the others, once and for all; a leader does not throw itself out, and nobody is
+/// thrown out whom the others need.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_is_thrown_out_is_removed_first() {
+    let mut three = Three::formed().await;
+    three.until_members(0, "all vote", |list| list.items.iter().all(|server| server.voter)).await;
+    let leader = three.leader().await;
+    let (out, stays) = ((leader + 1) % 3, (leader + 2) % 3);
+    let deny = async |three: &Three, name: String| {
+        let ask = v1::DenyMemberRequest { member: name, ..v1::DenyMemberRequest::default() };
+        let answer = three.control(stays).await.deny_member(three.request(ask)).await;
+        answer.map(|reply| reply.into_inner().changed).map_err(|status| Error::from(&status))
+    };
+    let refused = deny(&three, format!("s{leader}")).await.expect_err("it leads");
+    assert!(refused.kind == ErrorKind::Refused && refused.hint.contains("stop it"), "{refused:?}");
+    assert_eq!(deny(&three, format!("s{out}")).await, Ok(true));
+    assert_eq!(deny(&three, format!("s{out}")).await, Ok(false), "it is out");
+    three.until_members(stays, "two are left", |list| list.items.len() == 2).await;
+    assert!(three.put(stays, "web").await.changed);
+    let refused = deny(&three, "s9".into()).await.expect_err("nobody");
+    assert_eq!(refused.kind, ErrorKind::NotFound, "{refused:?}");
+    let shown = three.servers[out].as_ref().unwrap().credentials().unwrap().clone();
+    let asked = v1::RaftPreVote::default();
+    let channel = three.channel(leader, shown);
+    v1::raft_client::RaftClient::new(channel).pre_vote(asked).await.expect_err("a stranger");
+    three.stop(out).await;
+    three.start(out, 3).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(three.members(stays).await.items.len(), 2, "it does not come back");
+}
+
+/// Promise: the CA is not sealed with a new key while one server has the old one alone, also when that one leads, and at once when it has the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_key_takes_over_when_every_server_has_it() {
+    let three = Three::formed().await;
+    three.until_members(0, "all vote", |list| list.items.iter().all(|server| server.voter)).await;
+    let new = ClusterKey::generate().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !three.running().all(|(_, server)| server.cluster().snapshot().authority.is_some()) {
+        assert!(Instant::now() < deadline, "there is a CA, sealed with the only key");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let both = [new.clone(), three.key.clone()];
+    let is_sealed_anew = |(_, server): (usize, &Handle)| {
+        let state = server.cluster().snapshot();
+        server.enrolment.as_ref().unwrap().sealed_with(&state) == Some(new.mark())
+    };
+    for number in [0, 1] {
+        three.servers[number].as_ref().unwrap().rekey(&both);
+    }
+    sleep(Duration::from_secs(3)).await;
+    assert!(!three.running().any(is_sealed_anew), "one has not heard of it");
+    three.servers[2].as_ref().unwrap().rekey(&both);
+    let deadline = Instant::now() + PATIENCE;
+    while !three.running().all(is_sealed_anew) {
+        assert!(Instant::now() < deadline, "all have it");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(three.put(0, "web").await.changed);
 }
 
 /// Promise: the log of a cluster is open to its servers alone, each by its own certificate: the key, which lets a server greet, does not

@@ -144,6 +144,7 @@ impl Cluster {
             timings: daemon::server::Timings::default(),
             overrides: daemon::server::Overrides::default(),
             key: None,
+            old_key: None,
             join: Vec::new(),
             expect: 0,
             snapshots: None,

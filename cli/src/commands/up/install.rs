@@ -7,26 +7,34 @@ use proto::key::ClusterKey;
 
 use crate::service::{self, AGENT, File, SERVER, Systemd};
 
-/// Copies a cluster's key to where the services look for it. Returns whether that changed anything.
+/// Copies a cluster's key file to where the services look for it; one that holds the key which is there takes its place, because the key is being
+/// changed. Returns whether that changed anything.
 ///
 /// # Errors
-/// [`Kind::Refused`] for a file that holds no key, and where another key is there already: this machine would leave its cluster.
+/// [`Kind::Refused`] for a file that holds no key, and where another key is there already: this machine would leave its cluster, or go back to
+/// a key that was changed.
 pub fn put_key(root: &Path, from: &Path, to: &Path) -> Result<bool, Error> {
     let refused = |error: proto::key::KeyError| Error::new(Kind::Refused, error.to_string());
-    let key = ClusterKey::read(from).map_err(refused)?;
+    let keys = ClusterKey::read_all(from).map_err(refused)?;
     let place = service::below(root, to);
     if place.exists() {
-        if ClusterKey::read(&place).map_err(refused)? == key {
+        let there = ClusterKey::read_all(&place).map_err(refused)?;
+        if there == keys {
             return Ok(false);
         }
+        if keys.contains(&there[0]) {
+            ClusterKey::replace(&keys, &place).map_err(refused)?;
+            return Ok(true);
+        }
         let message = format!("{} holds another key than {}", to.display(), from.display());
-        let hint = "this machine belongs to another cluster; `minijob down --purge`, remove the file, and run `up` again";
+        let hint = "where the key was changed, take the newest file; else this machine belongs to another cluster: `minijob down --purge`, \
+                    remove the file, and run `up` again";
         return Err(Error::new(Kind::Refused, message).hint(hint));
     }
     let folder = place.parent().unwrap_or(root);
     std::fs::create_dir_all(folder)
         .map_err(|cause| Error::new(Kind::Refused, format!("cannot make {}: {cause}", folder.display())))?;
-    key.write_new(&place).map_err(refused)?;
+    ClusterKey::replace(&keys, &place).map_err(refused)?;
     Ok(true)
 }
 
@@ -124,6 +132,14 @@ mod tests {
         assert_eq!(put_key(&root, &placed, to), Ok(false), "from its own place");
         let error = put_key(&root, &other, to).expect_err("another cluster");
         assert!(error.message.contains("another key") && error.hint.contains("down --purge"), "{error:?}");
+        let (old, new) = (ClusterKey::read(&one).expect("a key"), ClusterKey::read(&other).expect("a key"));
+        ClusterKey::replace(&[new.clone(), old.clone()], &one).expect("written");
+        assert_eq!(put_key(&root, &one, to), Ok(true), "the key is being changed");
+        assert_eq!(ClusterKey::read_all(&placed).expect("both"), [new.clone(), old.clone()]);
+        ClusterKey::replace(&[old], &one).expect("written");
+        assert!(put_key(&root, &one, to).is_err(), "there is no way back");
+        assert_eq!(put_key(&root, &other, to), Ok(true), "the old one is retired");
+        assert_eq!(ClusterKey::read_all(&placed).expect("one"), [new]);
         let mode = std::fs::metadata(&placed).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -84,14 +84,17 @@ pub fn main(args: &Args, global: &Global) -> Result<Exit, Failure> {
         Voice::new(global).notice(&text);
     }
     fits(&setup, &configs(global)?)?;
-    let mut changed = Vec::new();
+    let (mut changed, systemd) = (Vec::new(), Systemd { program: "systemctl" });
     if let Some(key) = &args.key_file {
         let to = PathBuf::from(Setup::key_file());
         if install::put_key(Path::new("/"), key, &to)? {
             changed.push(to);
+            if systemd.is_up(service::SERVER) {
+                systemd.order(&["reload", service::SERVER])?;
+            }
         }
     }
-    changed.extend(install::install(Path::new("/"), &files, Systemd { program: "systemctl" })?);
+    changed.extend(install::install(Path::new("/"), &files, systemd)?);
     let (server, agent) = configs(global)?;
     let place = match &setup {
         Setup::Cluster { own: None, .. } => {
@@ -135,6 +138,17 @@ fn tell(
         out.line(&format!("the server is at {} and waits for the others", own.listen))?;
         out.line(&format!(
             "next: the same command on {others}; the cluster begins when all of them are there"
+        ))?;
+        return Ok(Exit::DONE);
+    }
+    if reached == Reached::Unseen {
+        out.line(&format!(
+            "node {} is started; the cluster's token was changed and is not on this machine",
+            place.node
+        ))?;
+        out.line(&format!(
+            "next: `minijob node status {}` where the token is shows whether it is up",
+            place.node
         ))?;
         return Ok(Exit::DONE);
     }

@@ -25,6 +25,8 @@ pub enum Reached {
     Up,
     /// The server waits for the others that make the cluster.
     Alone,
+    /// The servers are there, and what this machine has does not let it ask them: the administrator's token was changed.
+    Unseen,
 }
 
 /// Where the services of this machine are to be found, by their files.
@@ -87,6 +89,7 @@ impl Place {
             let last = match self.look().await {
                 Ok(true) => return Ok(Reached::Up),
                 Ok(false) => format!("node {} is not up", self.node),
+                Err(error) if error.kind == Kind::Forbidden => return Ok(Reached::Unseen),
                 Err(error) => error.message,
             };
             let waited = boottime().since(begun);

@@ -6,6 +6,8 @@ mod failure;
 mod jobs;
 /// Nodes and servers.
 mod machines;
+/// Who belongs to the cluster.
+mod members;
 /// The endpoints as a document.
 mod openapi;
 /// What machines ask: health and metrics.

@@ -4,7 +4,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use proto::view;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{jobs, machines, openapi, probes, reach, reads, settings, streams, versions};
+use super::{jobs, machines, members, openapi, probes, reach, reads, settings, streams, versions};
 use crate::api::Context;
 
 /// One method of one path.
@@ -149,6 +149,9 @@ fn of_machines() -> Vec<Endpoint> {
         endpoint!(delete "/v1/nodes/{name}/drain", "cancels a drain: what has not moved stays", &[REQUEST_ID], json::<Written>(), machines::cancel_drain),
         endpoint!(get "/v1/servers", "the servers of the cluster", &[], json::<ServerList>(), machines::servers),
         endpoint!(delete "/v1/servers/{name}", "removes a server from the cluster", &[], json::<Written>(), machines::remove_server),
+        endpoint!(get "/v1/members", "the members of the cluster, and who was thrown out", &[], json::<view::MemberList>(), members::list),
+        endpoint!(post "/v1/members/{name}/deny", "throws a server or an agent out of the cluster", &[], PlainBody, json::<Written>(), members::deny),
+        endpoint!(post "/v1/members/{name}/allow", "takes that back", &[], PlainBody, json::<Written>(), members::allow),
         endpoint!(get "/v1/settings", "the settings of the cluster", &[], json::<view::SettingList>(), settings::list),
         endpoint!(get "/v1/settings/{name}", "one setting", &[], json::<view::SettingView>(), settings::show),
         endpoint!(post "/v1/settings", "changes settings; the others stay", &[], settings::SettingsBody, json::<Written>(), settings::set),

@@ -65,7 +65,7 @@ impl Rig {
             sources: Arc::new(live.hub.clone()),
             hub: live.hub.clone(),
             token: Arc::new(token),
-            shared_token: None,
+            enrolment: None,
             members: None,
             forward: Forward::new(Arc::new(Plain)),
             forming: None,

@@ -25,6 +25,7 @@ fn fresh(id: u64) -> Greeting {
         sees: [id].into(),
         promise: None,
         applied: 0,
+        keys: vec![],
     }
 }
 
@@ -141,6 +142,16 @@ fn a_leader_takes_in_who_is_new_and_replaces_who_lost_its_disk() {
 fn who_is_far_behind_does_not_vote_yet() {
     assert!(!has_caught_up(None, 0, 10) && !has_caught_up(Some(5), 16, 10));
     assert!(has_caught_up(Some(6), 16, 10) && has_caught_up(Some(20), 16, 10));
+}
+
+#[test]
+fn a_member_at_another_address_is_reached_there_unless_that_is_anothers() {
+    let members: Vec<Server> = (1..4).map(server).collect();
+    let at = |addr: &str| Server { addr: addr.to_owned(), ..members[0].clone() };
+    assert_eq!(admit(&members, &members[0], true), Admission::Member);
+    assert_eq!(admit(&members, &at("10.9.9.9:1"), true), Admission::Move(members[0].clone()));
+    let refused = admit(&members, &at(&members[1].addr), true);
+    assert!(matches!(&refused, Admission::Refuse(why) if why.contains("--advertise")), "{refused:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use proto::ids::{
 use proto::model::{AllocStatus, Eligibility, Job, Liveness, NodeIdentity, Resources, StopReason};
 use proto::time::Timestamp;
 
-use super::{Authority, Denied, SettingChange, Settings};
+use super::{Authority, Denied, OperatorToken, SettingChange, Settings};
 
 /// One change, with who wants it and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +160,8 @@ pub enum Kind {
     HoldLost(Vec<NodeId>),
     /// Lets it go.
     ReleaseLost,
+    /// Lets administrators in by this token from now on; the first one only where there is none.
+    PutOperatorToken(OperatorToken),
     /// A part of a snapshot that is to be restored. One that has come already changes nothing.
     RestoreChunk {
         /// Names the parts of one snapshot.

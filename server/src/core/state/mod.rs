@@ -39,7 +39,7 @@ pub use encode::{
 pub use events::EventLog;
 pub use fleet::{Fit, Fleet, Load, Need, Row, Score, Seat};
 pub use invariants::Violation;
-pub use members::{Authority, Denied};
+pub use members::{Authority, Denied, OperatorToken};
 pub use node_slots::NodeSlots;
 pub use nodes::Nodes;
 pub use ports::Ports;
@@ -88,6 +88,8 @@ pub struct State {
     pub denied: imbl::OrdMap<u64, Denied>,
     /// What was lost with many nodes at once and is held; none: whatever is lost is replaced at once.
     pub brake: Option<Arc<Brake>>,
+    /// What lets administrators in; none in a cluster without a key, whose server has a token of its own.
+    pub operator_token: Option<OperatorToken>,
     /// Jobs, stopped ones too.
     pub jobs: Table<JobKey, JobRecord>,
     /// The jobs of which some group runs once per node: every node that may take work concerns them.
@@ -146,6 +148,7 @@ impl Default for State {
             authority: None,
             denied: imbl::OrdMap::default(),
             brake: None,
+            operator_token: None,
             jobs: Table::default(),
             per_node: imbl::OrdSet::default(),
             dependents: Dependents::default(),

@@ -8,8 +8,8 @@ use proto::units::show_duration;
 
 use super::Refusal;
 use crate::limits::{
-    BRAKE_PAUSE, ENDED_ALLOCS_FOR, ENDED_ALLOCS_MAX, EVENTS_PER_SUBJECT_MAX, HEARTBEAT,
-    HEARTBEATS_PER_TIMEOUT, NODE_TIMEOUT, VERSIONS_MAX,
+    BRAKE_PAUSE, DEAD_SERVER_TIMEOUT, DEAD_SERVER_TIMEOUTS, ENDED_ALLOCS_FOR, ENDED_ALLOCS_MAX,
+    EVENTS_PER_SUBJECT_MAX, HEARTBEAT, HEARTBEATS_PER_TIMEOUT, NODE_TIMEOUT, VERSIONS_MAX,
 };
 
 /// What must agree across servers; changed by a command, never by a file.
@@ -33,11 +33,14 @@ pub struct Settings {
     pub brake_at: usize,
     /// How long the brake holds everything before it lets go node by node.
     pub brake_pause: Duration,
+    /// How long a server may be unreachable before it is removed from the cluster, where enough others are there.
+    pub dead_server_timeout: Duration,
 }
 
 impl Default for Settings {
     /// The numbers of the design: 1 s, 4 s, 200 events, 100 ended allocations for 24 h, 10 versions; nothing gives
-    /// way to other work; the brake from 34 % on, for 1 min.
+    /// way to other work; the brake from 34 % on, for 1 min; a server that is gone for a long weekend comes back as the
+    /// one that it was.
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(1),
@@ -49,6 +52,7 @@ impl Default for Settings {
             preemption: false,
             brake_at: 34,
             brake_pause: Duration::from_secs(60),
+            dead_server_timeout: DEAD_SERVER_TIMEOUT,
         }
     }
 }
@@ -74,6 +78,8 @@ pub enum Setting {
     BrakeAt,
     /// [`Settings::brake_pause`].
     BrakePause,
+    /// [`Settings::dead_server_timeout`].
+    DeadServerTimeout,
 }
 
 /// What a setting holds.
@@ -109,7 +115,7 @@ pub enum Allowed {
 
 impl Setting {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Heartbeat,
         Self::NodeTimeout,
         Self::EventsPerSubject,
@@ -119,6 +125,7 @@ impl Setting {
         Self::Preemption,
         Self::BrakeAt,
         Self::BrakePause,
+        Self::DeadServerTimeout,
     ];
 
     /// Returns the setting with that name.
@@ -140,6 +147,7 @@ impl Setting {
             Self::Preemption => "preemption",
             Self::BrakeAt => "brake_at",
             Self::BrakePause => "brake_pause",
+            Self::DeadServerTimeout => "dead_server_timeout",
         }
     }
 
@@ -162,6 +170,9 @@ impl Setting {
             Self::BrakePause => {
                 "how long that pause is; after it the work of one node after the other is replaced"
             }
+            Self::DeadServerTimeout => {
+                "after how long a server that cannot be reached is removed, if all others are there and three of them vote"
+            }
         }
     }
 
@@ -178,6 +189,7 @@ impl Setting {
             Self::Preemption => Allowed::Switch,
             Self::BrakeAt => Allowed::Count(1, 100),
             Self::BrakePause => Allowed::Time(BRAKE_PAUSE.0, BRAKE_PAUSE.1),
+            Self::DeadServerTimeout => Allowed::Time(DEAD_SERVER_TIMEOUTS.0, DEAD_SERVER_TIMEOUTS.1),
         }
     }
 
@@ -205,6 +217,7 @@ impl Setting {
             Self::Preemption => SettingValue::Switch(settings.preemption),
             Self::BrakeAt => SettingValue::Count(settings.brake_at as u64),
             Self::BrakePause => SettingValue::Time(settings.brake_pause),
+            Self::DeadServerTimeout => SettingValue::Time(settings.dead_server_timeout),
         }
     }
 
@@ -233,6 +246,9 @@ impl Setting {
             (Self::Preemption, SettingValue::Switch(preemption)) => Settings { preemption, ..settings },
             (Self::BrakeAt, SettingValue::Count(count)) => Settings { brake_at: count as usize, ..settings },
             (Self::BrakePause, SettingValue::Time(brake_pause)) => Settings { brake_pause, ..settings },
+            (Self::DeadServerTimeout, SettingValue::Time(dead_server_timeout)) => {
+                Settings { dead_server_timeout, ..settings }
+            }
             _ => return Err(refused()),
         })
     }

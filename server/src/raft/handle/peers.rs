@@ -37,6 +37,15 @@ impl<M: Machine> Handle<M> {
         members::add_learner(&self.shared.raft, member).await
     }
 
+    /// Reaches a member at another address from now on, or calls it otherwise. The caller sees to it that it is that server which is there. A second call
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// See [`MembershipError`]; refused for who is no member, and while another change is not committed.
+    pub async fn move_to(&self, member: &Member) -> Result<(), MembershipError> {
+        members::move_to(&self.shared.raft, member).await
+    }
+
     /// Lets servers vote that have learned. The caller sees to it that they have caught up: until then they count for a majority and do
     /// not help to reach it. A second call changes nothing.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proto::error::Kind as ErrorKind;
 use proto::ids::JobVersion;
 
-use crate::core::state::{Authority, Denied, Outcome, Refusal, State};
+use crate::core::state::{Authority, Denied, OperatorToken, Outcome, Refusal, State};
 use crate::limits::DENIED_MAX;
 
 impl State {
@@ -43,6 +43,16 @@ impl State {
             Some(denied) => self.denied.insert(id, denied.clone()) != Some(denied),
             None => self.denied.remove(&id).is_some(),
         };
+        self.member_written(changed)
+    }
+
+    /// Keeps what lets administrators in. The first one is put by a leader that saw none, and a person may have been faster.
+    pub(super) fn put_operator_token(&mut self, token: OperatorToken) -> Outcome {
+        if token.first && self.operator_token.is_some() {
+            return self.member_written(false);
+        }
+        let changed = self.operator_token.as_ref() != Some(&token);
+        self.operator_token = Some(token);
         self.member_written(changed)
     }
 

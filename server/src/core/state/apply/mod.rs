@@ -81,6 +81,7 @@ impl State {
             Kind::DenyMember { id, denied } => self.deny_member(id, denied),
             Kind::HoldLost(nodes) => self.hold_lost(&nodes, changes),
             Kind::ReleaseLost => self.release_lost(&command.actor, changes),
+            Kind::PutOperatorToken(token) => self.put_operator_token(token),
             Kind::RestoreChunk { upload, offset, data } => self.stage(upload, offset, data),
             Kind::Restore { upload, bytes, incarnation, force } => {
                 self.restore(upload, bytes, incarnation, force, &command.actor, changes)

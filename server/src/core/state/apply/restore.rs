@@ -125,6 +125,8 @@ impl State {
         // The servers stay who they are to each other, and keep their own CA: theirs is not the snapshot's.
         state.servers = self.cluster_id();
         (state.authority, state.denied) = (self.authority.clone(), self.denied.clone());
+        // Who restores goes on with the token that they restored with.
+        state.operator_token = self.operator_token.clone();
         state.next_id = state.next_id.max(self.next_id) + ID_GAP + (incarnation.0 & 0xffff_ffff);
         state.now = state.now.max(self.now);
         state.level = state.level.max(self.level);

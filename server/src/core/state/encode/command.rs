@@ -10,7 +10,9 @@ use proto::model::{Eligibility, Liveness, StopReason};
 use proto::time::{Timestamp, millis};
 use proto::wire::{BadMessage, agent, job, status, v1};
 
-use super::members::{authority_from_wire, authority_to_wire, deny_from_wire, deny_to_wire};
+use super::members::{
+    authority_from_wire, authority_to_wire, deny_from_wire, deny_to_wire, token_from_wire, token_to_wire,
+};
 use super::settings::{change_from_wire, change_to_wire, settings_from_wire, settings_to_wire};
 use super::{BadRecord, need};
 use crate::core::state::{
@@ -120,6 +122,9 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
         Kind::PutAuthority(authority) => {
             Wire::PutAuthority(v1::PutAuthority { authority: Some(authority_to_wire(authority)) })
         }
+        Kind::PutOperatorToken(token) => {
+            Wire::PutOperatorToken(v1::PutOperatorToken { token: Some(token_to_wire(token)) })
+        }
         Kind::DenyMember { id, denied } => Wire::DenyMember(deny_to_wire(*id, denied.as_ref())),
         Kind::HoldLost(nodes) => {
             Wire::HoldLost(v1::HoldLost { nodes: nodes.iter().map(|node| node.0).collect() })
@@ -188,17 +193,18 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         }
         Wire::PutAuthority(put) => Kind::PutAuthority(authority_from_wire(need(put.authority, "authority")?)),
         Wire::DenyMember(deny) => deny_from_wire(deny),
+        Wire::PutOperatorToken(put) => Kind::PutOperatorToken(token_from_wire(&need(put.token, "token")?)?),
         Wire::RestoreChunk(chunk) => {
             Kind::RestoreChunk { upload: chunk.upload, offset: chunk.offset, data: chunk.data }
         }
-        Wire::Restore(restore) => Kind::Restore {
-            upload: restore.upload,
-            bytes: restore.bytes,
-            incarnation: Incarnation(restore.incarnation),
-            force: restore.force,
-        },
+        Wire::Restore(restore) => restore_from_wire(&restore),
         Wire::Gc(gc) => Kind::Gc(Gc { allocs: gc.allocs.into_iter().map(AllocId).collect() }),
     })
+}
+
+fn restore_from_wire(restore: &v1::Restore) -> Kind {
+    let v1::Restore { upload, bytes, incarnation, force } = *restore;
+    Kind::Restore { upload, bytes, incarnation: Incarnation(incarnation), force }
 }
 
 fn drain_to_wire(node: NodeId, step: &DrainStep) -> v1::DrainNode {

@@ -1,9 +1,10 @@
 //! The CA and who was thrown out, in commands and in the header of a snapshot.
 
 use proto::time::Timestamp;
-use proto::wire::v1;
+use proto::wire::{BadMessage, v1};
 
-use crate::core::state::{Authority, Denied, Kind};
+use super::need;
+use crate::core::state::{Authority, Denied, Kind, OperatorToken};
 
 pub(super) fn authority_to_wire(authority: &Authority) -> v1::Authority {
     v1::Authority { sealed: authority.sealed.clone().into(), trust: authority.trust.clone() }
@@ -11,6 +12,14 @@ pub(super) fn authority_to_wire(authority: &Authority) -> v1::Authority {
 
 pub(super) fn authority_from_wire(authority: v1::Authority) -> Authority {
     Authority { sealed: authority.sealed.to_vec(), trust: authority.trust }
+}
+
+pub(super) fn token_to_wire(token: &OperatorToken) -> v1::OperatorToken {
+    v1::OperatorToken { hash: token.hash.to_vec().into(), first: token.first }
+}
+
+pub(super) fn token_from_wire(token: &v1::OperatorToken) -> Result<OperatorToken, BadMessage> {
+    Ok(OperatorToken { hash: need(token.hash.as_ref().try_into().ok(), "hash")?, first: token.first })
 }
 
 pub(super) fn deny_to_wire(id: u64, denied: Option<&Denied>) -> v1::DenyMember {

@@ -7,6 +7,7 @@ use proto::wire::{BadMessage, v1};
 
 use super::need;
 use crate::core::state::{Setting, SettingChange, SettingValue, Settings};
+use crate::limits::DEAD_SERVER_TIMEOUT;
 
 pub(super) fn settings_to_wire(settings: &Settings) -> v1::Settings {
     v1::Settings {
@@ -19,6 +20,7 @@ pub(super) fn settings_to_wire(settings: &Settings) -> v1::Settings {
         preemption: settings.preemption,
         brake_at: settings.brake_at as u32,
         brake_pause_ms: Some(millis(settings.brake_pause)),
+        dead_server_timeout_ms: millis(settings.dead_server_timeout),
     }
 }
 
@@ -37,6 +39,10 @@ pub(super) fn settings_from_wire(settings: &v1::Settings) -> Settings {
             percent => percent as usize,
         },
         brake_pause: settings.brake_pause_ms.map_or(default.brake_pause, Duration::from_millis),
+        dead_server_timeout: match settings.dead_server_timeout_ms {
+            0 => DEAD_SERVER_TIMEOUT,
+            ms => Duration::from_millis(ms),
+        },
     }
 }
 

@@ -11,7 +11,9 @@ use proto::time::Timestamp;
 use proto::wire::v1::record::Kind;
 use proto::wire::{BadMessage, v1};
 
-use super::members::{authority_from_wire, authority_to_wire, denied_from_wire, denied_to_wire};
+use super::members::{
+    authority_from_wire, authority_to_wire, denied_from_wire, denied_to_wire, token_from_wire, token_to_wire,
+};
 use super::record::{
     alloc_from_wire, alloc_to_wire, event_from_wire, event_to_wire, job_from_wire, job_to_wire,
     node_from_wire, node_to_wire,
@@ -81,6 +83,7 @@ fn header(state: &State) -> v1::Header {
         authority: state.authority.as_deref().map(authority_to_wire),
         denied: state.denied.iter().map(denied_to_wire).collect(),
         brake: state.brake.as_deref().map(brake_to_wire),
+        operator_token: state.operator_token.as_ref().map(token_to_wire),
         servers: state.servers.map_or(0, |id| id.0),
         ancestors: state.ancestors.iter().map(|id| id.0).collect(),
         restored_ms: state.restored.map_or(0, |restored| restored.at.0),
@@ -166,6 +169,7 @@ fn read_header(state: &mut State, header: v1::Header) -> Result<(), BadRecord> {
     state.authority = header.authority.map(|authority| Arc::new(authority_from_wire(authority)));
     state.denied = header.denied.into_iter().map(denied_from_wire).collect();
     state.brake = header.brake.map(|brake| Arc::new(brake_from_wire(brake)));
+    state.operator_token = header.operator_token.as_ref().map(token_from_wire).transpose()?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use proto::time::Timestamp;
 
 use super::*;
 use crate::core::rules::{Collect, Rule};
-use crate::core::state::{Authority, Command, Denied, DrainStep, Kind, Settings, State};
+use crate::core::state::{Authority, Command, Denied, DrainStep, Kind, OperatorToken, Settings, State};
 use crate::core::testing::{World, batch, job};
 
 fn bytes_of(state: &State) -> Vec<u8> {
@@ -90,6 +90,16 @@ fn world_of(turns: Vec<Turn>) -> World {
     world
 }
 
+/// The CA, who is thrown out, and the token.
+fn change_members(world: &mut World, id: u64, denied: bool) {
+    let authority = Authority { sealed: vec![id as u8], trust: "ca".into() };
+    world.apply(Kind::PutAuthority(authority));
+    let until = Timestamp(world.state.now.0 + 50_000);
+    let denied = denied.then(|| Denied { name: format!("agent `n{id}`"), until });
+    world.apply(Kind::DenyMember { id, denied });
+    world.apply(Kind::PutOperatorToken(OperatorToken { hash: [id as u8; 32], first: id == 0 }));
+}
+
 fn take(world: &mut World, number: u128, turn: Turn) {
     let name = |at: usize| ["a", "b", "c"][at];
     match turn {
@@ -147,13 +157,7 @@ fn take(world: &mut World, number: u128, turn: Turn) {
                 Settings { events_per_subject: 3, ended_allocs: 1, versions: 1, ..Settings::default() };
             world.apply(Kind::PutSettings(settings));
         }
-        Turn::Member(id, denied) => {
-            let authority = Authority { sealed: vec![id as u8], trust: "ca".into() };
-            world.apply(Kind::PutAuthority(authority));
-            let until = Timestamp(world.state.now.0 + 50_000);
-            let denied = denied.then(|| Denied { name: format!("agent `n{id}`"), until });
-            world.apply(Kind::DenyMember { id, denied });
-        }
+        Turn::Member(id, denied) => change_members(world, id, denied),
         Turn::Pass(ms) => world.pass(ms),
     }
 }

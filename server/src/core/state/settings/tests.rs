@@ -87,7 +87,7 @@ fn what_a_servers_file_made_tight_keeps_nobody_from_changing_something_else() {
 fn what_is_shown_can_be_set() {
     let shown: Vec<String> =
         Setting::ALL.iter().map(|setting| setting.of(&Settings::default()).to_string()).collect();
-    assert_eq!(shown, ["1s", "4s", "200", "100", "1d", "10", "false", "34", "1m"]);
+    assert_eq!(shown, ["1s", "4s", "200", "100", "1d", "10", "false", "34", "1m", "3d"]);
     let rules: Vec<String> = Setting::ALL.iter().map(|setting| setting.rule()).collect();
     assert_eq!(
         rules,
@@ -100,7 +100,8 @@ fn what_is_shown_can_be_set() {
             "1 to 100",
             "true or false",
             "1 to 100",
-            "1s to 1d"
+            "1s to 1d",
+            "1m to 365d"
         ]
     );
 }

@@ -3,7 +3,7 @@
 use proto::error::Kind as ErrorKind;
 use proto::time::Timestamp;
 
-use crate::core::state::{Authority, Denied, Kind, Outcome};
+use crate::core::state::{Authority, Denied, Kind, OperatorToken, Outcome};
 use crate::core::testing::World;
 use crate::limits::DENIED_MAX;
 
@@ -63,4 +63,16 @@ fn the_list_of_who_is_thrown_out_has_a_bound_and_a_refusal_changes_nothing() {
     assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
     assert_eq!(world.state.denied, before);
     assert!(!changes(&mut world, deny(7, u64::MAX)), "who is among them is there already");
+}
+
+#[test]
+fn the_token_that_a_cluster_begins_with_never_takes_the_place_of_one_that_a_person_made() {
+    let mut world = World::new(0);
+    let token = |hash: u8, first| Kind::PutOperatorToken(OperatorToken { hash: [hash; 32], first });
+    assert!(changes(&mut world, token(1, true)));
+    assert!(!changes(&mut world, token(2, true)), "the next leader has another one, and saw none");
+    assert!(changes(&mut world, token(3, false)));
+    assert!(!changes(&mut world, token(3, false)), "the same again");
+    assert!(!changes(&mut world, token(1, true)));
+    assert_eq!(world.state.operator_token, Some(OperatorToken { hash: [3; 32], first: false }));
 }

@@ -5,7 +5,7 @@ use proto::error::Kind as ErrorKind;
 
 use super::*;
 use crate::core::archive::{self, Meta};
-use crate::core::state::{Authority, Staging};
+use crate::core::state::{Authority, OperatorToken, Staging};
 use crate::limits::RESTORED_NODES_WITHIN;
 
 /// A world with a running job, and what a snapshot of it holds.
@@ -293,15 +293,19 @@ fn the_servers_stay_one_cluster_with_the_ca_that_they_have() {
     let mut old = saved().0;
     let authority = |trust: &str| Kind::PutAuthority(Authority { sealed: vec![1], trust: trust.into() });
     old.apply(authority("of the lost servers"));
+    let token = |hash: u8| OperatorToken { hash: [hash; 32], first: false };
+    old.apply(Kind::PutOperatorToken(token(1)));
     let file = archive_of(&old.state);
     let mut world = empty();
     world.apply(authority("of these servers"));
+    world.apply(Kind::PutOperatorToken(token(2)));
     for life in [99, 100] {
         assert!(is_written(&restore(&mut world, &file, life).outcome));
         assert_eq!(world.state.incarnation, Some(Incarnation(life)));
         assert_eq!(world.state.cluster_id(), Some(Incarnation(77)), "what Raft and those who join go by");
         let there = world.state.authority.as_ref().map(|authority| authority.trust.as_str());
         assert_eq!(there, Some("of these servers"), "their certificates are of it");
+        assert_eq!(world.state.operator_token, Some(token(2)), "who restored is not locked out by it");
     }
     let read = read_snapshot(&mut bytes_of(&world.state).as_slice()).unwrap();
     assert_eq!(read.cluster_id(), Some(Incarnation(77)), "also after a restart");

@@ -13,8 +13,8 @@ use proto::model::{
 
 use super::*;
 use crate::core::state::{
-    Authority, Denied, DrainStep, Edge, Gc, LivenessChange, Outcome, PlaceReason, Plan, PlanItem, PlanRun,
-    PlanStop, PlanUpdate, PlanWait, RunnerUp, Setting, SettingChange, SettingValue,
+    Authority, Denied, DrainStep, Edge, Gc, LivenessChange, OperatorToken, Outcome, PlaceReason, Plan,
+    PlanItem, PlanRun, PlanStop, PlanUpdate, PlanWait, RunnerUp, Setting, SettingChange, SettingValue,
 };
 
 fn millis() -> impl Strategy<Value = Duration> {
@@ -247,9 +247,11 @@ fn identity() -> impl Strategy<Value = NodeIdentity> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
+    // A version that does not know it writes 0, which no setting can be.
+    let gone = (1u64..10_000_000).prop_map(Duration::from_millis);
     let kept = (any::<u32>(), any::<u32>(), millis(), any::<u32>());
-    (millis(), millis(), kept, any::<bool>(), 1..=100usize, millis()).prop_map(
-        |(heartbeat, node_timeout, kept, preemption, brake_at, brake_pause)| Settings {
+    (millis(), millis(), kept, any::<bool>(), 1..=100usize, millis(), gone).prop_map(
+        |(heartbeat, node_timeout, kept, preemption, brake_at, brake_pause, gone)| Settings {
             heartbeat,
             node_timeout,
             events_per_subject: kept.0 as usize,
@@ -259,6 +261,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             preemption,
             brake_at,
             brake_pause,
+            dead_server_timeout: gone,
         },
     )
 }
@@ -315,6 +318,8 @@ fn kind() -> impl Strategy<Value = Kind> {
             id,
             denied: denied.map(|(name, until)| Denied { name, until: Timestamp(until) }),
         }),
+        (any::<[u8; 32]>(), any::<bool>())
+            .prop_map(|(hash, first)| Kind::PutOperatorToken(OperatorToken { hash, first })),
         (0u64..3, 0u64..9, vec(any::<u8>(), 0..9)).prop_map(|(upload, offset, data)| Kind::RestoreChunk {
             upload,
             offset,
