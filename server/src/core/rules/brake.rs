@@ -17,7 +17,7 @@ const MANY: usize = 3;
 const LEASES: u32 = 2;
 
 /// Returns which nodes are lost together, if these are too many: those whose lease is over or about to be (`silent`), with those that were lost within one lease
-/// before. Many are [`MANY`] at least, the share of [`Settings::brake_at`](crate::core::state::Settings::brake_at), and in several failure
+/// before. Many are three at least, the share of [`Settings::brake_at`](crate::core::state::Settings::brake_at), and in several failure
 /// domains: one whole domain is an ordinary loss. While the brake holds what was lost before, it holds whatever is lost.
 #[must_use]
 pub fn mass_loss(state: &State, silent: &[NodeId], now: Timestamp) -> Option<Vec<NodeId>> {
