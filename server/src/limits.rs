@@ -222,6 +222,8 @@ pub const DEAD_SERVER_TIMEOUT: Duration = Duration::from_secs(72 * 3600);
 /// The shortest and the longest that people may say: a restart of a machine is no death, and a year is never.
 pub const DEAD_SERVER_TIMEOUTS: (Duration, Duration) =
     (Duration::from_secs(60), Duration::from_secs(365 * 24 * 3600));
+/// How often a leader that can more than the state says looks whether all servers can: nobody waits for it.
+pub const LEVEL_EVERY: Duration = Duration::from_secs(5);
 /// How often a leader looks whether the CA is to be sealed with a new key: it opens what is sealed, which costs microseconds.
 pub const SEAL_EVERY: Duration = Duration::from_secs(1);
 /// How often a leader looks which servers answer: a small part of the shortest time after which one is removed.

@@ -248,6 +248,7 @@ fn brakes(story: &mut History) {
     story.own(Kind::HoldLost(vec![NodeId(102), NodeId(101)]));
     story.say(24, Kind::ReleaseLost);
     story.own(Kind::HoldLost(vec![NodeId(102)]));
+    story.own(Kind::RaiseLevel(1));
 }
 
 /// The state is saved, goes on, and is restored; of a second restore only the first part comes.
@@ -360,7 +361,7 @@ fn the_log_and_the_snapshot_of_the_first_release_still_mean_the_same() {
         );
         replayed.apply(command);
     }
-    assert_eq!(kinds.len(), 26, "a kind of command is missing: {kinds:?}");
+    assert_eq!(kinds.len(), 27, "a kind of command is missing: {kinds:?}");
     let restored = read_snapshot(&mut snapshot.as_slice()).expect("an old snapshot can be read");
     assert_eq!(restored.check(), vec![]);
     assert_eq!(summary(&replayed), String::from_utf8_lossy(&expected), "the log means something else");

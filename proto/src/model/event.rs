@@ -98,6 +98,8 @@ kinds! {
     LeaderElected = "leader_elected", 50;
     /// A person changed a setting of the cluster.
     SettingChanged = "setting_changed", 51;
+    /// All servers are of a new version: what is new in it begins.
+    LevelRaised = "level_raised", 52;
     /// A person restored a snapshot: everything is as it was then.
     StateRestored = "state_restored", 60;
 }

@@ -10,6 +10,8 @@ pub mod election;
 pub mod enrolment;
 pub mod forming;
 pub mod job_diff;
+/// Which behaviour of the state a cluster may have.
+pub mod level;
 pub mod rules;
 
 pub mod scheduler;

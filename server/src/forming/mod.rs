@@ -11,6 +11,7 @@ mod calls;
 mod cleaning;
 /// Greeting others until there is a cluster.
 mod greeter;
+mod levels;
 /// Saying where this server is reached now.
 mod moving;
 /// What a server has promised, on disk.
@@ -128,6 +129,7 @@ impl Forming {
             admission::promote(&self),
             sealing::run(&self),
             cleaning::run(&self),
+            levels::run(&self),
             moving::run(&self),
             self.tell_cluster()
         );

@@ -26,7 +26,7 @@ pub use writer::write;
 use proto::ids::{Incarnation, Revision};
 use proto::time::Timestamp;
 
-use crate::core::state::{STATE_VERSION, State};
+use crate::core::state::State;
 
 /// The format written, and the newest that is read.
 pub const FORMAT: u32 = 1;
@@ -64,7 +64,7 @@ impl Meta {
             revision: state.revision,
             taken,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            state_version: STATE_VERSION,
+            state_version: state.level,
             jobs: state.jobs.len() as u64,
             nodes: state.nodes.iter().count() as u64,
             allocs: state.allocs.len() as u64,

@@ -160,6 +160,8 @@ pub enum Kind {
     HoldLost(Vec<NodeId>),
     /// Lets it go.
     ReleaseLost,
+    /// Lets behaviour begin that all servers know, up to this level. A lower one changes nothing.
+    RaiseLevel(u32),
     /// Lets administrators in by this token from now on; the first one only where there is none.
     PutOperatorToken(OperatorToken),
     /// A part of a snapshot that is to be restored. One that has come already changes nothing.

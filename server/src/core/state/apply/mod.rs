@@ -4,6 +4,7 @@ mod brake;
 mod drain;
 mod gc;
 mod jobs;
+mod level;
 mod members;
 mod nodes;
 mod plans;
@@ -80,6 +81,7 @@ impl State {
             Kind::PutAuthority(authority) => self.put_authority(authority),
             Kind::DenyMember { id, denied } => self.deny_member(id, denied),
             Kind::HoldLost(nodes) => self.hold_lost(&nodes, changes),
+            Kind::RaiseLevel(level) => self.raise_level(level, changes),
             Kind::ReleaseLost => self.release_lost(&command.actor, changes),
             Kind::PutOperatorToken(token) => self.put_operator_token(token),
             Kind::RestoreChunk { upload, offset, data } => self.stage(upload, offset, data),

@@ -84,6 +84,15 @@ impl State {
             let message = "the snapshot is not restored: it counts beyond what a state can";
             return Err(Refusal::new(ErrorKind::Invalid, message));
         }
+        if archive.state.level > self.level {
+            let (theirs, ours) = (archive.state.level, self.level);
+            let message = format!(
+                "the snapshot is not restored: its state is of version {theirs}, and not all servers know more than {ours} yet"
+            );
+            return Err(Refusal::new(ErrorKind::Refused, message).hint(
+                "update all servers, wait until `minijob events` tells that it is known, and restore again",
+            ));
+        }
         if force || self.jobs.is_empty() || self.is_kin(&archive.state) {
             return Ok(archive);
         }

@@ -14,7 +14,7 @@ use super::members::{
     authority_from_wire, authority_to_wire, deny_from_wire, deny_to_wire, token_from_wire, token_to_wire,
 };
 use super::settings::{change_from_wire, change_to_wire, settings_from_wire, settings_to_wire};
-use super::{BadRecord, need};
+use super::{BadRecord, STATE_VERSION, need};
 use crate::core::state::{
     Command, DrainStep, Edge, Gc, Kind, LivenessChange, PlaceReason, Plan, PlanItem, PlanRun, PlanStop,
     PlanUpdate, PlanWait, RunnerUp,
@@ -130,6 +130,7 @@ fn kind_to_wire(kind: &Kind) -> v1::command::Kind {
             Wire::HoldLost(v1::HoldLost { nodes: nodes.iter().map(|node| node.0).collect() })
         }
         Kind::ReleaseLost => Wire::ReleaseLost(v1::ReleaseLost {}),
+        Kind::RaiseLevel(level) => Wire::RaiseLevel(v1::RaiseLevel { level: *level }),
     }
 }
 
@@ -167,6 +168,9 @@ fn kind_from_wire(kind: v1::command::Kind) -> Result<Kind, BadMessage> {
         }
         Wire::HoldLost(hold) => Kind::HoldLost(hold.nodes.into_iter().map(NodeId).collect()),
         Wire::ReleaseLost(v1::ReleaseLost {}) => Kind::ReleaseLost,
+        Wire::RaiseLevel(raise) => {
+            Kind::RaiseLevel(need(Some(raise.level).filter(|level| *level <= STATE_VERSION), "level")?)
+        }
         Wire::PurgeNode(purge) => Kind::PurgeNode { node: NodeId(purge.node) },
         Wire::ApplyPlan(plan) => Kind::ApplyPlan(plan_from_wire(plan)?),
         Wire::RegisterNode(register) => Kind::RegisterNode {

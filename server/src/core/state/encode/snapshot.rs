@@ -24,7 +24,8 @@ use crate::core::state::requests::Result as KeptResult;
 use crate::core::state::{Alloc, Brake, ReignRecord, Restored, Staging, State};
 use crate::limits;
 
-/// The newest version of a state that this binary writes and applies.
+/// The newest version of a state that this binary reads and applies: the level that it can be raised to. What it writes is of the state's own level, so that
+/// servers of the version before can read it as long as there may be any.
 pub const STATE_VERSION: u32 = 1;
 
 /// Writes a state.
@@ -68,7 +69,7 @@ pub fn write_snapshot(state: &State, to: &mut dyn Write) -> std::io::Result<()> 
 
 fn header(state: &State) -> v1::Header {
     v1::Header {
-        state_version: STATE_VERSION,
+        state_version: state.level,
         incarnation: state.incarnation.map_or(0, |id| id.0),
         previous_incarnation: state.previous_incarnation.map_or(0, |id| id.0),
         revision: state.revision.0,

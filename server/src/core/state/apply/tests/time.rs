@@ -31,3 +31,19 @@ fn time_of_the_state_never_goes_back() {
     assert_eq!(state.now, Timestamp(100));
     assert_eq!(state.revision, Revision(2));
 }
+
+#[test]
+fn the_level_rises_once_and_never_goes_back_and_snapshots_are_of_it() {
+    use prost::Message as _;
+    let mut world = World::new(0);
+    for (raised, told) in [(3, 1), (2, 1), (3, 1), (4, 2)] {
+        world.apply(Kind::RaiseLevel(raised));
+        let events = world.state.events.all().filter(|event| event.kind == EventKind::LevelRaised);
+        assert_eq!((world.state.level, events.count()), (raised.max(3), told));
+    }
+    let mut bytes = Vec::new();
+    write_snapshot(&world.state, &mut bytes).unwrap();
+    let record = proto::wire::v1::Record::decode_length_delimited(bytes.as_slice()).unwrap();
+    let Some(proto::wire::v1::record::Kind::Header(header)) = record.kind else { panic!("no header") };
+    assert_eq!(header.state_version, 4, "what the oldest server can read");
+}

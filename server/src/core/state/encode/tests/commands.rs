@@ -312,6 +312,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         ids().prop_map(|allocs| Kind::Gc(Gc { allocs })),
         vec((1u64..).prop_map(NodeId), 0..4).prop_map(Kind::HoldLost),
         Just(Kind::ReleaseLost),
+        (0..=STATE_VERSION).prop_map(Kind::RaiseLevel),
         (vec(any::<u8>(), 0..5), "\\PC{0,9}")
             .prop_map(|(sealed, trust)| Kind::PutAuthority(Authority { sealed, trust })),
         (any::<u64>(), option::of(("\\PC{0,9}", any::<u64>()))).prop_map(|(id, denied)| Kind::DenyMember {
