@@ -174,6 +174,7 @@ impl Servers {
         let began = boottime();
         let mut met = false;
         let mut broken = 0;
+        let mut pause = limits::ROUND_LEAST;
         loop {
             let mut round = Round::default();
             for number in self.order() {
@@ -189,7 +190,8 @@ impl Servers {
             if !met || broken >= limits::BROKEN_ROUNDS || boottime().since(began) >= limits::ELECTION {
                 return Err(round.into_error(self.context.as_deref()));
             }
-            tokio::time::sleep(limits::ROUND).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(limits::ROUND);
         }
     }
 

@@ -10,7 +10,9 @@ pub const CONNECT: Duration = Duration::from_secs(2);
 pub const ANSWER: Duration = Duration::from_secs(10);
 /// How long a command goes round servers that answer "nobody leads": three elections in a row fit.
 pub const ELECTION: Duration = Duration::from_secs(6);
-/// Between two rounds through all servers.
+/// Between the first two rounds through all servers: a leader that stops hands over within less. Doubles up to [`ROUND`].
+pub const ROUND_LEAST: Duration = Duration::from_millis(20);
+/// Between two rounds through all servers, once several were in vain.
 pub const ROUND: Duration = Duration::from_millis(250);
 /// Rounds in which somebody hung up before that is the answer: a server that restarts does it once, a program that is no server always.
 pub const BROKEN_ROUNDS: u32 = 3;

@@ -45,6 +45,7 @@ volumes: {pgdata: /srv/pg}               # agent.yml:6
 allow_paths: [/srv, /opt]                # MINIJOB_ALLOW_PATHS
 allow_root: true                         # agent.yml:8
 default_user: web                        # agent.yml:9
+# drain_on_shutdown: not set             # default
 log_level: \"info,openraft=off\"           # default
 log_json: false                          # default
 # token: (not shown)                     # MINIJOB_TOKEN
