@@ -76,12 +76,12 @@ impl Write {
     }
 
     /// Sends it; what an answer says of the write itself, without its placement, which is of the moment.
-    fn send(&self, addr: &str, token: &str) -> Option<Value> {
-        let answer = http::ask(addr, "POST /v1/jobs", token, &self.body, SOON).ok()?;
+    fn send(&self, addr: &str, token: &str) -> std::io::Result<Value> {
+        let answer = http::ask(addr, "POST /v1/jobs", token, &self.body, SOON)?;
         assert_eq!(answer.status, 200, "{answer:?}");
         let mut item = answer.json()["items"][0].take();
         item.as_object_mut().expect("an item").remove("placement");
-        Some(item)
+        Ok(item)
     }
 }
 
@@ -143,7 +143,7 @@ fn write_until_death(cluster: &Cluster, token: &str, round: u32) -> Vec<Write> {
         let mut writes = Vec::new();
         for number in first..first + WRITES {
             let mut write = Write::new(number);
-            write.answer = write.send(cluster.addr(), token);
+            write.answer = write.send(cluster.addr(), token).ok();
             let died = write.answer.is_none();
             writes.push(write);
             if died {
