@@ -1,6 +1,5 @@
 //! The leader's part in a rolling upgrade: new behaviour of the state begins when all servers can; [`crate::core::level`] decides.
 
-use futures::future::join_all;
 use tokio::time::sleep;
 
 use super::Forming;
@@ -24,14 +23,9 @@ async fn look(forming: &Forming) {
     if state.reign.is_none() || raised(state.level, STATE_VERSION, &[]).is_none() {
         return;
     }
-    let own = forming.greeting().server.id;
-    let members = cluster.raft().members();
-    let others = members.iter().filter(|status| status.member.id != own).map(async |status| {
-        let met = forming.greet(&status.member.addr).await.ok();
-        met.filter(|met| met.server.id == status.member.id).map(|met| met.state)
-    });
-    let others = join_all(others).await;
-    let Some(level) = raised(state.level, STATE_VERSION, &others) else { return };
+    let all = forming.greet_all().await.into_iter();
+    let all: Vec<_> = all.map(|(_, met)| met.map(|met| met.state)).collect();
+    let Some(level) = raised(state.level, STATE_VERSION, &all) else { return };
     match cluster.propose(Kind::RaiseLevel(level)).await {
         Ok(_) => tracing::info!(level, "all servers are of this version: what is new in it begins"),
         // Who leads next does it.

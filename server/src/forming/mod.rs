@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::future::join_all;
 use proto::error::Error;
 use proto::wire::v1::peer_server::PeerServer;
 use proto::wire::{WIRE_VERSION, v1};
@@ -41,7 +42,7 @@ use crate::core::forming::{Greeting, Promise, Server, decide};
 use crate::core::state::{STATE_VERSION, State};
 use crate::enrolment::Enrolment;
 use crate::limits;
-use crate::raft::{ClusterId, DISK_VERSION, Dial};
+use crate::raft::{ClusterId, DISK_VERSION, Dial, Member, MemberStatus};
 
 /// What a server is told about the others.
 #[derive(Clone)]
@@ -142,6 +143,19 @@ impl Forming {
     pub async fn greet(&self, addr: &str) -> Result<Greeting, Error> {
         let answer = self.shared.calls.greet(addr, wire::greeting_to_wire(&self.greeting())).await?;
         wire::greeting_from_wire(answer)
+    }
+
+    /// Asks every member at this moment what it is, this one included; none: it does not answer, or another one does.
+    async fn greet_all(&self) -> Vec<(Member, Option<Greeting>)> {
+        let (own, members) = (self.greeting(), self.shared.cluster.raft().members());
+        let met = members.into_iter().map(async |MemberStatus { member, .. }| {
+            let met = match member.id == own.server.id {
+                true => Some(own.clone()),
+                false => self.greet(&member.addr).await.ok().filter(|met| met.server.id == member.id),
+            };
+            (member, met)
+        });
+        join_all(met).await
     }
 
     /// Asks every server at this moment for the marks of its keys, by name; none: it does not answer.

@@ -1,6 +1,5 @@
 //! The leader's part in a change of the cluster's key: it seals the CA with the new one when all servers have that.
 
-use futures::future::join_all;
 use tokio::time::sleep;
 
 use super::Forming;
@@ -46,15 +45,6 @@ async fn look(forming: &Forming, enrolment: &Enrolment) {
 
 /// The marks of all servers' keys, each asked at this moment; none of one that does not answer, or is another one.
 pub(super) async fn keys_of_all(forming: &Forming) -> Vec<(String, Option<Vec<u64>>)> {
-    let own = forming.greeting();
-    let members = forming.shared.cluster.raft().members();
-    let asked = members.iter().map(async |status| {
-        let member = &status.member;
-        if member.id == own.server.id {
-            return (member.name.clone(), Some(own.keys.clone()));
-        }
-        let met = forming.greet(&member.addr).await.ok().filter(|met| met.server.id == member.id);
-        (member.name.clone(), met.map(|met| met.keys))
-    });
-    join_all(asked).await
+    let met = forming.greet_all().await.into_iter();
+    met.map(|(member, met)| (member.name, met.map(|met| met.keys))).collect()
 }

@@ -1,5 +1,7 @@
 //! HTTP/1.1 with JSON: what `docs/api.md` describes.
 
+/// The brake.
+mod brake;
 /// A refusal as an answer.
 mod failure;
 /// Jobs.

@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::query::{Body, request_id};
-use super::versions::PlainBody;
 use crate::api::Context;
 use crate::ops::{self, Caller};
 
@@ -67,13 +66,4 @@ pub(super) async fn set(
     let id = request_id(body.request_id.as_deref())?;
     let pairs: Vec<_> = body.settings.into_iter().map(|(name, value)| (name, value.into())).collect();
     Ok(Json(ops::set_settings(&context.cluster, &caller, id, &pairs).await?))
-}
-
-pub(super) async fn release_brake(
-    State(context): State<Context>,
-    Extension(caller): Extension<Caller>,
-    Body(body): Body<PlainBody>,
-) -> Result<Json<Written>, Failure> {
-    let id = request_id(body.request_id.as_deref())?;
-    Ok(Json(ops::release_brake(&context.cluster, &caller, id).await?))
 }

@@ -4,7 +4,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use proto::view;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{jobs, machines, members, openapi, probes, reach, reads, settings, streams, versions};
+use super::{brake, jobs, machines, members, openapi, probes, reach, reads, settings, streams, versions};
 use crate::api::Context;
 
 /// One method of one path.
@@ -155,7 +155,7 @@ fn of_machines() -> Vec<Endpoint> {
         endpoint!(get "/v1/settings", "the settings of the cluster", &[], json::<view::SettingList>(), settings::list),
         endpoint!(get "/v1/settings/{name}", "one setting", &[], json::<view::SettingView>(), settings::show),
         endpoint!(post "/v1/settings", "changes settings; the others stay", &[], settings::SettingsBody, json::<Written>(), settings::set),
-        endpoint!(post "/v1/brake/release", "replaces now what was lost with many nodes at once", &[], PlainBody, json::<Written>(), settings::release_brake),
+        endpoint!(post "/v1/brake/release", "replaces now what was lost with many nodes at once", &[], PlainBody, json::<Written>(), brake::release),
         endpoint!(get "/v1/events", "a list of events, oldest first", EVENTS, Answer::Events(of::<view::EventList>()), streams::events),
         endpoint!(get "/v1/version", "what this server speaks", &[], json::<view::Version>(), reads::version),
         endpoint!(get "/v1/openapi.json", "this document", &[], Answer::Object, openapi::show),
